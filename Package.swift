@@ -1,0 +1,117 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every target is built the same way: Swift 6 language mode, warnings are errors, and imports that
+// show what a public declaration really depends on.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+extension Target.Dependency {
+  static let asyncHTTPClient = product(name: "AsyncHTTPClient", package: "async-http-client")
+  static let crypto = product(name: "Crypto", package: "swift-crypto")
+  static let grdb = product(name: "GRDB", package: "GRDB.swift")
+  static let grpcCore = product(name: "GRPCCore", package: "grpc-swift-2")
+  static let grpcTransport = product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport")
+  static let grpcProtobuf = product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
+  static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+  static let logging = product(name: "Logging", package: "swift-log")
+  static let nioCore = product(name: "NIOCore", package: "swift-nio")
+  static let serviceLifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+  static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
+  static let swiftProtobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
+  static let yams = product(name: "Yams", package: "Yams")
+}
+
+let package = Package(
+  name: "casa",
+  platforms: [.macOS(.v15)],
+  products: [
+    .executable(name: "casa", targets: ["casa"])
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+    .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+    .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+  ],
+  targets: [
+    .executableTarget(
+      name: "casa",
+      dependencies: [
+        "EnvoyAuthorization", "LocalMode", "RuntimeAPI", "Sidecar", .logging, .serviceLifecycle,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "LocalMode",
+      dependencies: [
+        "AgentProtocols", "CASACore", "Sidecar", .asyncHTTPClient, .logging, .nioCore, .subprocess,
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "RuntimeAPI",
+      dependencies: [
+        "AgentProtocols", "CASACore", "IntentChecks", "Storage", "TokenService", "Traces",
+        .asyncHTTPClient, .hummingbird, .logging, .nioCore, .serviceLifecycle,
+      ],
+      resources: [.embedInCode("openapi.json")],
+      swiftSettings: settings),
+    .target(
+      name: "EnvoyAuthorization",
+      dependencies: [
+        "AgentProtocols", "CASACore", .asyncHTTPClient, .crypto, .grpcCore, .grpcProtobuf, .grpcTransport,
+        .logging, .nioCore, .swiftProtobuf,
+      ],
+      exclude: ["Protos"],
+      swiftSettings: settings),
+    .target(
+      name: "Sidecar",
+      dependencies: ["AgentProtocols", "CASACore", .logging, .subprocess],
+      swiftSettings: settings),
+    .target(
+      name: "TokenService",
+      dependencies: [
+        "AgentProtocols", "CASACore", "IntentChecks", "Storage", "Traces", .crypto, .logging,
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "IntentChecks",
+      dependencies: ["AgentProtocols", "CASACore"],
+      swiftSettings: settings),
+    .target(
+      name: "Traces",
+      dependencies: ["AgentProtocols", "CASACore", "Storage"],
+      swiftSettings: settings),
+    .target(
+      name: "Storage",
+      dependencies: ["CASACore", .grdb, .logging],
+      swiftSettings: settings),
+    .target(
+      name: "AgentProtocols",
+      dependencies: ["CASACore", .crypto],
+      swiftSettings: settings),
+    .target(
+      name: "CASACore",
+      dependencies: [.logging],
+      swiftSettings: settings),
+    .testTarget(
+      name: "AgentProtocolsTests",
+      dependencies: ["AgentProtocols", "CASACore"],
+      swiftSettings: settings),
+  ]
+)

@@ -1,0 +1,58 @@
+/// An opaque identifier whose type says what it identifies, so that an app's id is never taken for a MAS's.
+public struct Identifier<Subject>: Sendable, Hashable, CustomStringConvertible {
+  public let rawValue: String
+
+  /// Takes an identifier that this system made and stored or signed.
+  public init(_ rawValue: String) { self.rawValue = rawValue }
+
+  /// Takes an identifier from outside: 1 to 128 characters of `A-Z a-z 0-9 _ - .`; nil for anything else.
+  public init?(validating text: String) {
+    guard (1...128).contains(text.utf8.count), text.utf8.allSatisfy(isNameByte) else { return nil }
+    rawValue = text
+  }
+
+  /// A new identifier of 128 random bits after `prefix` and an underscore.
+  public static func random(prefix: String) -> Self {
+    var generator = SystemRandomNumberGenerator()
+    var text = prefix + "_"
+    for _ in 0..<2 {
+      let word = String(generator.next() as UInt64, radix: 16)
+      text += String(repeating: "0", count: 16 - word.count) + word
+    }
+    return Self(text)
+  }
+
+  public var description: String { rawValue }
+
+  public static func == (a: Self, b: Self) -> Bool { a.rawValue.utf8.elementsEqual(b.rawValue.utf8) }
+}
+
+/// What an `Identifier` can name; these have no values.
+public enum MASSubject {}
+public enum AppSubject {}
+public enum UserInputSubject {}
+public enum DecisionSubject {}
+public enum TokenSubject {}
+public enum SigningKeySubject {}
+
+/// A multi-agent system, the unit of tenancy.
+public typealias MASID = Identifier<MASSubject>
+/// A workload of a MAS; also its OAuth `client_id`.
+public typealias AppID = Identifier<AppSubject>
+/// One stored user prompt; it also names the session.
+public typealias UserInputID = Identifier<UserInputSubject>
+public typealias DecisionID = Identifier<DecisionSubject>
+/// A token's `jti`.
+public typealias TokenID = Identifier<TokenSubject>
+/// A signing key's `kid`.
+public typealias SigningKeyID = Identifier<SigningKeySubject>
+
+/// Letters, digits, `_`, `-` and `.` of ASCII.
+func isNameByte(_ byte: UInt8) -> Bool {
+  switch byte {
+  case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."):
+    true
+  default: false
+  }
+}
