@@ -1,0 +1,215 @@
+import Dispatch
+import Foundation
+import GRDB
+import Logging
+import Synchronization
+
+/// The embedded driver: one SQLite file in WAL mode, synced before any commit is acknowledged.
+///
+/// Commits are grouped: units that arrive while one transaction is being synced share the next one, each in a
+/// savepoint of its own, so that one refused unit does not touch its neighbours.
+public final class SQLiteStorage: StorageDriver {
+  private struct Pending {
+    let unit: [Statement]
+    let completion: CheckedContinuation<Result<Void, StorageError>, Never>
+  }
+
+  private struct State {
+    var pending: [Pending] = []
+    var draining = false
+    var closed = false
+  }
+
+  /// More waiting units than this and new ones are refused: memory stays bounded when the disk stalls.
+  private static let maximumPending = 20_000
+  /// How many units share one transaction at most, so that the first does not wait for a thousand others.
+  private static let maximumGroup = 512
+
+  private let database: DatabasePool
+  private let lock: FileLock
+  private let state = Mutex(State())
+
+  /// Opens or creates `casa.sqlite` in `directory`, which is made readable by its owner only.
+  /// - Throws: `StorageError.unavailable` when another process has it open or it can't be opened.
+  public init(directory: String) throws(StorageError) {
+    do {
+      try FileManager.default.createDirectory(
+        atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    } catch {
+      throw .unavailable("the data directory \(directory) can't be made: \(error.localizedDescription)")
+    }
+    lock = try FileLock(path: directory + "/casa.lock")
+    let path = directory + "/casa.sqlite"
+    guard
+      FileManager.default.fileExists(atPath: path)
+        || FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
+    else { throw .unavailable("\(path) can't be made") }
+    var configuration = Configuration()
+    configuration.journalMode = .wal
+    configuration.busyMode = .timeout(5)
+    configuration.maximumReaderCount = 4
+    configuration.prepareDatabase { database in
+      // FULL: a commit returns only after the write-ahead log is on the disk.
+      try database.execute(sql: "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF")
+    }
+    do {
+      database = try DatabasePool(path: path, configuration: configuration)
+    } catch {
+      throw Self.storageError(error)
+    }
+  }
+
+  public func commit(_ unit: [Statement]) async throws(StorageError) {
+    let result = await withCheckedContinuation { (completion: CheckedContinuation<Result<Void, StorageError>, Never>) in
+      enum Step { case refuse(StorageError), wait, drain }
+      let step: Step = state.withLock { state in
+        if state.closed { return .refuse(.unavailable("it is closed")) }
+        if state.pending.count >= Self.maximumPending { return .refuse(.overloaded) }
+        state.pending.append(Pending(unit: unit, completion: completion))
+        if state.draining { return .wait }
+        state.draining = true
+        return .drain
+      }
+      switch step {
+      case .refuse(let error): completion.resume(returning: .failure(error))
+      case .wait: break
+      case .drain:
+        database.asyncWriteWithoutTransaction { [self] connection in drain(into: connection) }
+      }
+    }
+    try result.get()
+  }
+
+  private func drain(into connection: Database) {
+    while true {
+      let group: [Pending] = state.withLock { state in
+        let group = Array(state.pending.prefix(Self.maximumGroup))
+        state.pending.removeFirst(group.count)
+        if group.isEmpty { state.draining = false }
+        return group
+      }
+      if group.isEmpty { return }
+      let results = Self.commit(group.map(\.unit), into: connection)
+      for (pending, result) in zip(group, results) { pending.completion.resume(returning: result) }
+    }
+  }
+
+  /// One transaction for all units; the results say of each unit whether it is in it.
+  private static func commit(_ units: [[Statement]], into connection: Database) -> [Result<Void, StorageError>] {
+    do {
+      var results: [Result<Void, StorageError>] = []
+      results.reserveCapacity(units.count)
+      try connection.inTransaction(.immediate) {
+        for unit in units { results.append(try apply(unit, to: connection)) }
+        return .commit
+      }
+      return results
+    } catch {
+      // Nothing of the group is stored, whatever its units answered.
+      let failure = storageError(error)
+      return units.map { _ in .failure(failure) }
+    }
+  }
+
+  private static func apply(_ unit: [Statement], to connection: Database) throws -> Result<Void, StorageError> {
+    var result: Result<Void, StorageError> = .success(())
+    try connection.inSavepoint {
+      do {
+        for (index, statement) in unit.enumerated() {
+          let prepared = try connection.cachedStatement(sql: statement.sql)
+          try prepared.execute(arguments: arguments(of: statement))
+          if let expected = statement.expectedChanges, connection.changesCount != expected {
+            result = .failure(
+              .unexpectedChanges(statement: index, expected: expected, actual: connection.changesCount))
+            return .rollback
+          }
+        }
+        return .commit
+      } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
+        result = .failure(.conflict)
+        return .rollback
+      }
+    }
+    return result
+  }
+
+  public func query(_ statement: Statement) async throws(StorageError) -> [Row] {
+    let result: Result<[Row], any Error>
+    do {
+      let rows = try await database.read { connection -> [Row] in
+        let prepared = try connection.cachedStatement(sql: statement.sql)
+        let cursor = try GRDB.Row.fetchCursor(prepared, arguments: Self.arguments(of: statement))
+        let names = prepared.columnNames
+        let columns = Dictionary(zip(names, names.indices), uniquingKeysWith: { first, _ in first })
+        var rows: [Row] = []
+        while let row = try cursor.next() {
+          rows.append(Row(columns: columns, values: names.indices.map { Self.value(row[$0] as DatabaseValue) }))
+        }
+        return rows
+      }
+      result = .success(rows)
+    } catch {
+      result = .failure(error)
+    }
+    switch result {
+    case .success(let rows): return rows
+    case .failure(let error): throw Self.storageError(error)
+    }
+  }
+
+  public func migrate(_ migrations: [Migration]) async throws(StorageError) {
+    try await commit([
+      Statement("CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY, sequence BIGINT NOT NULL)")
+    ])
+    let applied = try await query(Statement("SELECT name FROM schema_migrations"))
+    var names: Set<String> = []
+    for row in applied { names.insert(try row.text("name")) }
+    for (index, migration) in migrations.enumerated() where !names.contains(migration.name) {
+      try await commit(
+        migration.statements.map { Statement($0) } + [
+          Statement(
+            "INSERT INTO schema_migrations (name, sequence) VALUES ($1, $2)",
+            [.text(migration.name), .integer(Int64(index))], expectedChanges: 1)
+        ])
+    }
+  }
+
+  public func close() async {
+    state.withLock { $0.closed = true }
+    // The writer is serial: when this runs, everything queued before it was committed.
+    try? await database.writeWithoutTransaction { connection in
+      _ = try connection.checkpoint(.truncate)
+    }
+    try? database.close()
+    lock.release()
+  }
+
+  private static func arguments(of statement: Statement) -> StatementArguments {
+    StatementArguments(
+      statement.arguments.map { value -> DatabaseValue in
+        switch value {
+        case .null: .null
+        case .integer(let integer): integer.databaseValue
+        case .text(let text): text.databaseValue
+        case .blob(let bytes): Data(bytes).databaseValue
+        }
+      })
+  }
+
+  private static func value(_ value: DatabaseValue) -> SQLValue {
+    switch value.storage {
+    case .null: .null
+    case .int64(let integer): .integer(integer)
+    case .double(let double): .integer(Int64(double))
+    case .string(let text): .text(text)
+    case .blob(let data): .blob(Array(data))
+    }
+  }
+
+  private static func storageError(_ error: any Error) -> StorageError {
+    if let error = error as? StorageError { return error }
+    guard let error = error as? DatabaseError else { return .unavailable("\(error)") }
+    // Never the statement or its arguments: they may hold a prompt.
+    return .unavailable("SQLite answered \(error.extendedResultCode.rawValue) \(error.message ?? "")")
+  }
+}

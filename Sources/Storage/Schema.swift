@@ -1,0 +1,70 @@
+/// The schema, as the list of named changes that make it. Portable between SQLite and PostgreSQL.
+public enum Schema {
+  public static let migrations: [Migration] = [
+    Migration(
+      "2026-11-foundation",
+      [
+        """
+        CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)
+        """,
+        """
+        CREATE TABLE signing_keys (
+          kid TEXT PRIMARY KEY, algorithm TEXT NOT NULL, private_key TEXT NOT NULL,
+          created_at BIGINT NOT NULL, retired_at BIGINT)
+        """,
+        """
+        CREATE TABLE mas (
+          id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, configuration TEXT NOT NULL,
+          created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL)
+        """,
+        """
+        CREATE TABLE apps (
+          id TEXT PRIMARY KEY, mas_id TEXT NOT NULL REFERENCES mas(id), name TEXT NOT NULL, kind TEXT NOT NULL,
+          configuration TEXT NOT NULL, secret_salt TEXT, secret_hash TEXT, jwks TEXT,
+          created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, UNIQUE (mas_id, name))
+        """,
+        """
+        CREATE TABLE tools (
+          app_id TEXT NOT NULL REFERENCES apps(id), name TEXT NOT NULL, definition TEXT NOT NULL,
+          pinned_sha256 TEXT, seen_sha256 TEXT, checked_at BIGINT NOT NULL, PRIMARY KEY (app_id, name))
+        """,
+        """
+        CREATE TABLE user_inputs (
+          id TEXT PRIMARY KEY, mas_id TEXT NOT NULL, app_id TEXT NOT NULL, trace_id TEXT NOT NULL,
+          text TEXT NOT NULL, sha256 TEXT NOT NULL, created_at BIGINT NOT NULL, UNIQUE (mas_id, trace_id))
+        """,
+        """
+        CREATE TABLE tokens (
+          jti TEXT PRIMARY KEY, sha256 TEXT NOT NULL, parent_jti TEXT, mas_id TEXT NOT NULL, user_input_id TEXT,
+          client_id TEXT NOT NULL, scope TEXT NOT NULL, issued_at BIGINT NOT NULL, expires_at BIGINT NOT NULL,
+          revoked_at BIGINT)
+        """,
+        "CREATE INDEX tokens_by_parent ON tokens (parent_jti)",
+        "CREATE INDEX tokens_by_expiry ON tokens (expires_at)",
+        """
+        CREATE TABLE spent_tokens (jti TEXT PRIMARY KEY, expires_at BIGINT NOT NULL)
+        """,
+        """
+        CREATE TABLE client_assertions (
+          client_id TEXT NOT NULL, jti TEXT NOT NULL, expires_at BIGINT NOT NULL, PRIMARY KEY (client_id, jti))
+        """,
+        """
+        CREATE TABLE selections (
+          id TEXT PRIMARY KEY, user_input_id TEXT NOT NULL, app_id TEXT NOT NULL, tool TEXT NOT NULL,
+          arguments_sha256 TEXT NOT NULL, recorded_at BIGINT NOT NULL, used_by_jti TEXT)
+        """,
+        "CREATE INDEX selections_by_session ON selections (user_input_id, app_id)",
+        """
+        CREATE TABLE llm_calls (
+          id TEXT PRIMARY KEY, user_input_id TEXT NOT NULL, app_id TEXT NOT NULL, recorded_at BIGINT NOT NULL)
+        """,
+        "CREATE INDEX llm_calls_by_session ON llm_calls (user_input_id, app_id)",
+        """
+        CREATE TABLE trace_events (
+          sequence INTEGER PRIMARY KEY, at BIGINT NOT NULL, kind TEXT NOT NULL, mas_id TEXT,
+          user_input_id TEXT, trace_id TEXT, app_id TEXT, payload TEXT NOT NULL)
+        """,
+        "CREATE INDEX trace_events_by_session ON trace_events (user_input_id)",
+      ])
+  ]
+}

@@ -1,0 +1,1 @@
+@main struct Casa { static func main() {} }
