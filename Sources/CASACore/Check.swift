@@ -82,9 +82,8 @@ public struct Decision: Sendable, Hashable {
   public let verdict: Verdict
 
   /// Combines `results`: a block is final; without any allow the call is refused; an abstention beside an allow
-  /// passes. With `allowWhenAllAbstain` a call on which every check abstained passes too, which a MAS has to
-  /// ask for.
-  public init(id: DecisionID, results: [CheckResult], allowWhenAllAbstain: Bool) {
+  /// passes. With `allowUndecided` a call that no check decided passes too, which a MAS has to ask for.
+  public init(id: DecisionID, results: [CheckResult], allowUndecided: Bool) {
     self.id = id
     self.results = results
     for case .block(let reason) in results.lazy.map(\.answer) {
@@ -92,6 +91,6 @@ public struct Decision: Sendable, Hashable {
       return
     }
     let allowed = results.contains { $0.answer == .allow }
-    verdict = allowed || (allowWhenAllAbstain && !results.isEmpty) ? .allow : .refuse(.noCheckAllowed)
+    verdict = allowed || allowUndecided ? .allow : .refuse(.noCheckAllowed)
   }
 }

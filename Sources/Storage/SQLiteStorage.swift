@@ -166,7 +166,9 @@ public final class SQLiteStorage: StorageDriver {
     for row in applied { names.insert(try row.text("name")) }
     for (index, migration) in migrations.enumerated() where !names.contains(migration.name) {
       try await commit(
-        migration.statements.map { Statement($0) } + [
+        migration.statements.map { sql in
+          Statement(sql.replacing(Migration.serialKey, with: "INTEGER PRIMARY KEY AUTOINCREMENT"))
+        } + [
           Statement(
             "INSERT INTO schema_migrations (name, sequence) VALUES ($1, $2)",
             [.text(migration.name), .integer(Int64(index))], expectedChanges: 1)

@@ -61,7 +61,7 @@ public enum Schema {
         "CREATE INDEX llm_calls_by_session ON llm_calls (user_input_id, app_id)",
         """
         CREATE TABLE trace_events (
-          sequence INTEGER PRIMARY KEY, at BIGINT NOT NULL, kind TEXT NOT NULL, mas_id TEXT,
+          sequence \(Migration.serialKey), at BIGINT NOT NULL, kind TEXT NOT NULL, mas_id TEXT,
           user_input_id TEXT, trace_id TEXT, app_id TEXT, payload TEXT NOT NULL)
         """,
         "CREATE INDEX trace_events_by_session ON trace_events (user_input_id)",

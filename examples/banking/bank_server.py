@@ -32,6 +32,9 @@ from starlette.responses import JSONResponse, Response
 
 TODAY = "2026-03-02"
 
+EURO_RATES = {"EUR": 1.0, "USD": 1.0845, "GBP": 0.8412, "CHF": 0.9571, "JPY": 162.35}
+"""Units of each currency that one euro buys."""
+
 READS = ToolAnnotations(read_only_hint=True)
 CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True)
 
@@ -129,9 +132,6 @@ class Bank:
     executed: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
 
-    euro_rates = {"EUR": 1.0, "USD": 1.0845, "GBP": 0.8412, "CHF": 0.9571, "JPY": 162.35}
-    """Units of each currency that one euro buys."""
-
     @classmethod
     def with_sample_data(cls) -> Bank:
         """The account every start begins with."""
@@ -147,20 +147,35 @@ class Bank:
         for number, (date, name, iban, amount, subject) in enumerate(booked, start=1):
             bank.transactions.append(
                 Transaction(
-                    id=f"t-{number}", date=date, counterparty=name, iban=iban,
-                    amount=amount, currency="EUR", subject=subject,
+                    id=f"t-{number}",
+                    date=date,
+                    counterparty=name,
+                    iban=iban,
+                    amount=amount,
+                    currency="EUR",
+                    subject=subject,
                 )
-            )  # fmt: skip
+            )
         bank.scheduled = [
             ScheduledPayment(
-                id="p-1", recipient_iban="DE02200505501015871393", amount=1150.0, currency="EUR",
-                subject="Rent", date="2026-03-15", interval="monthly",
+                id="p-1",
+                recipient_iban="DE02200505501015871393",
+                amount=1150.0,
+                currency="EUR",
+                subject="Rent",
+                date="2026-03-15",
+                interval="monthly",
             ),
             ScheduledPayment(
-                id="p-2", recipient_iban="DE02370502990000684712", amount=49.99, currency="EUR",
-                subject="Policy 77-1204", date="2026-03-27", interval="monthly",
+                id="p-2",
+                recipient_iban="DE02370502990000684712",
+                amount=49.99,
+                currency="EUR",
+                subject="Policy 77-1204",
+                date="2026-03-27",
+                interval="monthly",
             ),
-        ]  # fmt: skip
+        ]
         bank.contacts = [
             Contact(name="Carla Rossi", iban="IT60X0542811101000000123456"),
             Contact(name="Hausverwaltung Nord", iban="DE02200505501015871393"),
@@ -174,13 +189,13 @@ class Bank:
     def rate(self, base: str, quote: str) -> float:
         """Units of ``quote`` for one unit of ``base``."""
         for code in (base, quote):
-            if code not in self.euro_rates:
+            if code not in EURO_RATES:
                 raise ToolError(f"no exchange rate is known for {code}")
-        return round(self.euro_rates[quote] / self.euro_rates[base], 6)
+        return round(EURO_RATES[quote] / EURO_RATES[base], 6)
 
-    def record(self, name: str, **arguments: Any) -> None:
+    def record(self, tool: str, /, **arguments: Any) -> None:
         """Note that a state-changing tool ran, with the values it ran with."""
-        self.executed.append({"seq": len(self.executed) + 1, "name": name, "arguments": arguments})
+        self.executed.append({"seq": len(self.executed) + 1, "name": tool, "arguments": arguments})
 
     def ledger(self) -> dict[str, Any]:
         """What ``GET /ledger`` answers."""
@@ -263,6 +278,8 @@ def build_server(bank: Bank) -> MCPServer:
         """Transfer money from the user's account to another account at once. This cannot be undone."""
         in_account_currency = amount * bank.rate(currency, bank.currency)
         cents = round(in_account_currency * 100)
+        if cents < 1:
+            raise ToolError("the amount is less than one cent")
         if cents > bank.cents:
             raise ToolError("the balance does not cover this transfer")
         bank.cents -= cents
@@ -276,16 +293,16 @@ def build_server(bank: Bank) -> MCPServer:
             subject=subject,
         )
         bank.transactions.append(transaction)
-        bank.record(
-            "transfer_money", recipient_iban=recipient_iban, amount=amount, currency=currency, subject=subject
-        )
+        bank.record("transfer_money", recipient_iban=recipient_iban, amount=amount, currency=currency, subject=subject)
         return Transfer(transaction=transaction, balance=bank.balance)
 
     @server.tool(annotations=CHANGES)
     async def schedule_payment(
         recipient_iban: Iban,
         amount: Amount,
-        date: Annotated[str, Field(description="Date of the (first) payment, YYYY-MM-DD.", pattern=r"^\d{4}-\d\d-\d\d$")],
+        date: Annotated[
+            str, Field(description="Date of the (first) payment, YYYY-MM-DD.", pattern=r"^\d{4}-\d\d-\d\d$")
+        ],
         currency: Currency = "EUR",
         subject: Subject = "",
         interval: Annotated[Interval, Field(description="How often the payment is made.")] = "once",
@@ -294,9 +311,14 @@ def build_server(bank: Bank) -> MCPServer:
         bank.rate(currency, bank.currency)
         number = 1 + max((int(payment.id.removeprefix("p-")) for payment in bank.scheduled), default=0)
         payment = ScheduledPayment(
-            id=f"p-{number}", recipient_iban=recipient_iban, amount=amount, currency=currency,
-            subject=subject, date=date, interval=interval,
-        )  # fmt: skip
+            id=f"p-{number}",
+            recipient_iban=recipient_iban,
+            amount=amount,
+            currency=currency,
+            subject=subject,
+            date=date,
+            interval=interval,
+        )
         bank.scheduled.append(payment)
         bank.record("schedule_payment", **payment.model_dump(exclude={"id"}))
         return payment

@@ -81,8 +81,8 @@ def schedule_arguments(text: str) -> JSONObject | None:
 
 
 def rate_arguments(text: str) -> JSONObject:
-    """The first two currency codes in the text; euro and dollar if it names none."""
-    codes = re.findall(r"\b(?:EUR|USD|GBP|CHF|JPY)\b", text)
+    """The first two currency codes after "exchange rate"; euro and dollar if there are none."""
+    codes = re.findall(r"\b(?:EUR|USD|GBP|CHF|JPY)\b", text[text.lower().index("exchange rate") :])
     return {"base": codes[0] if codes else "EUR", "quote": codes[1] if len(codes) > 1 else "USD"}
 
 
@@ -106,7 +106,10 @@ def password_arguments(text: str) -> JSONObject | None:
 
 def contact_arguments(text: str) -> JSONObject | None:
     """Name and IBAN of a contact to add."""
-    name, iban = find(r"contact\s+(?P<name>[^,\d]+?)\s*(?:,|with\b|at\b|iban\b)", text, "name"), find(IBAN, text, "iban")
+    name, iban = (
+        find(r"contact\s+(?P<name>[^,\d]+?)\s*(?:,|with\b|at\b|iban\b)", text, "name"),
+        find(IBAN, text, "iban"),
+    )
     return {"name": name, "iban": iban} if name and iban else None
 
 
@@ -250,9 +253,7 @@ async def stream(request: JSONObject, message: JSONObject, head: JSONObject) -> 
 
 def error(status: int, message: str, kind: str = "invalid_request_error") -> JSONResponse:
     """An error as the OpenAI API writes it."""
-    return JSONResponse(
-        {"error": {"message": message, "type": kind, "param": None, "code": None}}, status_code=status
-    )
+    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": None}}, status_code=status)
 
 
 def problem_of(request: Any) -> str | None:
@@ -266,7 +267,9 @@ def problem_of(request: Any) -> str | None:
     if not isinstance(tools, list):
         return "tools must be an array"
     for tool in tools:
-        if not isinstance(tool, dict) or (tool.get("type") == "function" and not isinstance(tool.get("function"), dict)):
+        if not isinstance(tool, dict) or (
+            tool.get("type") == "function" and not isinstance(tool.get("function"), dict)
+        ):
             return "every tool must be an object with its function"
         if tool.get("type") == "function" and not isinstance(tool["function"].get("name"), str):
             return "every function must have a name"
@@ -296,9 +299,7 @@ async def chat_completions(http: Request) -> Response:
         "logprobs": None,
         "finish_reason": "tool_calls" if message.get("tool_calls") else "stop",
     }
-    return JSONResponse(
-        {**head, "object": "chat.completion", "choices": [choice], "usage": usage(request, message)}
-    )
+    return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": usage(request, message)})
 
 
 async def models(_: Request) -> Response:
@@ -320,7 +321,9 @@ async def recorded_requests(http: Request) -> Response:
 async def http_error(_: Request, exc: Exception) -> Response:
     """Unknown paths and methods, in the API's error format."""
     assert isinstance(exc, HTTPException)
-    response = error(exc.status_code, str(exc.detail), "not_found_error" if exc.status_code == 404 else "invalid_request_error")
+    response = error(
+        exc.status_code, str(exc.detail), "not_found_error" if exc.status_code == 404 else "invalid_request_error"
+    )
     response.headers.update(exc.headers or {})
     return response
 

@@ -1,0 +1,28 @@
+import AgentProtocols
+public import CASACore
+
+/// A tool of an MCP server: its definition as last seen and the one that was approved.
+public struct RegisteredTool: Sendable {
+  public let app: AppID
+  public let name: ToolName
+  public let definition: JSONValue
+  /// The approved definition's hash; nil while the tool was never approved.
+  public let pinnedSHA256: String?
+  /// The hash of the definition last listed; nil when the server no longer lists the tool.
+  public let seenSHA256: String?
+  public let checkedAt: Timestamp
+
+  /// Whether the server lists the tool exactly as it was approved.
+  public var isPinned: Bool { pinnedSHA256 != nil && pinnedSHA256 == seenSHA256 }
+
+  public var json: JSONValue {
+    [
+      "name": .string(name.text), "definition": definition,
+      "pinned_sha256": pinnedSHA256.map(JSONValue.string) ?? .null,
+      "seen_sha256": seenSHA256.map(JSONValue.string) ?? .null,
+      "status": .string(
+        isPinned ? "pinned" : seenSHA256 == nil ? "withdrawn" : pinnedSHA256 == nil ? "unapproved" : "modified"),
+      "checked_at": .string(checkedAt.rfc3339),
+    ]
+  }
+}
