@@ -21,6 +21,7 @@ extension Target.Dependency {
   static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
   static let logging = product(name: "Logging", package: "swift-log")
   static let nioCore = product(name: "NIOCore", package: "swift-nio")
+  static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
   static let serviceLifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
   static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
   static let swiftProtobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -53,8 +54,9 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "EnvoyAuthorization", "LocalMode", "RuntimeAPI", "Sidecar", .logging, .serviceLifecycle,
+        "EnvoyAuthorization", "LocalMode", "RuntimeAPI", "Sidecar", "TokenService", .logging, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: settings),
     .target(
@@ -67,7 +69,7 @@ let package = Package(
       name: "RuntimeAPI",
       dependencies: [
         "AgentProtocols", "CASACore", "IntentChecks", "Storage", "TokenService", "Traces",
-        .asyncHTTPClient, .hummingbird, .logging, .nioCore, .serviceLifecycle,
+        .asyncHTTPClient, .hummingbird, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
       ],
       resources: [.embedInCode("openapi.json")],
       swiftSettings: settings),
@@ -81,7 +83,7 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "Sidecar",
-      dependencies: ["AgentProtocols", "CASACore", .logging, .subprocess],
+      dependencies: ["AgentProtocols", "CASACore", .logging, .subprocess, .yams],
       swiftSettings: settings),
     .target(
       name: "TokenService",

@@ -1,1 +1,18 @@
-@main struct Casa { static func main() {} }
+import ArgumentParser
+
+@main
+struct Casa: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "casa",
+    abstract: "Let AI agents work without trusting them: every call is checked against what the user asked for.",
+    discussion: """
+      casa demo                          watch good calls pass and bad ones be refused
+      casa runtime --data ./data         issue, exchange and introspect tokens
+      casa authorize agent.yaml          answer Envoy's questions for a workload
+      casa sidecar agent.yaml            run Envoy beside a workload
+
+      Exit codes: 0 done, 1 failed, 64 wrong usage.
+      """,
+    version: "0.1.0",
+    subcommands: [RuntimeCommand.self])
+}

@@ -29,13 +29,13 @@ struct ClientAuthentication: Sendable {
 
   private func verify(assertion compact: String, claimedClient: AppID?) async throws(OAuthError) -> App {
     guard let jws = try? CompactJWS(parsing: compact, maximumBytes: 8192),
-      let claims = try? JSONValue(parsing: jws.payload),
-      let issuer = claims["iss"]?.string.flatMap({ AppID(validating: $0) }), claims["sub"]?.string == issuer.rawValue,
+      let issuer = jws.payload["iss"]?.string.flatMap({ AppID(validating: $0) }), jws.payload["sub"]?.string == issuer.rawValue,
       claimedClient == nil || claimedClient == issuer, let app = registry.app(issuer),
       let key = app.assertionKey(kid: jws.header["kid"]?.string),
       jws.header["alg"]?.string == key.algorithm.rawValue,
       key.isValid(signature: jws.signature, of: jws.signingInput)
     else { throw Self.failure }
+    let claims = jws.payload
     let audience: [String] = claims["aud"]?.string.map { [$0] } ?? claims["aud"]?.array?.compactMap(\.string) ?? []
     let now = clock.now()
     let latest = now + Self.maximumAssertionLifetime + TokenVerifier.clockSkew

@@ -15,13 +15,17 @@ public struct RegisteredTool: Sendable {
   /// Whether the server lists the tool exactly as it was approved.
   public var isPinned: Bool { pinnedSHA256 != nil && pinnedSHA256 == seenSHA256 }
 
+  /// `pinned`, `modified` since it was approved, `unapproved` as yet, or `withdrawn` by its server.
+  public var status: String {
+    isPinned ? "pinned" : seenSHA256 == nil ? "withdrawn" : pinnedSHA256 == nil ? "unapproved" : "modified"
+  }
+
   public var json: JSONValue {
     [
       "name": .string(name.text), "definition": definition,
       "pinned_sha256": pinnedSHA256.map(JSONValue.string) ?? .null,
       "seen_sha256": seenSHA256.map(JSONValue.string) ?? .null,
-      "status": .string(
-        isPinned ? "pinned" : seenSHA256 == nil ? "withdrawn" : pinnedSHA256 == nil ? "unapproved" : "modified"),
+      "status": .string(status),
       "checked_at": .string(checkedAt.rfc3339),
     ]
   }

@@ -44,9 +44,9 @@ final class TokenVerifier: Sendable {
       jws.header["typ"]?.string == "at+jwt", let kid = jws.header["kid"]?.string.flatMap({ SigningKeyID(validating: $0) }),
       let key = keys.verifyingKey(kid), jws.header["alg"]?.string == key.algorithm.rawValue,
       // `jku`, `jwk`, `x5u` and the like have no say, and we never write them: refused rather than ignored.
-      jws.header.count == 3,
+      jws.header.object?.count == 3,
       key.isValid(signature: jws.signature, of: jws.signingInput),
-      let payload = try? JSONValue(parsing: jws.payload), let claims = TokenClaims(json: payload),
+      let claims = TokenClaims(json: jws.payload),
       claims.issuer == issuer
     else { return nil }
     return claims

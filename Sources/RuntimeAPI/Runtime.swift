@@ -1,0 +1,139 @@
+import AsyncHTTPClient
+import Hummingbird
+public import Logging
+import NIOCore
+public import ServiceLifecycle
+import Storage
+import Synchronization
+public import TokenService
+
+/// The runtime as one service: storage, the authorization server and its HTTP API.
+public struct Runtime: Service {
+  public struct Configuration: Sendable {
+    public var host: String
+    /// 0 lets the system choose.
+    public var port: Int
+    /// Where everything is kept; made when it is missing.
+    public var dataDirectory: String
+    /// nil for `http://HOST:PORT`.
+    public var issuer: String?
+    /// How long tokens live; whole seconds from 1 to 3600.
+    public var tokenLifetime: Duration
+    public var algorithm: SigningAlgorithm
+
+    public init(
+      host: String = "127.0.0.1", port: Int = 8700, dataDirectory: String, issuer: String? = nil,
+      tokenLifetime: Duration = .seconds(300), algorithm: SigningAlgorithm = .es256
+    ) {
+      self.host = host
+      self.port = port
+      self.dataDirectory = dataDirectory
+      self.issuer = issuer
+      self.tokenLifetime = tokenLifetime
+      self.algorithm = algorithm
+    }
+
+    /// The file with the administrator's credential, written at the first start.
+    public var adminCredentialPath: String { dataDirectory + "/admin-credential" }
+  }
+
+  /// More connections than this wait to be accepted.
+  private static let maximumConnections = 4096
+  private static let idleTimeout = TimeAmount.seconds(30)
+
+  private let configuration: Configuration
+  private let logger: Logger
+  private let onReady: @Sendable (Int) -> Void
+
+  /// - Parameter onReady: gets the port as soon as requests are answered.
+  public init(configuration: Configuration, logger: Logger, onReady: @escaping @Sendable (Int) -> Void = { _ in }) {
+    self.configuration = configuration
+    self.logger = logger
+    self.onReady = onReady
+  }
+
+  /// Serves until a graceful shutdown; requests under way are answered, and everything stored is on the disk.
+  public func run() async throws {
+    let storage = try SQLiteStorage(directory: configuration.dataDirectory)
+    do {
+      try await serve(storage)
+    } catch {
+      await storage.close()
+      throw error
+    }
+    await storage.close()
+    logger.notice("the runtime has stopped")
+  }
+
+  private func serve(_ storage: SQLiteStorage) async throws {
+    try await storage.migrate(Schema.migrations)
+    let path = configuration.adminCredentialPath
+    let admin = try await AdminCredential(storage: storage) { secret throws(StorageError) in
+      try PrivateFile.write(secret.text + "\n", to: path)
+    }
+    let server = try await AuthorizationServer(
+      configuration: AuthorizationServer.Configuration(
+        issuer: configuration.issuer ?? "http://\(configuration.host):\(configuration.port)",
+        tokenLifetime: configuration.tokenLifetime, algorithm: configuration.algorithm), storage: storage)
+    var clientConfiguration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+    clientConfiguration.timeout.connect = .seconds(2)
+    let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: clientConfiguration)
+    let lister = MCPToolLister(client: client)
+    let state = ReadyFlag()
+    let responder = RuntimeResponder(
+      server: server, admin: admin, toolSource: lister, isReady: { state.isReady }, metrics: RuntimeMetrics(),
+      logger: logger)
+    let application = Application(
+      responder: responder, server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
+      configuration: ApplicationConfiguration(
+        address: .hostname(configuration.host, port: configuration.port), serverName: nil,
+        availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: logger)),
+      services: [
+        ToolDiscovery(server: server, source: lister, logger: logger), Pruning(server: server, logger: logger),
+      ],
+      onServerRunning: { channel in
+        state.isReady = true
+        onReady(channel.localAddress?.port ?? configuration.port)
+      }, logger: logger)
+    let result: Result<Void, any Error>
+    do {
+      try await withGracefulShutdownHandler {
+        try await application.run()
+      } onGracefulShutdown: {
+        state.isReady = false
+      }
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    try await client.shutdown()
+    try result.get()
+  }
+}
+
+private final class ReadyFlag: Sendable {
+  private let value = Atomic(false)
+  var isReady: Bool {
+    get { value.load(ordering: .acquiring) }
+    set { value.store(newValue, ordering: .releasing) }
+  }
+}
+
+/// Forgets expired tokens and ended sessions each minute.
+private struct Pruning: Service {
+  let server: AuthorizationServer
+  let logger: Logger
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown {
+      while !Task.isCancelled {
+        do { try await Task.sleep(for: .seconds(60)) } catch { return }
+        do {
+          try await server.prune()
+        } catch {
+          logger.warning("expired records could not be deleted", metadata: ["error": "\(error)"])
+        }
+      }
+    }
+  }
+}

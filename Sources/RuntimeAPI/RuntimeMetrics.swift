@@ -1,0 +1,54 @@
+import Synchronization
+
+/// What `/metrics` tells (Prometheus text format 0.0.4). No label holds anything a caller chose.
+final class RuntimeMetrics: Sendable {
+  private struct Series: Hashable {
+    let route: String
+    let status: Int
+  }
+
+  private struct State {
+    var requests: [Series: Int] = [:]
+    var seconds: [String: Double] = [:]
+    var refusals: [String: Int] = [:]
+  }
+
+  private let state = Mutex(State())
+
+  func count(route: String, status: Int, duration: Duration) {
+    state.withLock { state in
+      state.requests[Series(route: route, status: status), default: 0] += 1
+      state.seconds[route, default: 0] += Double(duration.components.seconds)
+        + Double(duration.components.attoseconds) / 1e18
+    }
+  }
+
+  /// - Parameter reason: a raw value of `RefusalReason`.
+  func countRefusal(_ reason: String) { state.withLock { $0.refusals[reason, default: 0] += 1 } }
+
+  func text(sessions: Int) -> String {
+    let state = self.state.withLock { $0 }
+    var lines = [
+      "# HELP casa_http_requests_total Requests answered.", "# TYPE casa_http_requests_total counter",
+    ]
+    for (series, count) in state.requests.sorted(by: { ($0.key.route, $0.key.status) < ($1.key.route, $1.key.status) }) {
+      lines.append("casa_http_requests_total{route=\"\(series.route)\",status=\"\(series.status)\"} \(count)")
+    }
+    lines += [
+      "# HELP casa_http_request_seconds_total Time spent answering.",
+      "# TYPE casa_http_request_seconds_total counter",
+    ]
+    for (route, seconds) in state.seconds.sorted(by: { $0.key < $1.key }) {
+      lines.append("casa_http_request_seconds_total{route=\"\(route)\"} \(seconds)")
+    }
+    lines += ["# HELP casa_refusals_total Refusals by reason.", "# TYPE casa_refusals_total counter"]
+    for (reason, count) in state.refusals.sorted(by: { $0.key < $1.key }) {
+      lines.append("casa_refusals_total{reason=\"\(reason)\"} \(count)")
+    }
+    lines += [
+      "# HELP casa_live_sessions Sessions with a live token.", "# TYPE casa_live_sessions gauge",
+      "casa_live_sessions \(sessions)",
+    ]
+    return lines.joined(separator: "\n") + "\n"
+  }
+}

@@ -1,0 +1,106 @@
+import AgentProtocols
+import CASACore
+import HTTPTypes
+import Hummingbird
+import TokenService
+
+/// The endpoints that apps, and the parts that act for them, call.
+extension RuntimeResponder {
+  func oauthAnswer(to request: Request, route: Route) async throws -> Answer {
+    if case .selfApp = route {
+      let client = try await authenticatedClient(request, form: nil)
+      let peers = server.registry.apps(of: client.app.masID).filter { $0.id != client.app.id }
+      var members = client.app.json.object ?? [:]
+      members["peers"] = .array(
+        peers.map { ["id": .string($0.id.rawValue), "name": .string($0.name.text), "kind": .string($0.kind.rawValue)] })
+      return Answer(.ok, json: .object(members)).unstored()
+    }
+    let form = try await form(request)
+    let client = try await authenticatedClient(request, form: form)
+    switch route {
+    case .token:
+      switch try TokenRequest(form: form) {
+      case .issue(let issue): return Answer(.ok, json: try await server.issue(issue, to: client).json).unstored()
+      case .exchange(let exchange):
+        return Answer(.ok, json: try await server.exchange(exchange, by: client).json).unstored()
+      }
+    case .exchange:
+      guard case .exchange(let exchange) = try TokenRequest(form: form) else {
+        throw OAuthError(.unsupportedGrantType, "this endpoint only exchanges tokens; others come from /oauth/token")
+      }
+      return Answer(.ok, json: try await server.exchange(exchange, by: client).json).unstored()
+    case .introspect:
+      return Answer(.ok, json: try await server.introspect(try token(form), by: client).json).unstored()
+    case .spend:
+      let claims = try await server.spend(try token(form), by: client)
+      return Answer(.ok, json: Introspection.active(claims).json).unstored()
+    default:
+      try await server.revoke(try token(form), by: client)
+      return Answer(.ok, json: [:]).unstored()
+    }
+  }
+
+  func authenticatedClient(_ request: Request, form: FormBody?) async throws -> AuthenticatedClient {
+    try await server.authenticate(
+      try ClientCredentials(authorization: try request.headers.authorization(), form: form))
+  }
+
+  private func token(_ form: FormBody) throws(OAuthError) -> UnverifiedToken {
+    guard let token = form["token"] else { throw OAuthError(.invalidRequest, "`token` is missing") }
+    return UnverifiedToken(token)
+  }
+
+  /// Authorization server metadata (RFC 8414 section 2).
+  var metadata: JSONValue {
+    let issuer = server.configuration.issuer
+    let methods: JSONValue = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+    let algorithms: JSONValue = .array(SigningAlgorithm.allCases.map { .string($0.rawValue) })
+    return [
+      "issuer": .string(issuer), "token_endpoint": .string(issuer + "/oauth/token"),
+      "introspection_endpoint": .string(issuer + "/oauth/introspect"),
+      "revocation_endpoint": .string(issuer + "/oauth/revoke"), "jwks_uri": .string(issuer + "/oauth/jwks"),
+      "grant_types_supported": ["client_credentials", .string(TokenRequest.tokenExchangeGrant)],
+      "response_types_supported": [],
+      "scopes_supported": ["user-input", "llm-access", "call-tools"],
+      "token_endpoint_auth_methods_supported": methods,
+      "introspection_endpoint_auth_methods_supported": methods,
+      "revocation_endpoint_auth_methods_supported": methods,
+      "token_endpoint_auth_signing_alg_values_supported": algorithms,
+      "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+      "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+      "authorization_details_types_supported": [.string(ToolCallBinding.type)],
+      "service_documentation": .string(issuer + "/openapi.json"),
+    ]
+  }
+
+  /// `POST /trace/events`: what a sidecar's authorization service saw.
+  func record(_ request: Request) async throws -> Answer {
+    let client = try await authenticatedClient(request, form: nil)
+    let body = try await json(request)
+    guard let list = body["events"]?.array, (1...Report.maximumBatch).contains(list.count) else {
+      throw InvalidField("events", expected: "an array of 1 to \(Report.maximumBatch) events")
+    }
+    var reports: [Report] = []
+    for element in list { reports.append(try Report(json: element)) }
+    try await server.record(reports, by: client)
+    return .noContent
+  }
+
+  /// The prompt, for the client that brought it and for the administrator.
+  func userInput(_ id: UserInputID, _ request: Request) async throws -> Answer {
+    let authorization = try request.headers.authorization()
+    let isAdmin = authorization.flatMap { BearerCredentials(headerValue: $0) }.map { admin.matches($0.token) } ?? false
+    let client = isAdmin ? nil : try await authenticatedClient(request, form: nil)
+    guard let (input, text) = try await server.userInput(id), isAdmin || client?.app.id == input.appID else {
+      throw Refused(.notFound, "no user input of this client has that id")
+    }
+    return Answer(
+      .ok,
+      json: [
+        "id": .string(id.rawValue), "mas_id": .string(input.masID.rawValue), "app_id": .string(input.appID.rawValue),
+        "trace_id": .string(input.traceID.text), "user_input": .string(text), "sha256": .string(input.sha256),
+        "created_at": .string(input.createdAt.rfc3339),
+      ]
+    ).unstored()
+  }
+}

@@ -1,0 +1,168 @@
+import AgentProtocols
+import CASACore
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import Storage
+import TokenService
+
+/// Answers the runtime's HTTP requests.
+struct RuntimeResponder: HTTPResponder {
+  typealias Context = BasicRequestContext
+
+  /// Larger bodies are refused with 413. A user's input of 64 KiB, form-encoded, is at most three times that.
+  static let maximumBodyBytes = 524_288
+  static let bodyDeadline = Duration.seconds(15)
+
+  let server: AuthorizationServer
+  let admin: AdminCredential
+  let toolSource: any ToolSource
+  let isReady: @Sendable () -> Bool
+  let metrics: RuntimeMetrics
+  let logger: Logger
+
+  func respond(to request: Request, context: Context) async throws -> Response {
+    let start = ContinuousClock.now
+    let path = request.head.path ?? "/"
+    let target = path.prefix { $0 != "?" }
+    guard let route = Route(path: target) else {
+      return response(Answer(problem: .notFound, "nothing is at this path; /openapi.json lists what there is"))
+    }
+    let answer: Answer
+    if route.methods.contains(request.method) {
+      answer = await answered(request, route: route)
+    } else {
+      var refusal = Answer(
+        problem: .methodNotAllowed, "\(route.label) takes \(route.methods.map(\.rawValue).joined(separator: ", "))")
+      refusal.headers[.allow] = route.methods.map(\.rawValue).joined(separator: ", ")
+      answer = refusal
+    }
+    metrics.count(route: route.label, status: answer.status.code, duration: ContinuousClock.now - start)
+    return response(answer)
+  }
+
+  private func response(_ answer: Answer) -> Response {
+    Response(status: answer.status, headers: answer.headers, body: ResponseBody(byteBuffer: answer.body))
+  }
+
+  private func answered(_ request: Request, route: Route) async -> Answer {
+    do {
+      return try await answer(to: request, route: route)
+    } catch let refused as Refused {
+      guard route.isOAuth, refused.answer.status.kind == .clientError else { return refused.answer }
+      return oauthForm(of: refused.answer)
+    } catch let error as OAuthError {
+      if let reason = error.reason { metrics.countRefusal(reason.rawValue) }
+      return Answer(error)
+    } catch let error as RegistryError {
+      return Answer(error)
+    } catch let error as InvalidField {
+      return Answer(problem: .badRequest, error.description, errors: [error])
+    } catch let error as StorageError {
+      logger.error("storage failed", metadata: ["route": "\(route.label)", "error": "\(error)"])
+      return Answer(problem: .serviceUnavailable, "what was asked can't be stored or read now; try again")
+    } catch {
+      // Nothing more specific: the connection broke, or the request was cut off.
+      return Answer(problem: .badRequest, "the request could not be read to its end")
+    }
+  }
+
+  /// The same refusal in the form that OAuth clients read.
+  private func oauthForm(of answer: Answer) -> Answer {
+    let detail = (try? JSONValue(parsing: Array(answer.body.readableBytesView)))?["detail"]?.string
+    var oauth = Answer(OAuthError(.invalidRequest, detail ?? "the request is not valid"))
+    oauth.status = answer.status
+    return oauth
+  }
+
+  private func answer(to request: Request, route: Route) async throws -> Answer {
+    switch route {
+    case .health: return Answer(.ok, json: ["status": "ok"])
+    case .readiness:
+      return isReady()
+        ? Answer(.ok, json: ["status": "ready"])
+        : Answer(problem: .serviceUnavailable, "the runtime is starting or shutting down")
+    case .metrics:
+      return Answer(
+        .ok, text: metrics.text(sessions: server.liveSessions), contentType: "text/plain; version=0.0.4; charset=utf-8")
+    case .openAPI: return Answer(.ok, text: OpenAPIDocument.text, contentType: "application/json")
+    case .jwks:
+      var answer = Answer(.ok, json: server.keys.jwks, contentType: "application/jwk-set+json")
+      answer.headers[.cacheControl] = "public, max-age=60"
+      return answer
+    case .metadata: return Answer(.ok, json: metadata)
+    case .token, .exchange, .introspect, .spend, .revoke, .selfApp:
+      return try await oauthAnswer(to: request, route: route)
+    case .traceEvents where request.method == .post: return try await record(request)
+    case .userInput(let id): return try await userInput(id, request)
+    default:
+      try requireAdmin(request)
+      return try await adminAnswer(to: request, route: route)
+    }
+  }
+
+  // MARK: Reading requests
+
+  func form(_ request: Request) async throws -> FormBody {
+    try requireType("application/x-www-form-urlencoded", of: request)
+    let bytes = try await request.boundedBody(maximumBytes: Self.maximumBodyBytes, deadline: Self.bodyDeadline)
+    do {
+      return try FormBody(parsing: bytes)
+    } catch {
+      throw Refused(.badRequest, "the body is not a form: \(error)")
+    }
+  }
+
+  func json(_ request: Request) async throws -> JSONValue {
+    try requireType("application/json", of: request)
+    let bytes = try await request.boundedBody(maximumBytes: Self.maximumBodyBytes, deadline: Self.bodyDeadline)
+    let json: JSONValue
+    do {
+      json = try JSONValue(parsing: bytes)
+    } catch {
+      throw Refused(.badRequest, "the body is not strict JSON: \(error)")
+    }
+    guard json.object != nil else { throw Refused(.badRequest, "the body must be a JSON object") }
+    return json
+  }
+
+  private func requireType(_ type: String, of request: Request) throws(Refused) {
+    let refusal = Refused(.unsupportedMediaType, "`Content-Type` must be \(type), in UTF-8")
+    guard request.headers[.contentEncoding] == nil, let value = request.headers[.contentType] else { throw refusal }
+    let parts = value.lowercased().split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" } }
+    guard parts.first == type, parts.dropFirst().allSatisfy({ $0 == "charset=utf-8" || $0 == "charset=\"utf-8\"" })
+    else { throw refusal }
+  }
+
+  func requireAdmin(_ request: Request) throws(Refused) {
+    guard let bearer = try request.headers.authorization().flatMap({ BearerCredentials(headerValue: $0) }),
+      admin.matches(bearer.token)
+    else {
+      throw Refused(.unauthorized, "this needs `Authorization: Bearer` with the administrator's credential")
+    }
+  }
+
+  func query(_ request: Request) throws(Refused) -> [String: String] {
+    guard let path = request.head.path, let mark = path.firstIndex(of: "?") else { return [:] }
+    do {
+      let form = try FormBody(parsing: Array(path[path.index(after: mark)...].utf8))
+      var values: [String: String] = [:]
+      for name in form.names { values[name] = form[name] }
+      return values
+    } catch {
+      throw Refused(.badRequest, "the query is not valid: \(error)")
+    }
+  }
+}
+
+extension Answer {
+  init(_ error: RegistryError) {
+    switch error {
+    case .notFound: self.init(problem: .notFound, error.description)
+    case .conflict: self.init(problem: .conflict, error.description)
+    case .invalid(let field): self.init(problem: .badRequest, error.description, errors: [field])
+    case .storage: self.init(problem: .serviceUnavailable, "what was asked can't be stored now; try again")
+    }
+  }
+}

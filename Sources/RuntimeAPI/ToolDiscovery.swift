@@ -1,0 +1,48 @@
+import CASACore
+import Logging
+import ServiceLifecycle
+import Synchronization
+import TokenService
+
+/// Keeps what is known of the servers' tools true: asks a new server until it answers, and every one again each
+/// minute. Never part of an exchange.
+struct ToolDiscovery: Service {
+  static let interval = Duration.seconds(60)
+  static let retryInterval = Duration.seconds(2)
+
+  let server: AuthorizationServer
+  let source: any ToolSource
+  let logger: Logger
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown {
+      var due: [AppID: ContinuousClock.Instant] = [:]
+      while !Task.isCancelled {
+        let now = ContinuousClock.now
+        let apps = server.registry.apps(of: nil).filter { $0.kind == .mcpServer }
+        due = due.filter { id, _ in apps.contains { $0.id == id } }
+        for app in apps where due[app.id] ?? now <= now {
+          due[app.id] = now + (await check(app) ? Self.interval : Self.retryInterval)
+        }
+        do { try await Task.sleep(for: .milliseconds(500)) } catch { return }
+      }
+    }
+  }
+
+  /// - Returns: whether the server answered.
+  private func check(_ app: App) async -> Bool {
+    do {
+      let tools = try await server.discoverTools(of: app.id, from: source)
+      let unapproved = tools.filter { !$0.isPinned }
+      if !unapproved.isEmpty {
+        logger.warning(
+          "tools are not as they were approved",
+          metadata: ["app": "\(app.name)", "tools": "\(unapproved.map { "\($0.name) (\($0.status))" })"])
+      }
+      return true
+    } catch {
+      logger.debug("tools could not be listed", metadata: ["app": "\(app.name)", "error": "\(error)"])
+      return false
+    }
+  }
+}

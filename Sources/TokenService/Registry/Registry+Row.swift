@@ -1,0 +1,68 @@
+import AgentProtocols
+import CASACore
+import Storage
+
+extension MAS {
+  init(row: Row) throws(StorageError) {
+    guard let name = Name(try row.text("name")),
+      let settings = try? MAS.Settings(json: JSONValue(parsing: try row.text("configuration")))
+    else { throw .corrupt("a MAS can't be read") }
+    self.init(
+      id: MASID(try row.text("id")), name: name, createdAt: Timestamp(milliseconds: try row.integer("created_at")),
+      settings: settings)
+  }
+}
+
+extension App {
+  init(row: Row) throws(StorageError) {
+    guard let name = Name(try row.text("name")), let kind = AppKind(rawValue: try row.text("kind")),
+      let settings = try? App.Settings(json: JSONValue(parsing: try row.text("configuration")))
+    else { throw .corrupt("an app can't be read") }
+    var secret: HashedSecret?
+    if let salt = try row.optionalText("secret_salt"), let hash = try row.optionalText("secret_hash") {
+      secret = HashedSecret(salt: salt, hash: hash)
+    }
+    var jwks: JSONValue?
+    if let text = try row.optionalText("jwks") {
+      guard let keys = try? JSONValue(parsing: text) else { throw .corrupt("an app's keys can't be read") }
+      jwks = keys
+    }
+    self.init(
+      id: AppID(try row.text("id")), masID: MASID(try row.text("mas_id")), name: name, kind: kind,
+      createdAt: Timestamp(milliseconds: try row.integer("created_at")), settings: settings, secret: secret, jwks: jwks)
+  }
+}
+
+extension RegisteredTool {
+  init(row: Row) throws(StorageError) {
+    guard let name = ToolName(try row.text("name")),
+      let definition = try? JSONValue(parsing: try row.text("definition"))
+    else { throw .corrupt("a tool can't be read") }
+    self.init(
+      app: AppID(try row.text("app_id")), name: name, definition: definition,
+      pinnedSHA256: try row.optionalText("pinned_sha256"), seenSHA256: try row.optionalText("seen_sha256"),
+      checkedAt: Timestamp(milliseconds: try row.integer("checked_at")))
+  }
+
+  var upsert: Statement {
+    Statement(
+      """
+      INSERT INTO tools (app_id, name, definition, pinned_sha256, seen_sha256, checked_at)
+      VALUES ($1, $2, $3, $4, $5, $6)
+      ON CONFLICT (app_id, name) DO UPDATE SET definition = excluded.definition,
+        pinned_sha256 = excluded.pinned_sha256, seen_sha256 = excluded.seen_sha256, checked_at = excluded.checked_at
+      """,
+      [
+        .text(app.rawValue), .text(name.text), .text(definition.canonicalText), .optional(pinnedSHA256),
+        .optional(seenSHA256), .integer(checkedAt.milliseconds),
+      ], expectedChanges: 1)
+  }
+
+  /// For the trace: what changed, without the definition's text.
+  var summary: JSONValue {
+    [
+      "name": .string(name.text), "status": .string(status),
+      "seen_sha256": seenSHA256.map(JSONValue.string) ?? .null,
+    ]
+  }
+}

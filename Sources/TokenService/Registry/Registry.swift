@@ -1,0 +1,347 @@
+import AgentProtocols
+public import CASACore
+import IntentChecks
+import Storage
+import Synchronization
+import Traces
+
+/// The multi-agent systems, their apps and their servers' tools: stored, and held in memory as a whole, since
+/// every request reads it.
+public final class Registry: Sendable {
+  private struct Snapshot {
+    var systems: [MASID: MAS] = [:]
+    var apps: [AppID: App] = [:]
+    var tools: [AppID: [ToolName: RegisteredTool]] = [:]
+  }
+
+  private let snapshot = Mutex(Snapshot())
+  private let storage: any StorageDriver
+  private let clock: WallClock
+  private let writes = SerialQueue()
+
+  init(storage: any StorageDriver, clock: WallClock) async throws(StorageError) {
+    self.storage = storage
+    self.clock = clock
+    var loaded = Snapshot()
+    for row in try await storage.query(Statement("SELECT * FROM mas")) {
+      let mas = try MAS(row: row)
+      loaded.systems[mas.id] = mas
+    }
+    for row in try await storage.query(Statement("SELECT * FROM apps")) {
+      let app = try App(row: row)
+      loaded.apps[app.id] = app
+    }
+    for row in try await storage.query(Statement("SELECT * FROM tools")) {
+      let tool = try RegisteredTool(row: row)
+      loaded.tools[tool.app, default: [:]][tool.name] = tool
+    }
+    let complete = loaded
+    snapshot.withLock { $0 = complete }
+  }
+
+  // MARK: Reading
+
+  public func mas(_ id: MASID) -> MAS? { snapshot.withLock { $0.systems[id] } }
+  public func app(_ id: AppID) -> App? { snapshot.withLock { $0.apps[id] } }
+  /// All systems by name.
+  public func systems() -> [MAS] {
+    snapshot.withLock { Array($0.systems.values) }.sorted { $0.name.text < $1.name.text }
+  }
+  /// The apps of one MAS, or of all, by name.
+  public func apps(of mas: MASID?) -> [App] {
+    snapshot.withLock { $0.apps.values.filter { mas == nil || $0.masID == mas } }
+      .sorted { ($0.masID.rawValue, $0.name.text) < ($1.masID.rawValue, $1.name.text) }
+  }
+  public func app(named name: Name, in mas: MASID) -> App? {
+    snapshot.withLock { $0.apps.values.first { $0.masID == mas && $0.name == name } }
+  }
+  /// The tools a server was seen to offer, by name.
+  public func tools(of app: AppID) -> [RegisteredTool] {
+    snapshot.withLock { Array(($0.tools[app] ?? [:]).values) }.sorted { $0.name < $1.name }
+  }
+  func tool(_ name: ToolName, of app: AppID) -> RegisteredTool? { snapshot.withLock { $0.tools[app]?[name] } }
+  /// Every tool of the MAS that is offered as it was approved.
+  func pinnedTools(of mas: MASID) -> [ToolName] {
+    snapshot.withLock { snapshot in
+      var names: [ToolName] = []
+      for app in snapshot.apps.values where app.masID == mas {
+        for tool in (snapshot.tools[app.id] ?? [:]).values where tool.isPinned { names.append(tool.name) }
+      }
+      return names
+    }.sorted()
+  }
+
+  // MARK: Systems
+
+  public func createMAS(name: Name, settings: MAS.Settings) async throws(RegistryError) -> MAS {
+    let now = clock.now()
+    let mas = MAS(id: .random(prefix: "mas"), name: name, createdAt: now, settings: settings)
+    try await write(conflict: "a MAS named \(name) exists; its settings are changed with PUT /mas/{id}") {
+      () throws(RegistryError) in
+      let unit = [
+        Statement(
+          "INSERT INTO mas (id, name, configuration, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)",
+          [
+            .text(mas.id.rawValue), .text(name.text), .text(JSONValue.object(settings.json).canonicalText),
+            .integer(now.milliseconds), .integer(now.milliseconds),
+          ], expectedChanges: 1),
+        self.change("mas_created", mas: mas.id, app: nil, mas.json),
+      ]
+      return (unit, { $0.systems[mas.id] = mas })
+    }
+    return mas
+  }
+
+  public func updateMAS(_ id: MASID, settings: MAS.Settings) async throws(RegistryError) -> MAS {
+    try await write {
+      () throws(RegistryError) in
+      guard var mas = self.mas(id) else { throw .notFound("MAS \(id)") }
+      mas.settings = settings
+      let changed = mas
+      let unit = [
+        Statement(
+          "UPDATE mas SET configuration = $1, updated_at = $2 WHERE id = $3",
+          [
+            .text(JSONValue.object(settings.json).canonicalText), .integer(self.clock.now().milliseconds),
+            .text(id.rawValue),
+          ], expectedChanges: 1),
+        self.change("mas_changed", mas: id, app: nil, changed.json),
+      ]
+      return (unit, { $0.systems[id] = changed })
+    }
+    guard let mas = mas(id) else { throw .notFound("MAS \(id)") }
+    return mas
+  }
+
+  public func deleteMAS(_ id: MASID) async throws(RegistryError) {
+    try await write {
+      () throws(RegistryError) in
+      guard let mas = self.mas(id) else { throw .notFound("MAS \(id)") }
+      guard self.apps(of: id).isEmpty else { throw .conflict("MAS \(mas.name) still has apps; delete them first") }
+      let unit = [
+        Statement("DELETE FROM mas WHERE id = $1", [.text(id.rawValue)], expectedChanges: 1),
+        self.change("mas_deleted", mas: id, app: nil, mas.json),
+      ]
+      return (unit, { $0.systems[id] = nil })
+    }
+  }
+
+  // MARK: Apps
+
+  /// Registers an app.
+  /// - Parameters:
+  ///   - jwks: public keys for `private_key_jwt`; the app then gets no secret.
+  /// - Returns: the app and its secret, which can't be shown again.
+  public func createApp(
+    in masID: MASID, name: Name, kind: AppKind, settings: App.Settings, jwks: JSONValue?
+  ) async throws(RegistryError) -> (App, ClientSecret?) {
+    if kind == .mcpServer, settings.baseURL == nil {
+      throw .invalid(InvalidField("base_url", expected: "the URL of the MCP server's endpoint, such as http://host/mcp"))
+    }
+    let secret = jwks == nil ? ClientSecret.generate() : nil
+    let now = clock.now()
+    let app = App(
+      id: .random(prefix: "app"), masID: masID, name: name, kind: kind, createdAt: now, settings: settings,
+      secret: secret?.hashed(), jwks: jwks)
+    try await write(
+      conflict: "an app named \(name) exists in this MAS; change it with PUT /apps/{id} or rotate its secret"
+    ) { () throws(RegistryError) in
+      guard self.mas(masID) != nil else { throw .notFound("MAS \(masID)") }
+      let unit = [
+        Statement(
+          """
+          INSERT INTO apps (id, mas_id, name, kind, configuration, secret_salt, secret_hash, jwks, created_at, updated_at)
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+          """,
+          [
+            .text(app.id.rawValue), .text(masID.rawValue), .text(name.text), .text(kind.rawValue),
+            .text(JSONValue.object(settings.json).canonicalText), .optional(app.secret?.salt),
+            .optional(app.secret?.hash), .optional(jwks?.canonicalText), .integer(now.milliseconds),
+            .integer(now.milliseconds),
+          ], expectedChanges: 1),
+        self.change("app_created", mas: masID, app: app.id, app.json),
+      ]
+      return (unit, { $0.apps[app.id] = app })
+    }
+    return (app, secret)
+  }
+
+  public func updateApp(_ id: AppID, settings: App.Settings, jwks: JSONValue?) async throws(RegistryError) -> App {
+    try await updateApp(id, event: "app_changed") { app in
+      app.settings = settings
+      if let jwks { app.jwks = jwks }
+    }
+  }
+
+  /// Replaces the app's secret; the one before is refused from then on.
+  public func rotateSecret(of id: AppID) async throws(RegistryError) -> (App, ClientSecret) {
+    let secret = ClientSecret.generate()
+    let hashed = secret.hashed()
+    return (try await updateApp(id, event: "client_secret_rotated") { $0.secret = hashed }, secret)
+  }
+
+  private func updateApp(
+    _ id: AppID, event: String, _ change: @escaping @Sendable (inout App) -> Void
+  ) async throws(RegistryError) -> App {
+    try await write {
+      () throws(RegistryError) in
+      guard var app = self.app(id) else { throw .notFound("app \(id)") }
+      change(&app)
+      let changed = app
+      if changed.kind == .mcpServer, changed.settings.baseURL == nil {
+        throw .invalid(InvalidField("base_url", expected: "the URL of the MCP server's endpoint"))
+      }
+      let unit = [
+        Statement(
+          """
+          UPDATE apps SET configuration = $1, secret_salt = $2, secret_hash = $3, jwks = $4, updated_at = $5
+          WHERE id = $6
+          """,
+          [
+            .text(JSONValue.object(changed.settings.json).canonicalText), .optional(changed.secret?.salt),
+            .optional(changed.secret?.hash), .optional(changed.jwks?.canonicalText),
+            .integer(self.clock.now().milliseconds), .text(id.rawValue),
+          ], expectedChanges: 1),
+        self.change(event, mas: changed.masID, app: id, changed.json),
+      ]
+      return (unit, { $0.apps[id] = changed })
+    }
+    guard let app = app(id) else { throw .notFound("app \(id)") }
+    return app
+  }
+
+  public func deleteApp(_ id: AppID) async throws(RegistryError) {
+    try await write {
+      () throws(RegistryError) in
+      guard let app = self.app(id) else { throw .notFound("app \(id)") }
+      let unit = [
+        Statement("DELETE FROM tools WHERE app_id = $1", [.text(id.rawValue)]),
+        Statement("DELETE FROM apps WHERE id = $1", [.text(id.rawValue)], expectedChanges: 1),
+        self.change("app_deleted", mas: app.masID, app: id, app.json),
+      ]
+      return (
+        unit,
+        {
+          $0.apps[id] = nil
+          $0.tools[id] = nil
+        }
+      )
+    }
+  }
+
+  // MARK: Tools
+
+  /// Takes in what a server lists now. The first listing of a server is approved as it is; whatever changes or
+  /// is added later has to be approved by an administrator.
+  /// - Returns: the server's tools after it.
+  func recordListing(of id: AppID, _ listed: [MCPToolDefinition]) async throws(RegistryError) -> [RegisteredTool] {
+    try await write {
+      () throws(RegistryError) in
+      guard let app = self.app(id) else { throw .notFound("app \(id)") }
+      let known = Dictionary(uniqueKeysWithValues: self.tools(of: id).map { ($0.name, $0) })
+      let elsewhere = self.toolsOffered(in: app.masID, except: id)
+      let now = self.clock.now()
+      var after: [ToolName: RegisteredTool] = [:]
+      for definition in listed {
+        let before = known[definition.name]
+        // A name that another server of the MAS offers is never approved by itself: it could stand in for it.
+        let pin = known.isEmpty && !elsewhere.contains(definition.name) ? definition.digest : before?.pinnedSHA256
+        after[definition.name] = RegisteredTool(
+          app: id, name: definition.name, definition: definition.definition, pinnedSHA256: pin,
+          seenSHA256: definition.digest, checkedAt: now)
+      }
+      for (name, tool) in known where after[name] == nil {
+        after[name] = RegisteredTool(
+          app: id, name: name, definition: tool.definition, pinnedSHA256: tool.pinnedSHA256, seenSHA256: nil,
+          checkedAt: now)
+      }
+      let changed = after.values.filter { tool in
+        known[tool.name]?.seenSHA256 != tool.seenSHA256 || known[tool.name] == nil
+      }
+      let result = after
+      var unit = changed.map(\.upsert)
+      if !changed.isEmpty {
+        unit.append(
+          TraceLog.insertion(
+            of: TraceEvent(
+              .toolsDiscovered, at: now, masID: app.masID, appID: id,
+              payload: ["tools": .array(changed.sorted { $0.name < $1.name }.map(\.summary))])))
+      }
+      return (unit, { $0.tools[id] = result })
+    }
+    return tools(of: id)
+  }
+
+  /// Approves the definitions with these hashes as the server lists them now.
+  /// - Parameter digests: the hash the administrator looked at, by tool, so that a change in between is not
+  ///   approved unseen.
+  public func approveTools(_ digests: [ToolName: String], of id: AppID) async throws(RegistryError) -> [RegisteredTool] {
+    try await write {
+      () throws(RegistryError) in
+      guard let app = self.app(id) else { throw .notFound("app \(id)") }
+      let elsewhere = self.toolsOffered(in: app.masID, except: id)
+      var approved: [RegisteredTool] = []
+      for (name, digest) in digests {
+        guard let tool = self.tool(name, of: id) else { throw .notFound("tool \(name)") }
+        guard tool.seenSHA256 == digest else {
+          throw .conflict("tool \(name) is not listed with that definition now; look at it again")
+        }
+        guard !elsewhere.contains(name) else {
+          throw .conflict("another server of the MAS offers \(name) already; rename one of the two")
+        }
+        approved.append(
+          RegisteredTool(
+            app: id, name: name, definition: tool.definition, pinnedSHA256: digest, seenSHA256: digest,
+            checkedAt: tool.checkedAt))
+      }
+      let changed = approved
+      let unit =
+        changed.map(\.upsert) + [
+          TraceLog.insertion(
+            of: TraceEvent(
+              .toolsApproved, at: self.clock.now(), masID: app.masID, appID: id,
+              payload: ["tools": .array(changed.map(\.summary))]))
+        ]
+      return (unit, { for tool in changed { $0.tools[id]?[tool.name] = tool } })
+    }
+    return tools(of: id)
+  }
+
+  private func toolsOffered(in mas: MASID, except app: AppID) -> Set<ToolName> {
+    var names: Set<ToolName> = []
+    for other in apps(of: mas) where other.id != app {
+      for tool in tools(of: other.id) where tool.seenSHA256 != nil { names.insert(tool.name) }
+    }
+    return names
+  }
+
+  // MARK: Writing
+
+  private typealias Write = (unit: [Statement], apply: @Sendable (inout Snapshot) -> Void)
+
+  /// Carries out one write after the other: what `prepare` sees is what it changes. Memory follows the storage,
+  /// never the other way.
+  private func write(
+    conflict: String = "the change contradicts what is stored",
+    _ prepare: @escaping @Sendable () throws(RegistryError) -> Write
+  ) async throws(RegistryError) {
+    try await writes.run { [self] () async throws(RegistryError) in
+      let (unit, apply) = try prepare()
+      do throws(StorageError) {
+        if !unit.isEmpty { try await storage.commit(unit) }
+      } catch .conflict {
+        throw .conflict(conflict)
+      } catch {
+        throw .storage(error)
+      }
+      snapshot.withLock { apply(&$0) }
+    }
+  }
+
+  private func change(_ what: String, mas: MASID, app: AppID?, _ state: JSONValue) -> Statement {
+    TraceLog.insertion(
+      of: TraceEvent(
+        .configurationChanged, at: clock.now(), masID: mas, appID: app,
+        payload: ["change": .string(what), "state": state]))
+  }
+}

@@ -1,0 +1,180 @@
+import AgentProtocols
+public import CASACore
+import IntentChecks
+import Storage
+import Traces
+
+/// What an authenticated part of the data plane saw, as it reports it.
+public enum Report: Sendable {
+  /// The LLM answered and selected these calls; the T2 of the request is the evidence for whom and in which session.
+  case llmCall(token: UnverifiedToken, selections: [(tool: ToolName, argumentsSHA256: String)])
+  /// A request was let through or refused.
+  case call(CallReport)
+
+  /// The most reports in one request.
+  public static let maximumBatch = 100
+}
+
+/// One request as an ingress or egress decided it.
+public struct CallReport: Sendable {
+  public let verdict: Verdict
+  public let payload: [String: JSONValue]
+  public let traceID: TraceID?
+  public let userInputID: UserInputID?
+}
+
+extension Report {
+  /// Reads one element of `POST /trace/events`.
+  public init(json: JSONValue) throws(InvalidField) {
+    switch json["kind"]?.string {
+    case TraceEvent.Kind.llmCall.rawValue:
+      guard let token = json["token"]?.string, token.utf8.count <= 8192 else {
+        throw InvalidField("token", expected: "the llm-access token of the request")
+      }
+      guard let list = json["selections"]?.array, list.count <= 128 else {
+        throw InvalidField("selections", expected: "an array of at most 128 objects")
+      }
+      var selections: [(tool: ToolName, argumentsSHA256: String)] = []
+      for element in list {
+        guard let tool = element["tool"]?.string.flatMap({ ToolName($0) }),
+          let digest = element["arguments_sha256"]?.string, TokenHash(digest) != nil
+        else { throw InvalidField("selections", expected: "objects with `tool` and `arguments_sha256`") }
+        selections.append((tool, digest))
+      }
+      self = .llmCall(token: UnverifiedToken(token), selections: selections)
+    case TraceEvent.Kind.callAdmitted.rawValue: self = .call(try CallReport(json: json, verdict: .allow))
+    case TraceEvent.Kind.callRefused.rawValue:
+      guard let reason = json["reason"]?.string.flatMap({ RefusalReason(rawValue: $0) }) else {
+        throw InvalidField("reason", expected: "one of the reasons of refusals")
+      }
+      self = .call(try CallReport(json: json, verdict: .refuse(reason)))
+    default: throw InvalidField("kind", expected: "llm_call, call_admitted or call_refused")
+    }
+  }
+}
+
+extension CallReport {
+  init(json: JSONValue, verdict: Verdict) throws(InvalidField) {
+    self.verdict = verdict
+    var payload: [String: JSONValue] = [:]
+    // Only what is known, as short text: a report is no place for prompts or tokens.
+    for name in ["direction", "destination", "method", "tool", "explanation", "decision_id", "token_sha256"] {
+      guard let value = json[name] else { continue }
+      guard let text = value.string, text.utf8.count <= 300 else {
+        throw InvalidField(name, expected: "text of at most 300 bytes")
+      }
+      payload[name] = .string(text)
+    }
+    if let latency = json["latency_ms"] {
+      guard case .number(let value) = latency, value >= 0, value < 1e9 else {
+        throw InvalidField("latency_ms", expected: "a number of milliseconds")
+      }
+      payload["latency_ms"] = latency
+    }
+    if case .refuse(let reason) = verdict { payload["reason"] = .string(reason.rawValue) }
+    self.payload = payload
+    switch json["trace_id"] {
+    case nil: traceID = nil
+    case let value?:
+      guard let id = value.string.flatMap({ TraceID($0) }) else {
+        throw InvalidField("trace_id", expected: "32 lowercase hexadecimal digits")
+      }
+      traceID = id
+    }
+    switch json["user_input_id"] {
+    case nil: userInputID = nil
+    case let value?:
+      guard let id = value.string.flatMap({ UserInputID(validating: $0) }) else {
+        throw InvalidField("user_input_id", expected: "an identifier")
+      }
+      userInputID = id
+    }
+  }
+}
+
+extension AuthorizationServer {
+  /// Stores what a part reports of its own app; all of it or nothing.
+  public func record(_ reports: [Report], by client: AuthenticatedClient) async throws(OAuthError) {
+    let app = client.app
+    var unit: [Statement] = []
+    var answers: [(session: UserInputID, selections: [RecordedSelection])] = []
+    let now = clock.now()
+    for report in reports {
+      switch report {
+      case .llmCall(let token, let selections):
+        guard let verified = live(token), verified.claims.scope == .llmAccess, verified.claims.clientID == app.id,
+          let session = verified.claims.userInputID
+        else {
+          throw OAuthError(
+            .accessDenied, "the evidence of an llm_call must be this app's live llm-access token",
+            reason: .tokenInactive)
+        }
+        let recorded = sessions.activity(of: app.id, in: session).selections.count
+        guard recorded + selections.count <= SessionLedger.maximumSelections else {
+          throw OAuthError(.accessDenied, "the session holds too many selections", reason: .overloaded)
+        }
+        unit += Self.insertions(of: selections, session: session, app: app.id, at: now)
+        let listed = selections.map { selection -> JSONValue in
+          ["tool": .string(selection.tool.text), "arguments_sha256": .string(selection.argumentsSHA256)]
+        }
+        unit.append(
+          TraceLog.insertion(
+            of: TraceEvent(
+              .llmCall, at: now, masID: app.masID, userInputID: session, traceID: verified.claims.traceID,
+              appID: app.id,
+              payload: ["token_sha256": .string(verified.hash.text), "selections": .array(listed)])))
+        answers.append(
+          (
+            session,
+            selections.map {
+              RecordedSelection(tool: $0.tool, argumentsSHA256: $0.argumentsSHA256, isUsed: false)
+            }
+          ))
+      case .call(let call):
+        // A session the app's MAS does not have is not written into.
+        let session = call.userInputID.flatMap { sessions.input($0) }.flatMap { $0.masID == app.masID ? $0.id : nil }
+        unit.append(
+          TraceLog.insertion(
+            of: TraceEvent(
+              call.verdict == .allow ? .callAdmitted : .callRefused, at: now, masID: app.masID, userInputID: session,
+              traceID: call.traceID, appID: app.id, payload: call.payload)))
+      }
+    }
+    guard !unit.isEmpty else { return }
+    do {
+      try await storage.commit(unit)
+    } catch {
+      throw Self.storageFailure
+    }
+    for answer in answers {
+      sessions.recordLLMCall(by: app.id, in: answer.session, selections: answer.selections)
+    }
+  }
+
+  private static func insertions(
+    of selections: [(tool: ToolName, argumentsSHA256: String)], session: UserInputID, app: AppID, at now: Timestamp
+  ) -> [Statement] {
+    let call = Identifier<LLMCallSubject>.random(prefix: "llm")
+    var unit = [
+      Statement(
+        "INSERT INTO llm_calls (id, user_input_id, app_id, recorded_at) VALUES ($1, $2, $3, $4)",
+        [.text(call.rawValue), .text(session.rawValue), .text(app.rawValue), .integer(now.milliseconds)],
+        expectedChanges: 1)
+    ]
+    for (index, selection) in selections.enumerated() {
+      unit.append(
+        Statement(
+          """
+          INSERT INTO selections (id, user_input_id, app_id, tool, arguments_sha256, recorded_at)
+          VALUES ($1, $2, $3, $4, $5, $6)
+          """,
+          [
+            .text("\(call)-\(index)"), .text(session.rawValue), .text(app.rawValue), .text(selection.tool.text),
+            .text(selection.argumentsSHA256), .integer(now.milliseconds),
+          ], expectedChanges: 1))
+    }
+    return unit
+  }
+
+  private enum LLMCallSubject {}
+}

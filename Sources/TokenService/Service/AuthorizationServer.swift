@@ -1,0 +1,187 @@
+public import CASACore
+import IntentChecks
+public import Storage
+import Synchronization
+public import Traces
+
+/// The OAuth authorization server (RFC 6749): issues, exchanges, introspects, spends and revokes tokens. What it
+/// answers is durable before it answers.
+public final class AuthorizationServer: Sendable {
+  public struct Configuration: Sendable {
+    /// The issuer identifier: the URL under which clients reach the runtime (RFC 8414 section 2).
+    public var issuer: String
+    /// How long tokens live at most; whole seconds.
+    public var tokenLifetime: Duration
+    public var algorithm: SigningAlgorithm
+
+    public init(issuer: String, tokenLifetime: Duration = .seconds(300), algorithm: SigningAlgorithm = .es256) {
+      self.issuer = issuer
+      self.tokenLifetime = tokenLifetime
+      self.algorithm = algorithm
+    }
+
+    var audiences: Set<String> { [issuer, issuer + "/oauth/token", issuer + "/oauth/token/exchange"] }
+  }
+
+  /// How the runtime names itself where it acts as a client: when it lists a server's tools.
+  public static let runtimeID = AppID("casa-runtime")
+
+  public let configuration: Configuration
+  public let registry: Registry
+  public let keys: SigningKeys
+  public let traces: TraceLog
+  let storage: any StorageDriver
+  let clock: WallClock
+  let sessions: SessionLedger
+  let verifier: TokenVerifier
+  let signer: TokenSigner
+  let clients: ClientAuthentication
+  /// The revoked tokens that have not expired.
+  let revoked: Mutex<[TokenID: Timestamp]>
+
+  /// Loads what is stored; `storage` must be migrated to `Schema.migrations`.
+  public init(
+    configuration: Configuration, storage: any StorageDriver, clock: WallClock = .system
+  ) async throws(StorageError) {
+    self.configuration = configuration
+    self.storage = storage
+    self.clock = clock
+    traces = TraceLog(storage: storage)
+    registry = try await Registry(storage: storage, clock: clock)
+    keys = try await SigningKeys(
+      storage: storage, algorithm: configuration.algorithm, tokenLifetime: configuration.tokenLifetime, clock: clock)
+    sessions = try await SessionLedger(storage: storage, clock: clock)
+    verifier = TokenVerifier(keys: keys, issuer: configuration.issuer, clock: clock)
+    signer = TokenSigner(keys: keys)
+    clients = ClientAuthentication(
+      registry: registry, storage: storage, audiences: configuration.audiences, clock: clock)
+    var dead: [TokenID: Timestamp] = [:]
+    for row in try await storage.query(
+      Statement(
+        "SELECT jti, expires_at FROM tokens WHERE revoked_at IS NOT NULL AND expires_at > $1",
+        [.integer(clock.now().milliseconds)]))
+    {
+      dead[TokenID(try row.text("jti"))] = Timestamp(milliseconds: try row.integer("expires_at"))
+    }
+    revoked = Mutex(dead)
+  }
+
+  public func authenticate(_ credentials: ClientCredentials) async throws(OAuthError) -> AuthenticatedClient {
+    try await clients.authenticate(credentials)
+  }
+
+  /// Makes a new signing key; tokens of the one before stay good until they expire.
+  public func rotateSigningKey() async throws(StorageError) -> SigningKey {
+    try await keys.rotate { key in
+      TraceLog.insertion(
+        of: TraceEvent(.signingKeyRotated, at: clock.now(), masID: nil, payload: ["kid": .string(key.id.rawValue)]))
+    }
+  }
+
+  /// Forgets what is over: sessions in memory, spent and revoked tokens that expired. The trace stays.
+  public func prune() async throws(StorageError) {
+    sessions.dropEnded()
+    let now = clock.now()
+    revoked.withLock { $0 = $0.filter { $0.value > now } }
+    // An hour's margin: a token's row answers for the tokens exchanged from it.
+    let limit = SQLValue.integer((now - .seconds(3600)).milliseconds)
+    try await storage.commit([
+      Statement("DELETE FROM spent_tokens WHERE expires_at < $1", [limit]),
+      Statement("DELETE FROM client_assertions WHERE expires_at < $1", [limit]),
+      Statement("DELETE FROM tokens WHERE expires_at < $1", [limit]),
+    ])
+  }
+
+  /// The stored prompt, for its own client app and for administrators.
+  public func userInput(_ id: UserInputID) async throws(StorageError) -> (input: UserInput, text: String)? {
+    let rows = try await storage.query(
+      Statement("SELECT \(UserInput.columns), text FROM user_inputs WHERE id = $1", [.text(id.rawValue)]))
+    guard let row = rows.first else { return nil }
+    return (try UserInput(row: row), try row.text("text"))
+  }
+
+  // MARK: What all operations share
+
+  /// The claims of a token that is alive: verified, not revoked, of apps that still exist.
+  func live(_ token: UnverifiedToken) -> VerifiedToken? {
+    guard let verified = verifier.verify(token), !revoked.withLock({ $0[verified.claims.id] != nil }) else {
+      return nil
+    }
+    let claims = verified.claims
+    guard registry.mas(claims.masID) != nil else { return nil }
+    if claims.scope == .discoverTools { return verified }
+    guard registry.app(claims.clientID)?.masID == claims.masID, registry.app(claims.subject)?.masID == claims.masID
+    else { return nil }
+    return verified
+  }
+
+  /// Resolves an `audience`: an app's name in the MAS or its URN.
+  func app(_ audience: String, in mas: MASID) throws(OAuthError) -> App {
+    if let name = Name(audience), let app = registry.app(named: name, in: mas) { return app }
+    let prefix = Audience.app(AppID(""))
+    if audience.hasPrefix(prefix), let id = AppID(validating: String(audience.dropFirst(prefix.count))),
+      let app = registry.app(id), app.masID == mas
+    {
+      return app
+    }
+    throw OAuthError(.invalidTarget, "`audience` must be an app of this MAS, by name or as \(prefix)ID")
+  }
+
+  /// When a token issued now ends, which is never after `limit`.
+  func expiry(from now: Timestamp, requested: Duration?, limit: Timestamp?) throws(OAuthError) -> Timestamp {
+    let longest = now + configuration.tokenLifetime
+    guard let requested else { return min(longest, limit ?? longest) }
+    let asked = now + requested
+    if let limit, asked > limit {
+      throw OAuthError(.invalidRequest, "`expires_in` reaches beyond the subject token's life")
+    }
+    guard asked <= longest else {
+      throw OAuthError(
+        .invalidRequest, "`expires_in` is at most \(configuration.tokenLifetime.components.seconds) seconds")
+    }
+    return asked
+  }
+
+  /// Stores a token unless its parent was revoked meanwhile.
+  func insertion(of token: IssuedToken, parent: TokenID?) -> Statement {
+    let claims = token.claims
+    var arguments: [SQLValue] = [
+      .text(claims.id.rawValue), .text(token.hash.text), .optional(parent?.rawValue), .text(claims.masID.rawValue),
+      .optional(claims.userInputID?.rawValue), .text(claims.clientID.rawValue), .text(claims.scope.rawValue),
+      .integer(claims.issuedAt.milliseconds), .integer(claims.expiresAt.milliseconds),
+    ]
+    let columns =
+      "jti, sha256, parent_jti, mas_id, user_input_id, client_id, scope, issued_at, expires_at"
+    guard let parent else {
+      return Statement(
+        "INSERT INTO tokens (\(columns)) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)", arguments, expectedChanges: 1)
+    }
+    arguments.append(.text(parent.rawValue))
+    return Statement(
+      """
+      INSERT INTO tokens (\(columns)) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+      WHERE EXISTS (SELECT 1 FROM tokens WHERE jti = $10 AND revoked_at IS NULL)
+      """, arguments, expectedChanges: 1)
+  }
+
+  static let storageFailure = OAuthError(
+    .temporarilyUnavailable, "the decision can't be recorded now, so nothing was granted; try again",
+    reason: .runtimeUnavailable)
+
+  /// What the trace says of a token.
+  func description(of token: IssuedToken, parent: VerifiedToken?) -> [String: JSONValue] {
+    let claims = token.claims
+    return [
+      "token_sha256": .string(token.hash.text), "scope": .string(claims.scope.rawValue),
+      "subject_token_sha256": parent.map { .string($0.hash.text) } ?? .null,
+      "audience": .array(claims.audience.map(JSONValue.string)),
+      "actors": .array(claims.actors.map { .string($0.rawValue) }),
+      "expires_at": .string(claims.expiresAt.rfc3339),
+    ]
+  }
+}
+
+extension AuthorizationServer {
+  /// How many sessions have a live token now.
+  public var liveSessions: Int { sessions.count }
+}

@@ -1,0 +1,140 @@
+import CASACore
+import IntentChecks
+import Storage
+import Synchronization
+
+/// What happened in the live sessions: which apps asked the LLM and what it selected for each. Everything here
+/// is stored first; memory only spares the question.
+///
+/// A session is live while one of its tokens is. It is loaded when a first token is issued for it, so before
+/// anything can be recorded in it, and dropped when its last token is gone.
+final class SessionLedger: Sendable {
+  /// More live sessions than this and no new one begins.
+  static let maximumSessions = 200_000
+  /// More selections by one app in one session than this and no further is recorded, so no further call passes.
+  static let maximumSelections = 1000
+
+  private struct Session {
+    var input: UserInput
+    var liveUntil: Timestamp
+    var activities: [AppID: Activity] = [:]
+  }
+
+  /// One app's doings in one session.
+  struct Activity: Sendable {
+    var llmCalls = 0
+    var selections: [RecordedSelection] = []
+  }
+
+  private let sessions = Mutex([UserInputID: Session]())
+  private let storage: any StorageDriver
+  private let clock: WallClock
+  private let loads = SerialQueue()
+
+  /// Loads the sessions that have live tokens.
+  init(storage: any StorageDriver, clock: WallClock) async throws(StorageError) {
+    self.storage = storage
+    self.clock = clock
+    let live = try await storage.query(
+      Statement(
+        """
+        SELECT user_input_id AS id, MAX(expires_at) AS live_until FROM tokens
+        WHERE expires_at > $1 AND user_input_id IS NOT NULL GROUP BY user_input_id
+        """, [.integer(clock.now().milliseconds)]))
+    for row in live {
+      _ = try await load(
+        UserInputID(try row.text("id")), liveUntil: Timestamp(milliseconds: try row.integer("live_until")))
+    }
+  }
+
+  var count: Int { sessions.withLock { $0.count } }
+
+  /// The session of a live token; nil when it is not live.
+  func input(_ id: UserInputID) -> UserInput? { sessions.withLock { $0[id]?.input } }
+
+  func activity(of app: AppID, in id: UserInputID) -> Activity {
+    sessions.withLock { $0[id]?.activities[app] ?? Activity() }
+  }
+
+  /// Begins the session of a new user input.
+  /// - Returns: false when there are too many; then nothing was kept.
+  func begin(_ input: UserInput, liveUntil: Timestamp) -> Bool {
+    sessions.withLock { sessions in
+      guard sessions.count < Self.maximumSessions else { return false }
+      sessions[input.id] = Session(input: input, liveUntil: liveUntil)
+      return true
+    }
+  }
+
+  /// Keeps a session alive for another token, loading it when it was dropped.
+  /// - Returns: nil when there is no such user input, or too many sessions.
+  func resume(_ id: UserInputID, liveUntil: Timestamp) async throws(StorageError) -> UserInput? {
+    let known = sessions.withLock { sessions -> UserInput? in
+      guard let session = sessions[id] else { return nil }
+      sessions[id]?.liveUntil = max(session.liveUntil, liveUntil)
+      return session.input
+    }
+    if let known { return known }
+    return try await load(id, liveUntil: liveUntil)
+  }
+
+  /// One load at a time, so that two never put the same session in memory one after the other.
+  private func load(_ id: UserInputID, liveUntil: Timestamp) async throws(StorageError) -> UserInput? {
+    try await loads.run { [self] () async throws(StorageError) -> UserInput? in
+      if let input = sessions.withLock({ $0[id]?.input }) { return input }
+      guard
+        let row = try await storage.query(
+          Statement("SELECT \(UserInput.columns) FROM user_inputs WHERE id = $1", [.text(id.rawValue)])
+        ).first
+      else { return nil }
+      var session = Session(input: try UserInput(row: row), liveUntil: liveUntil)
+      for row in try await storage.query(
+        Statement("SELECT app_id, COUNT(*) AS calls FROM llm_calls WHERE user_input_id = $1 GROUP BY app_id", [.text(id.rawValue)]))
+      {
+        session.activities[AppID(try row.text("app_id")), default: Activity()].llmCalls = Int(try row.integer("calls"))
+      }
+      for row in try await storage.query(
+        Statement(
+          "SELECT app_id, tool, arguments_sha256, used_by_jti FROM selections WHERE user_input_id = $1 ORDER BY recorded_at",
+          [.text(id.rawValue)]))
+      {
+        guard let tool = ToolName(try row.text("tool")) else { throw .corrupt("a selection's tool can't be read") }
+        session.activities[AppID(try row.text("app_id")), default: Activity()].selections.append(
+          RecordedSelection(
+            tool: tool, argumentsSHA256: try row.text("arguments_sha256"),
+            isUsed: try row.optionalText("used_by_jti") != nil))
+      }
+      let loaded = session
+      return sessions.withLock { sessions in
+        guard sessions.count < Self.maximumSessions else { return nil }
+        sessions[id] = loaded
+        return loaded.input
+      }
+    }
+  }
+
+  /// Takes in an LLM call that is stored.
+  func recordLLMCall(by app: AppID, in id: UserInputID, selections: [RecordedSelection]) {
+    sessions.withLock { sessions in
+      sessions[id]?.activities[app, default: Activity()].llmCalls += 1
+      sessions[id]?.activities[app, default: Activity()].selections += selections
+    }
+  }
+
+  /// Marks one unused selection of this call as carried out, as the storage did.
+  func markUsed(tool: ToolName, argumentsSHA256: String, by app: AppID, in id: UserInputID) {
+    sessions.withLock { sessions in
+      let index = sessions[id]?.activities[app]?.selections.firstIndex {
+        $0.tool == tool && $0.argumentsSHA256 == argumentsSHA256 && !$0.isUsed
+      }
+      if let index { sessions[id]?.activities[app]?.selections[index].isUsed = true }
+    }
+  }
+
+  /// Drops sessions without live tokens. Called now and then.
+  func dropEnded() {
+    // A margin beyond the last token, for what is under way.
+    let now = clock.now() - .seconds(60)
+    sessions.withLock { $0 = $0.filter { $0.value.liveUntil > now } }
+  }
+}

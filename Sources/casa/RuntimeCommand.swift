@@ -1,0 +1,70 @@
+import ArgumentParser
+import Logging
+import RuntimeAPI
+import ServiceLifecycle
+import TokenService
+import UnixSignals
+
+struct RuntimeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "runtime",
+    abstract: "Issue, exchange and introspect tokens, and decide about tool calls.",
+    discussion: """
+      At the first start an administrator's credential is written to DATA/admin-credential, readable by its owner
+      only; the database keeps its hash.
+
+      Examples:
+        casa runtime --data ./data
+        casa runtime --data /var/lib/casa --listen 0.0.0.0:8700 --issuer https://casa.example.com
+        curl -H "Authorization: Bearer $(cat data/admin-credential)" http://127.0.0.1:8700/mas
+      """)
+
+  @Option(help: "Where to keep the database, keys and the administrator's credential.")
+  var data: String
+
+  @Option(help: ArgumentHelp("Where to listen.", valueName: "host:port"))
+  var listen = "127.0.0.1:8700"
+
+  @Option(help: ArgumentHelp("The URL clients reach this runtime at; http://host:port if not given.", valueName: "url"))
+  var issuer: String?
+
+  @Option(help: ArgumentHelp("How long tokens live, 1 to 3600 seconds.", valueName: "seconds"))
+  var tokenLifetime = 300
+
+  @Option(help: ArgumentHelp("How tokens are signed: ES256 or EdDSA.", valueName: "algorithm"))
+  var algorithm = "ES256"
+
+  @OptionGroup var logging: LoggingOptions
+
+  func run() async throws {
+    guard let address = HostAndPort(listen) else {
+      throw ValidationError("--listen must be host:port, such as 127.0.0.1:8700; got '\(listen)'")
+    }
+    guard (1...3600).contains(tokenLifetime) else {
+      throw ValidationError("--token-lifetime must be 1 to 3600 seconds; got \(tokenLifetime)")
+    }
+    guard let algorithm = SigningAlgorithm(rawValue: algorithm) else {
+      throw ValidationError("--algorithm must be ES256 or EdDSA; got '\(algorithm)'")
+    }
+    if let issuer, !(issuer.hasPrefix("http://") || issuer.hasPrefix("https://")) || issuer.hasSuffix("/") {
+      throw ValidationError("--issuer must be an http or https URL without a slash at its end; got '\(issuer)'")
+    }
+    let logger = logging.logger("casa.runtime")
+    let configuration = Runtime.Configuration(
+      host: address.host, port: address.port, dataDirectory: data, issuer: issuer,
+      tokenLifetime: .seconds(tokenLifetime), algorithm: algorithm)
+    let runtime = Runtime(configuration: configuration, logger: logger) { port in
+      logger.notice(
+        "ready", metadata: ["url": "http://\(address.host):\(port)", "admin": "\(configuration.adminCredentialPath)"])
+    }
+    try await serve(runtime, logger: logger)
+  }
+}
+
+/// Runs a service until SIGTERM or SIGINT asks it to end.
+func serve(_ service: some Service, logger: Logger) async throws {
+  let group = ServiceGroup(
+    configuration: ServiceGroupConfiguration(
+      services: [.init(service: service)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+  try await group.run()
+}
