@@ -76,8 +76,8 @@ let package = Package(
     .target(
       name: "EnvoyAuthorization",
       dependencies: [
-        "AgentProtocols", "CASACore", .asyncHTTPClient, .crypto, .grpcCore, .grpcProtobuf, .grpcTransport,
-        .logging, .nioCore, .swiftProtobuf,
+        "AgentProtocols", "CASACore", "Sidecar", .asyncHTTPClient, .crypto, .grpcCore, .grpcProtobuf, .grpcTransport,
+        .logging, .nioCore, .nioHTTP1, .serviceLifecycle, .swiftProtobuf,
       ],
       exclude: ["Protos"],
       swiftSettings: settings),

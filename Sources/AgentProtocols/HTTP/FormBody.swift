@@ -1,30 +1,16 @@
-/// Why a body is not a form that may be read.
-public enum FormBodyError: Error, Sendable, Hashable, CustomStringConvertible {
-  case tooManyFields(maximum: Int)
-  /// A name is sent twice (RFC 6749 section 3.2).
-  case repeatedName
-  /// A percent escape is broken, or the decoded bytes are not UTF-8 or hold U+0000.
-  case invalidEncoding
-
-  public var description: String {
-    switch self {
-    case .tooManyFields(let maximum): "it has more than \(maximum) fields"
-    case .repeatedName: "a parameter was sent more than once"
-    case .invalidEncoding: "a name or value is not percent-encoded UTF-8"
-    }
-  }
-}
-
 /// An `application/x-www-form-urlencoded` body (RFC 6749 appendix B). A parameter without a value counts as not
 /// sent (RFC 6749 section 3.2).
 public struct FormBody: Sendable {
   private var fields: [String: String] = [:]
 
+  /// Reads all fields of a form.
+  /// - Parameter maximumFields: how many fields there may be, with or without a value.
   /// - Throws: `FormBodyError`
   public init(parsing bytes: [UInt8], maximumFields: Int = 64) throws(FormBodyError) {
+    let pairs = bytes.split(separator: UInt8(ascii: "&"), maxSplits: max(0, maximumFields))
+    guard pairs.count <= maximumFields else { throw .tooManyFields(maximum: maximumFields) }
     var seen: Set<String> = []
-    for pair in bytes.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: true) {
-      guard seen.count < maximumFields else { throw .tooManyFields(maximum: maximumFields) }
+    for pair in pairs {
       let mark = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
       guard let name = Self.decodeComponent(pair[..<mark]),
         let value = Self.decodeComponent(pair[mark...].dropFirst())
@@ -34,11 +20,13 @@ public struct FormBody: Sendable {
     }
   }
 
+  /// The value of the parameter `name`, never empty; nil when it was not sent or has no value.
   public subscript(name: String) -> String? { fields[name] }
   /// The parameters that have a value, in no order.
   public var names: [String] { Array(fields.keys) }
 
-  /// Undoes form encoding; nil for a broken escape, bytes that are not UTF-8, and U+0000.
+  /// Undoes form encoding; nil for a broken escape, bytes that are not UTF-8, U+0000 and more combining marks in a
+  /// row than may be compared.
   static func decodeComponent(_ encoded: ArraySlice<UInt8>) -> String? {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(encoded.count)
@@ -54,8 +42,9 @@ public struct FormBody: Sendable {
       default: bytes.append(byte)
       }
     }
-    guard !bytes.contains(0) else { return nil }
-    return String(validating: bytes, as: UTF8.self)
+    guard !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self), CombiningMarks.areBounded(in: text)
+    else { return nil }
+    return text
   }
 
   private static func hexValue(_ byte: UInt8) -> UInt8? {
@@ -64,6 +53,32 @@ public struct FormBody: Sendable {
     case 0x41...0x46: byte - 0x41 + 10
     case 0x61...0x66: byte - 0x61 + 10
     default: nil
+    }
+  }
+}
+
+extension FormBody {
+  /// Writes a form (RFC 6749 appendix B).
+  public static func encode(_ fields: [(String, String)]) -> [UInt8] {
+    var output: [UInt8] = []
+    for (index, field) in fields.enumerated() {
+      if index > 0 { output.append(UInt8(ascii: "&")) }
+      encode(field.0, into: &output)
+      output.append(UInt8(ascii: "="))
+      encode(field.1, into: &output)
+    }
+    return output
+  }
+
+  private static func encode(_ text: String, into output: inout [UInt8]) {
+    let digits = Array("0123456789ABCDEF".utf8)
+    for byte in text.utf8 {
+      switch byte {
+      case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"):
+        output.append(byte)
+      default: output += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+      }
     }
   }
 }

@@ -1,7 +1,9 @@
 public import CASACore
 
 extension JSONValue {
-  /// The JSON Canonicalization Scheme's form (RFC 8785): one text for one value, whoever writes it.
+  /// The JSON Canonicalization Scheme's form (RFC 8785) in UTF-8: one text for one value, whoever writes it.
+  ///
+  /// A number that is not finite, which no parser yields, becomes `null` as in ECMAScript.
   public var canonicalBytes: [UInt8] {
     var output: [UInt8] = []
     output.reserveCapacity(256)
@@ -9,6 +11,7 @@ extension JSONValue {
     return output
   }
 
+  /// `canonicalBytes` as text.
   public var canonicalText: String { String(decoding: canonicalBytes, as: UTF8.self) }
 
   private func writeCanonical(to output: inout [UInt8]) {
@@ -26,8 +29,7 @@ extension JSONValue {
       output.append(UInt8(ascii: "]"))
     case .object(let members):
       output.append(UInt8(ascii: "{"))
-      // RFC 8785 section 3.2.3 sorts by UTF-16 code units, which is not the order of Swift's strings.
-      let sorted = members.sorted { $0.key.utf16.lexicographicallyPrecedes($1.key.utf16) }
+      let sorted = members.sorted { Self.precedes($0.key, $1.key) }
       for (index, member) in sorted.enumerated() {
         if index > 0 { output.append(UInt8(ascii: ",")) }
         Self.write(member.key, to: &output)
@@ -36,6 +38,19 @@ extension JSONValue {
       }
       output.append(UInt8(ascii: "}"))
     }
+  }
+
+  /// The order of RFC 8785 section 3.2.3, by UTF-16 code units. The bytes of UTF-8 give the same order except
+  /// that U+E000 to U+FFFF (first byte 0xEE or 0xEF) come after the scalars written with surrogates (from 0xF0).
+  private static func precedes(_ a: String, _ b: String) -> Bool {
+    var others = b.utf8.makeIterator()
+    for byte in a.utf8 {
+      guard let other = others.next() else { return false }
+      if byte == other { continue }
+      if byte >= 0xEE, other >= 0xEE, (byte >= 0xF0) != (other >= 0xF0) { return byte >= 0xF0 }
+      return byte < other
+    }
+    return others.next() != nil
   }
 
   private static func write(_ text: String, to output: inout [UInt8]) {
@@ -57,42 +72,5 @@ extension JSONValue {
       }
     }
     output.append(UInt8(ascii: "\""))
-  }
-}
-
-/// Numbers as ECMAScript's `Number::toString` writes them (RFC 8785 section 3.2.2.3).
-enum ECMAScriptNumber {
-  /// - Parameter value: finite.
-  static func text(of value: Double) -> String {
-    if value == 0 { return "0" }
-    if value.magnitude < 9_007_199_254_740_992, value.rounded(.towardZero) == value { return String(Int64(value)) }
-    // Swift gives the same shortest digits; only their layout differs.
-    let (digits, exponent) = shortestDigits(of: value.magnitude)
-    let count = digits.count
-    let sign = value < 0 ? "-" : ""
-    func text(_ part: ArraySlice<UInt8>) -> String { String(decoding: part, as: UTF8.self) }
-    func zeros(_ count: Int) -> String { String(repeating: "0", count: count) }
-    if count <= exponent, exponent <= 21 { return sign + text(digits[...]) + zeros(exponent - count) }
-    if 0 < exponent, exponent <= 21 { return sign + text(digits[..<exponent]) + "." + text(digits[exponent...]) }
-    if -6 < exponent, exponent <= 0 { return sign + "0." + zeros(-exponent) + text(digits[...]) }
-    let power = exponent - 1
-    let tail = count > 1 ? "." + text(digits[1...]) : ""
-    return sign + text(digits[..<1]) + tail + "e" + (power < 0 ? "-" : "+") + String(power.magnitude)
-  }
-
-  /// The significant digits and the n for which the value is 0.DIGITS × 10^n.
-  private static func shortestDigits(of value: Double) -> (digits: [UInt8], exponent: Int) {
-    let parts = value.description.split(separator: "e")
-    let mantissa = parts[0].split(separator: ".", omittingEmptySubsequences: false)
-    let whole = Array(mantissa[0].utf8)
-    let fraction = mantissa.count > 1 ? Array(mantissa[1].utf8) : []
-    var digits = whole + fraction
-    var exponent = whole.count + (parts.count > 1 ? Int(parts[1]) ?? 0 : 0)
-    while digits.first == UInt8(ascii: "0"), digits.count > 1 {
-      digits.removeFirst()
-      exponent -= 1
-    }
-    while digits.last == UInt8(ascii: "0"), digits.count > 1 { digits.removeLast() }
-    return (digits, exponent)
   }
 }

@@ -6,7 +6,8 @@ extension JSONValue {
   /// in C end a string there.
   ///
   /// Names are compared both by bytes and as Swift compares strings, by canonical equivalence, so that no two
-  /// readers disagree on which of two members counts.
+  /// readers disagree on which of two members counts. So that such a comparison stays cheap, more than 128
+  /// combining marks in a row are refused. −0 becomes 0.
   /// - Throws: `JSONSyntaxError`
   public init(parsing bytes: [UInt8], limits: JSONLimits = .message) throws(JSONSyntaxError) {
     guard bytes.count <= limits.maximumBytes else { throw JSONSyntaxError(.tooLarge, at: limits.maximumBytes) }
@@ -14,6 +15,8 @@ extension JSONValue {
     self = try parser.parseText()
   }
 
+  /// Reads `text` as `init(parsing:limits:)` reads its UTF-8 bytes.
+  /// - Throws: `JSONSyntaxError`
   public init(parsing text: String, limits: JSONLimits = .message) throws(JSONSyntaxError) {
     try self.init(parsing: Array(text.utf8), limits: limits)
   }
@@ -130,20 +133,28 @@ private struct JSONParser {
     var content: [UInt8] = []
     content.reserveCapacity(position - start + 32)
     for index in start..<position { content.append(bytes[index]) }
+    var mayHoldMarks = false
     while true {
       guard position < bytes.count else { throw error(.unexpectedEnd) }
       let byte = bytes[position]
       switch byte {
       case UInt8(ascii: "\""):
+        let text = String(decoding: content, as: UTF8.self)
+        guard !mayHoldMarks || CombiningMarks.areBounded(in: text) else {
+          throw JSONSyntaxError(.tooManyCombiningMarks, at: start)
+        }
         position += 1
-        return String(decoding: content, as: UTF8.self)
-      case UInt8(ascii: "\\"): try parseEscape(into: &content)
+        return text
+      case UInt8(ascii: "\\"):
+        try parseEscape(into: &content)
+        mayHoldMarks = mayHoldMarks || (content.last ?? 0) >= 0x80
       case 0..<0x20: throw error(.controlCharacter)
       case 0..<0x80:
         content.append(byte)
         position += 1
       default:
         let length = try lengthOfScalar()
+        mayHoldMarks = mayHoldMarks || byte >= 0xCC  // the first byte of U+0300
         for _ in 0..<length {
           content.append(bytes[position])
           position += 1

@@ -21,8 +21,9 @@ public struct ChatCompletionStream: Sendable {
   private var bytes = 0
   /// Whether the stream said that it is done.
   public private(set) var isDone = false
-  /// Whether a choice said that it is finished: from here on an agent may act.
-  public private(set) var hasFinishedChoice = false
+
+  /// How many calls have begun, complete or not.
+  public var callCount: Int { order.count }
 
   public init() {}
 
@@ -45,7 +46,6 @@ public struct ChatCompletionStream: Sendable {
 
   private mutating func take(_ choice: JSONValue) throws(ProtocolViolation) {
     let index = choice["index"]?.integer ?? 0
-    if let reason = choice["finish_reason"], reason != .null { hasFinishedChoice = true }
     for call in choice["delta"]?["tool_calls"]?.array ?? [] {
       guard let position = call["index"]?.integer else {
         throw ProtocolViolation(.llmResponseUnreadable, "a streamed tool call has no index")

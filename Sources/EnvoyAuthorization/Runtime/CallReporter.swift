@@ -1,0 +1,75 @@
+import CASACore
+import Logging
+import ServiceLifecycle
+import Synchronization
+
+/// Brings the record of requests to the runtime, in batches and beside the requests' way. What the runtime itself
+/// decided is durable before it answers; these are the proxy's own decisions.
+final class CallReporter: Sendable {
+  private static let capacity = 10_000
+  private static let batch = 100
+
+  private struct State {
+    var waiting: [JSONValue] = []
+    var lost = 0
+  }
+
+  private let state = Mutex(State())
+  private let runtime: RuntimeClient
+  private let logger: Logger
+
+  init(runtime: RuntimeClient, logger: Logger) {
+    self.runtime = runtime
+    self.logger = logger
+  }
+
+  func report(_ record: RequestRecord, refusal: Refusal?, decisionID: String?, latency: Duration) {
+    var event: [String: JSONValue] = [
+      "kind": refusal == nil ? "call_admitted" : "call_refused", "direction": .string(record.direction),
+      "latency_ms": .number((latency.inMilliseconds * 1000).rounded() / 1000),
+    ]
+    event["destination"] = record.destination.map(JSONValue.string)
+    event["method"] = record.method.map { .string(String($0.prefix(64))) }
+    event["tool"] = record.tool.map { .string($0.text) }
+    event["trace_id"] = record.traceID.map { .string($0.text) }
+    event["user_input_id"] = record.userInputID.map { .string($0.rawValue) }
+    event["token_sha256"] = record.tokenHash.map { .string($0.text) }
+    event["decision_id"] = decisionID.map(JSONValue.string)
+    if let refusal {
+      event["reason"] = .string(refusal.reason.rawValue)
+      event["explanation"] = .string(String(refusal.explanation.prefix(256)))
+    }
+    let complete = JSONValue.object(event)
+    state.withLock { state in
+      if state.waiting.count < Self.capacity { state.waiting.append(complete) } else { state.lost += 1 }
+    }
+  }
+
+  /// Delivers until cancelled, and what is left then.
+  func run() async {
+    while !Task.isCancelled {
+      await deliver()
+      do { try await Task.sleep(for: .milliseconds(100)) } catch { break }
+    }
+    // A new task: the cancelled one could not wait for the network.
+    await Task { await self.deliver() }.value
+  }
+
+  private func deliver() async {
+    while true {
+      let (events, lost) = state.withLock { ($0.waiting.prefix(Self.batch).map(\.self), $0.lost) }
+      if lost > 0 { logger.error("records of requests were lost: the runtime is away for long", metadata: ["count": "\(lost)"]) }
+      if events.isEmpty { return }
+      do {
+        try await runtime.record(events)
+      } catch {
+        guard error.reason != .runtimeUnavailable else { return }
+        logger.error("the runtime refused records of requests", metadata: ["why": "\(error.explanation)"])
+      }
+      state.withLock { state in
+        state.waiting.removeFirst(events.count)
+        state.lost = 0
+      }
+    }
+  }
+}

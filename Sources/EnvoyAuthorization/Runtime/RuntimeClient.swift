@@ -1,0 +1,138 @@
+import AgentProtocols
+import AsyncHTTPClient
+import CASACore
+import Crypto
+import NIOCore
+import NIOHTTP1
+
+/// One workload's way to the runtime, authenticated as that workload.
+struct RuntimeClient: Sendable {
+  /// A token as the runtime handed it out; nothing but its text is trusted to be anything.
+  struct GrantedToken: Sendable {
+    let compact: String
+    let hash: TokenHash
+    let expiresAt: Timestamp
+    let userInputID: UserInputID?
+    let traceID: TraceID?
+    let decisionID: String?
+  }
+
+  static let timeout = TimeAmount.seconds(3)
+  private static let maximumAnswerBytes = 1 << 20
+
+  let http: HTTPClient
+  /// Without a slash at its end.
+  let baseURL: String
+  let authorization: String
+  let clock: WallClock
+
+  /// Asks for a T1 for what a user said.
+  func issue(userInput: String, traceID: TraceID, audience: AppID) async throws(Refusal) -> GrantedToken {
+    try await token([
+      ("grant_type", "client_credentials"), ("user_input", userInput), ("trace_id", traceID.text),
+      ("audience", Audience.app(audience)),
+    ])
+  }
+
+  /// Exchanges a T1 (RFC 8693).
+  func exchange(
+    _ subject: String, scope: Scope, audience: AppID? = nil, call: ToolCall? = nil
+  ) async throws(Refusal) -> GrantedToken {
+    var form = [
+      ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"), ("subject_token", subject),
+      ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"), ("scope", scope.rawValue),
+    ]
+    if let audience { form.append(("audience", Audience.app(audience))) }
+    if let call {
+      let details: JSONValue = [
+        [
+          "type": .string(ToolCallBinding.type), "server": .string(call.server.text), "tool": .string(call.tool.text),
+          "arguments": .object(call.arguments),
+        ]
+      ]
+      form.append(("authorization_details", details.canonicalText))
+    }
+    return try await token(form)
+  }
+
+  private func token(_ form: [(String, String)]) async throws(Refusal) -> GrantedToken {
+    let json = try await post("/oauth/token", form)
+    guard let compact = json["access_token"]?.string, let lifetime = json["expires_in"]?.integer, lifetime > 0 else {
+      throw Self.unreadable
+    }
+    return GrantedToken(
+      compact: compact, hash: TokenHash(digest: SHA256.hash(data: Array(compact.utf8))),
+      expiresAt: clock.now() + .seconds(lifetime),
+      userInputID: json["user_input_id"]?.string.flatMap { UserInputID(validating: $0) },
+      traceID: json["trace_id"]?.string.flatMap { TraceID($0) }, decisionID: json["decision_id"]?.string)
+  }
+
+  /// The claims of an active token, nil for any other (RFC 7662).
+  func introspect(_ token: String) async throws(Refusal) -> TokenClaims? {
+    let json = try await post("/oauth/introspect", [("token", token)])
+    switch json["active"]?.bool {
+    case true?:
+      guard let claims = TokenClaims(json: json) else { throw Self.unreadable }
+      return claims
+    case false?: return nil
+    case nil: throw Self.unreadable
+    }
+  }
+
+  /// Uses a T3 up.
+  func spend(_ token: String) async throws(Refusal) -> TokenClaims {
+    let json = try await post("/oauth/spend", [("token", token)])
+    guard json["active"]?.bool == true, let claims = TokenClaims(json: json) else { throw Self.unreadable }
+    return claims
+  }
+
+  /// Who this workload is and who else is in its MAS.
+  func selfDescription() async throws(Refusal) -> JSONValue {
+    var request = HTTPClientRequest(url: baseURL + "/apps/self")
+    request.headers.add(name: "authorization", value: authorization)
+    return try await answer(to: request)
+  }
+
+  /// Reports what was seen; returns when it is stored.
+  func record(_ events: [JSONValue]) async throws(Refusal) {
+    var request = HTTPClientRequest(url: baseURL + "/trace/events")
+    request.method = .POST
+    request.headers = ["authorization": authorization, "content-type": "application/json"]
+    request.body = .bytes(ByteBuffer(bytes: JSONValue.object(["events": .array(events)]).canonicalBytes))
+    _ = try await answer(to: request)
+  }
+
+  private func post(_ path: String, _ form: [(String, String)]) async throws(Refusal) -> JSONValue {
+    var request = HTTPClientRequest(url: baseURL + path)
+    request.method = .POST
+    request.headers = ["authorization": authorization, "content-type": "application/x-www-form-urlencoded"]
+    request.body = .bytes(ByteBuffer(bytes: FormBody.encode(form)))
+    return try await answer(to: request)
+  }
+
+  private func answer(to request: HTTPClientRequest) async throws(Refusal) -> JSONValue {
+    let status: Int
+    let body: [UInt8]
+    do {
+      let response = try await http.execute(request, timeout: Self.timeout)
+      status = Int(response.status.code)
+      body = Array(try await response.body.collect(upTo: Self.maximumAnswerBytes).readableBytesView)
+    } catch {
+      throw Refusal(.runtimeUnavailable, "the runtime does not answer")
+    }
+    if status == 204 { return [:] }
+    guard let json = try? JSONValue(parsing: body), json.object != nil else { throw Self.unreadable }
+    switch status {
+    case 200: return json
+    case 400..<500 where status != 429 && status != 408:
+      throw Refusal(
+        json["reason"]?.string.flatMap { RefusalReason(rawValue: $0) }
+          ?? (json["error"]?.string == "invalid_client" ? .callerUnknown : .malformedRequest),
+        String((json["error_description"]?.string ?? json["detail"]?.string ?? "the runtime refused").prefix(256)),
+        decisionID: json["decision_id"]?.string)
+    default: throw Refusal(.runtimeUnavailable, "the runtime can't decide now (status \(status))")
+    }
+  }
+
+  private static let unreadable = Refusal(.runtimeUnavailable, "the runtime's answer can't be read")
+}

@@ -1,0 +1,92 @@
+import AsyncHTTPClient
+import CASACore
+import GRPCCore
+import GRPCNIOTransportHTTP2
+import NIOCore
+public import Logging
+public import ServiceLifecycle
+public import Sidecar
+
+/// The authorization service: answers the Envoys of some workloads over gRPC.
+public struct EnvoyAuthorizationService: Service {
+  private let address: ListenAddress
+  private let workloads: [Workload]
+  private let logger: Logger
+  private let onReady: @Sendable () -> Void
+
+  /// - Parameters:
+  ///   - workloads: at least one; all name the same `authorization` address.
+  ///   - onReady: called as soon as questions are answered.
+  /// - Throws: `WorkloadError`
+  public init(
+    workloads: [Workload], logger: Logger, onReady: @escaping @Sendable () -> Void = {}
+  ) throws(WorkloadError) {
+    guard let address = workloads.first?.authorization, workloads.allSatisfy({ $0.authorization == address }) else {
+      throw WorkloadError.differentAddresses
+    }
+    self.address = address
+    self.workloads = workloads
+    self.logger = logger
+    self.onReady = onReady
+  }
+
+  public func run() async throws {
+    var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+    configuration.timeout.connect = .seconds(1)
+    configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
+    let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    let result: Result<Void, any Error>
+    do {
+      try await serve(http)
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    try await http.shutdown()
+    try result.get()
+  }
+
+  private func serve(_ http: HTTPClient) async throws {
+    var guarded: [(key: SidecarKey, workload: GuardedWorkload)] = []
+    for workload in workloads {
+      guarded.append(
+        (
+          try SidecarKey.load(path: workload.sidecarKeyFile),
+          try GuardedWorkload(workload, http: http, clock: .system, logger: logger)
+        ))
+    }
+    let sidecars = SidecarDirectory(guarded)
+    try PrivateSocket.prepare(address)
+    let server = GRPCServer(
+      transport: .http2NIOPosix(
+        address: try address.transportAddress, transportSecurity: .plaintext,
+        config: .defaults { $0.rpc.maxRequestPayloadSize = 4 << 20 }),
+      services: [CheckService(sidecars: sidecars, logger: logger), LLMAnswerService(sidecars: sidecars, logger: logger)])
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for workload in sidecars.all { group.addTask { await workload.reporter.run() } }
+      group.addTask {
+        _ = try await server.listeningAddress
+        try PrivateSocket.protect(address)
+        onReady()
+      }
+      try await withGracefulShutdownHandler {
+        try await server.serve()
+      } onGracefulShutdown: {
+        server.beginGracefulShutdown()
+      }
+      group.cancelAll()
+    }
+    logger.notice("the authorization service has stopped")
+  }
+}
+
+extension ListenAddress {
+  var transportAddress: GRPCNIOTransportHTTP2.SocketAddress {
+    get throws {
+      switch self {
+      case .unix(let path): .unixDomainSocket(path: path)
+      case .tcp(let host, let port): host.contains(":") ? .ipv6(host: host, port: port) : .ipv4(host: host, port: port)
+      }
+    }
+  }
+}

@@ -1,0 +1,29 @@
+import CASACore
+import Crypto
+import GRPCCore
+import Sidecar
+
+/// Finds the workload whose sidecar asks, by the key that Envoy sends with each question.
+struct SidecarDirectory: Sendable {
+  static let keyField = "x-casa-sidecar-key"
+
+  /// By the key's SHA-256: looking it up tells nothing of the key by its timing.
+  private let workloads: [TokenHash: GuardedWorkload]
+
+  init(_ workloads: [(key: SidecarKey, workload: GuardedWorkload)]) {
+    self.workloads = Dictionary(
+      workloads.map { (Self.digest($0.key.text), $0.workload) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  var all: [GuardedWorkload] { Array(workloads.values) }
+
+  func workload(for metadata: Metadata) -> GuardedWorkload? {
+    let keys = Array(metadata[stringValues: Self.keyField])
+    guard keys.count == 1 else { return nil }
+    return workloads[Self.digest(keys[0])]
+  }
+
+  private static func digest(_ key: String) -> TokenHash {
+    TokenHash(digest: SHA256.hash(data: Array(key.utf8)))
+  }
+}
