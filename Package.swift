@@ -22,9 +22,11 @@ extension Target.Dependency {
   static let logging = product(name: "Logging", package: "swift-log")
   static let nioCore = product(name: "NIOCore", package: "swift-nio")
   static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
+  static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
   static let serviceLifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
   static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
   static let swiftProtobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
+  static let system = product(name: "SystemPackage", package: "swift-system")
   static let yams = product(name: "Yams", package: "Yams")
 }
 
@@ -40,6 +42,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
     .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
@@ -62,7 +65,8 @@ let package = Package(
     .target(
       name: "LocalMode",
       dependencies: [
-        "AgentProtocols", "CASACore", "Sidecar", .asyncHTTPClient, .logging, .nioCore, .subprocess,
+        "AgentProtocols", "CASACore", "Sidecar", .asyncHTTPClient, .logging, .nioCore, .nioPosix, .serviceLifecycle,
+        .subprocess, .system, .yams,
       ],
       swiftSettings: settings),
     .target(
@@ -83,7 +87,7 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "Sidecar",
-      dependencies: ["AgentProtocols", "CASACore", .logging, .subprocess, .yams],
+      dependencies: ["AgentProtocols", "CASACore", .logging, .serviceLifecycle, .subprocess, .system, .yams],
       swiftSettings: settings),
     .target(
       name: "TokenService",

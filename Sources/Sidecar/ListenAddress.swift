@@ -27,6 +27,14 @@ public enum ListenAddress: Sendable, Hashable, CustomStringConvertible {
     self = .tcp(host: String(host), port: port)
   }
 
+  /// An IP address and a port: a name could resolve to another address than was meant. nil for anything else.
+  public init?(literal text: String) {
+    guard let address = ListenAddress(text), case .tcp(let host, _) = address else { return nil }
+    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+    guard host.contains(":") || parts.count == 4 && parts.allSatisfy({ UInt8($0) != nil }) else { return nil }
+    self = address
+  }
+
   public var description: String {
     switch self {
     case .unix(let path): "unix:" + path

@@ -4,8 +4,8 @@ import Foundation
 public struct SidecarKey: Sendable, Hashable {
   public let text: String
 
-  /// - Throws: `WorkloadError` when the file holds no such key.
-  public static func load(path: String) throws(WorkloadError) -> SidecarKey {
+  /// - Throws: `ConfigurationError` when the file holds no such key.
+  public static func load(path: String) throws(ConfigurationError) -> SidecarKey {
     SidecarKey(text: try SecretFile.read(path, what: "a sidecar's key of at least 32 characters", minimum: 32))
   }
 
@@ -14,14 +14,14 @@ public struct SidecarKey: Sendable, Hashable {
 
 /// A file that holds one secret on one line.
 public enum SecretFile {
-  /// - Throws: `WorkloadError` that never holds what the file holds.
-  public static func read(_ path: String, what: String, minimum: Int = 8) throws(WorkloadError) -> String {
+  /// - Throws: `ConfigurationError` that never holds what the file holds.
+  public static func read(_ path: String, what: String, minimum: Int = 8) throws(ConfigurationError) -> String {
     guard let data = FileManager.default.contents(atPath: path), data.count <= 16_384,
       let text = String(data: data, encoding: .utf8)
-    else { throw WorkloadError("\(path) can't be read; expected \(what)") }
+    else { throw ConfigurationError("\(path) can't be read; expected \(what)") }
     let secret = text.trimmingCharacters(in: .whitespacesAndNewlines)
     guard secret.utf8.count >= minimum, secret.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-      throw WorkloadError("\(path) does not hold \(what)")
+      throw ConfigurationError("\(path) does not hold \(what)")
     }
     return secret
   }

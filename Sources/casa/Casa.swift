@@ -14,5 +14,5 @@ struct Casa: AsyncParsableCommand {
       Exit codes: 0 done, 1 failed, 64 wrong usage.
       """,
     version: "0.1.0",
-    subcommands: [RuntimeCommand.self])
+    subcommands: [RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self])
 }

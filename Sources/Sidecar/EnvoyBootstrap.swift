@@ -1,0 +1,260 @@
+import AgentProtocols
+import CASACore
+
+/// The configuration with which a workload's Envoy starts: one listener for what enters, one for each destination,
+/// and before every one of them the question to the authorization service.
+public struct EnvoyBootstrap: Sendable {
+  /// A larger body is refused with 413; nothing is ever checked in part.
+  public static let maximumBodyBytes: Int64 = 1 << 20
+
+  private let workload: Workload
+  private let key: SidecarKey
+  private let adminSocket: String?
+  private let accessLog: String
+
+  /// - Parameters:
+  ///   - adminSocket: the Unix socket of Envoy's administration; nil switches it off.
+  ///   - accessLog: a file, or `/dev/stdout`.
+  public init(workload: Workload, key: SidecarKey, adminSocket: String? = nil, accessLog: String = "/dev/stdout") {
+    self.workload = workload
+    self.key = key
+    self.adminSocket = adminSocket
+    self.accessLog = accessLog
+  }
+
+  /// JSON, which Envoy reads as well as YAML. It holds the sidecar's key.
+  public var text: String { json.canonicalText }
+
+  var json: JSONValue {
+    var listeners: [JSONValue] = []
+    var clusters = [authorizationCluster]
+    if let ingress = workload.ingress {
+      listeners.append(listener("ingress", direction: "ingress", address: ingress.listen, to: ingress.app, readsAnswer: false))
+      clusters.append(cluster("to-ingress", ingress.app))
+    }
+    for (index, egress) in workload.egress.enumerated() {
+      let name = "egress-\(index)"
+      let readsAnswer = if case .llm = egress.destination { true } else { false }
+      listeners.append(
+        listener(name, direction: "egress", address: egress.listen, to: egress.url, readsAnswer: readsAnswer))
+      clusters.append(cluster("to-" + name, egress.url))
+    }
+    var members: [String: JSONValue] = [
+      "node": ["id": .string(workload.clientID.rawValue), "cluster": "casa"],
+      "static_resources": ["listeners": .array(listeners), "clusters": .array(clusters)],
+      "overload_manager": [
+        "resource_monitors": [
+          [
+            "name": "envoy.resource_monitors.global_downstream_max_connections",
+            "typed_config": [
+              "@type":
+                "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+              "max_active_downstream_connections": 10_000,
+            ],
+          ]
+        ]
+      ],
+    ]
+    if let adminSocket { members["admin"] = ["address": ["pipe": ["path": .string(adminSocket), "mode": 384]]] }
+    return .object(members)
+  }
+
+  // MARK: Listeners
+
+  private func listener(
+    _ name: String, direction: String, address: ListenAddress, to upstream: HTTPEndpoint, readsAnswer: Bool
+  ) -> JSONValue {
+    [
+      "name": .string(name), "address": Self.address(address),
+      "per_connection_buffer_limit_bytes": .number(Double(Self.maximumBodyBytes)),
+      "filter_chains": [
+        [
+          "filters": [
+            [
+              "name": "envoy.filters.network.http_connection_manager",
+              "typed_config": connectionManager(name, direction: direction, to: upstream, readsAnswer: readsAnswer),
+            ]
+          ]
+        ]
+      ],
+    ]
+  }
+
+  private func connectionManager(
+    _ name: String, direction: String, to upstream: HTTPEndpoint, readsAnswer: Bool
+  ) -> JSONValue {
+    var filters = [authorizationFilter]
+    if readsAnswer { filters.append(answerFilter) }
+    filters.append([
+      "name": "envoy.filters.http.router",
+      "typed_config": [
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": true,
+      ],
+    ])
+    return [
+      "@type":
+        "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+      "stat_prefix": .string(name), "codec_type": "AUTO",
+      // A peer that sends slowly is cut off; one that listens to a stream is not.
+      "request_headers_timeout": "10s", "request_timeout": "30s", "stream_idle_timeout": "300s",
+      "max_request_headers_kb": 32,
+      "common_http_protocol_options": [
+        "idle_timeout": "300s", "max_headers_count": 100, "headers_with_underscores_action": "REJECT_REQUEST",
+      ],
+      // What can be read in two ways is refused or made plain before anything is decided by it.
+      "normalize_path": true, "merge_slashes": false, "path_with_escaped_slashes_action": "REJECT_REQUEST",
+      "server_header_transformation": "PASS_THROUGH", "use_remote_address": true, "skip_xff_append": true,
+      "preserve_external_request_id": false, "generate_request_id": true,
+      "http_filters": .array(filters),
+      "access_log": [accessLogger(name, direction: direction)],
+      "route_config": [
+        "virtual_hosts": [
+          [
+            "name": "all", "domains": ["*"],
+            "routes": [
+              [
+                "match": ["prefix": "/"],
+                "route": [
+                  "cluster": .string("to-" + name), "timeout": "0s", "idle_timeout": "300s",
+                  "host_rewrite_literal": .string(upstream.authority),
+                ],
+                "typed_per_filter_config": [
+                  "envoy.filters.http.ext_authz": [
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+                    "check_settings": [
+                      "context_extensions": [
+                        "casa.direction": .string(direction), "casa.listener": .string(name),
+                      ]
+                    ],
+                  ]
+                ],
+              ]
+            ],
+          ]
+        ]
+      ],
+    ]
+  }
+
+  // MARK: Filters
+
+  private func service(timeout: String) -> JSONValue {
+    [
+      "envoy_grpc": ["cluster_name": "authorization"], "timeout": .string(timeout),
+      "initial_metadata": [["key": "x-casa-sidecar-key", "value": .string(key.text)]],
+    ]
+  }
+
+  private var authorizationFilter: JSONValue {
+    [
+      "name": "envoy.filters.http.ext_authz",
+      "typed_config": [
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        "grpc_service": service(timeout: "5s"), "transport_api_version": "V3",
+        "failure_mode_allow": false, "status_on_error": ["code": "Forbidden"],
+        "with_request_body": [
+          "max_request_bytes": .number(Double(Self.maximumBodyBytes)), "allow_partial_message": false,
+          "pack_as_bytes": true,
+        ],
+        // Repeated headers are shown as they were sent, not joined.
+        "encode_raw_headers": true, "clear_route_cache": false,
+      ],
+    ]
+  }
+
+  private var answerFilter: JSONValue {
+    [
+      "name": "envoy.filters.http.ext_proc",
+      "typed_config": [
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
+        "grpc_service": service(timeout: "600s"), "failure_mode_allow": false, "message_timeout": "5s",
+        "processing_mode": [
+          "request_header_mode": "SKIP", "request_body_mode": "NONE", "request_trailer_mode": "SKIP",
+          "response_header_mode": "SEND", "response_body_mode": "STREAMED", "response_trailer_mode": "SKIP",
+        ],
+        "metadata_options": ["forwarding_namespaces": ["untyped": ["envoy.filters.http.ext_authz"]]],
+      ],
+    ]
+  }
+
+  private func accessLogger(_ name: String, direction: String) -> JSONValue {
+    [
+      "name": "envoy.access_loggers.file",
+      "typed_config": [
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+        "path": .string(accessLog),
+        "log_format": [
+          "json_format": [
+            "time": "%START_TIME%", "listener": .string(name), "direction": .string(direction),
+            "method": "%REQ(:METHOD)%", "path": "%PATH(NQ:ORIG)%", "status": "%RESPONSE_CODE%",
+            "flags": "%RESPONSE_FLAGS%", "duration_ms": "%DURATION%", "request_id": "%REQ(X-REQUEST-ID)%",
+            "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
+            "refused_decision": "%RESP(X-CASA-DECISION)%",
+            "decision": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:decision)%",
+          ]
+        ],
+      ],
+    ]
+  }
+
+  // MARK: Clusters
+
+  private var authorizationCluster: JSONValue {
+    let isName = if case .tcp(let host, _) = workload.authorization { Self.isName(host) } else { false }
+    return [
+      "name": "authorization", "type": isName ? "STRICT_DNS" : "STATIC", "connect_timeout": "1s",
+      "load_assignment": Self.assignment("authorization", workload.authorization),
+      "typed_extension_protocol_options": [
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": [
+          "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+          "explicit_http_config": ["http2_protocol_options": [:]],
+        ]
+      ],
+      "circuit_breakers": ["thresholds": [["max_requests": 4096, "max_pending_requests": 4096]]],
+    ]
+  }
+
+  private func cluster(_ name: String, _ endpoint: HTTPEndpoint) -> JSONValue {
+    var members: [String: JSONValue] = [
+      "name": .string(name), "type": Self.isName(endpoint.host) ? "STRICT_DNS" : "STATIC", "connect_timeout": "2s",
+      "load_assignment": Self.assignment(name, .tcp(host: endpoint.host, port: endpoint.port)),
+    ]
+    if endpoint.scheme == .https {
+      members["transport_socket"] = [
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": [
+          "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+          "sni": .string(endpoint.host),
+          "common_tls_context": [
+            "validation_context": [
+              "trusted_ca": ["filename": "/etc/ssl/certs/ca-certificates.crt"],
+              "match_typed_subject_alt_names": [
+                ["san_type": "DNS", "matcher": ["exact": .string(endpoint.host)]]
+              ],
+            ]
+          ],
+        ],
+      ]
+    }
+    return .object(members)
+  }
+
+  private static func assignment(_ name: String, _ address: ListenAddress) -> JSONValue {
+    [
+      "cluster_name": .string(name),
+      "endpoints": [["lb_endpoints": [["endpoint": ["address": Self.address(address)]]]]],
+    ]
+  }
+
+  private static func address(_ address: ListenAddress) -> JSONValue {
+    switch address {
+    case .unix(let path): ["pipe": ["path": .string(path)]]
+    case .tcp(let host, let port):
+      ["socket_address": ["address": .string(host), "port_value": .number(Double(port))]]
+    }
+  }
+
+  private static func isName(_ host: String) -> Bool {
+    !host.contains(":") && !host.utf8.allSatisfy { $0 == UInt8(ascii: ".") || (0x30...0x39).contains($0) }
+  }
+}
