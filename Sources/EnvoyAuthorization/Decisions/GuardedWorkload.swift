@@ -18,8 +18,8 @@ final class GuardedWorkload: Sendable {
   let apiKeys: [String: String]
   let clock: WallClock
 
-  /// - Throws: `WorkloadError` when a secret can't be read.
-  init(_ workload: Workload, http: HTTPClient, clock: WallClock, logger: Logger) throws(WorkloadError) {
+  /// - Throws: `ConfigurationError` when a secret can't be read.
+  init(_ workload: Workload, http: HTTPClient, clock: WallClock, logger: Logger) throws(ConfigurationError) {
     let secret = try SecretFile.read(workload.clientSecretFile, what: "the app's client secret")
     var keys: [String: String] = [:]
     for (index, egress) in workload.egress.enumerated() {

@@ -17,12 +17,12 @@ public struct EnvoyAuthorizationService: Service {
   /// - Parameters:
   ///   - workloads: at least one; all name the same `authorization` address.
   ///   - onReady: called as soon as questions are answered.
-  /// - Throws: `WorkloadError`
+  /// - Throws: `ConfigurationError`
   public init(
     workloads: [Workload], logger: Logger, onReady: @escaping @Sendable () -> Void = {}
-  ) throws(WorkloadError) {
+  ) throws(ConfigurationError) {
     guard let address = workloads.first?.authorization, workloads.allSatisfy({ $0.authorization == address }) else {
-      throw WorkloadError.differentAddresses
+      throw ConfigurationError.differentAddresses
     }
     self.address = address
     self.workloads = workloads

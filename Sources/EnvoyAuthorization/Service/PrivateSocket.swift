@@ -9,19 +9,19 @@ import Sidecar
 /// A Unix socket that only its owner and group can open.
 enum PrivateSocket {
   /// Takes away the socket of a process that is gone.
-  /// - Throws: `WorkloadError` when something else is there, or somebody answers on it.
-  static func prepare(_ address: ListenAddress) throws(WorkloadError) {
+  /// - Throws: `ConfigurationError` when something else is there, or somebody answers on it.
+  static func prepare(_ address: ListenAddress) throws(ConfigurationError) {
     guard case .unix(let path) = address else { return }
     var status = stat()
     guard lstat(path, &status) == 0 else { return }
-    guard status.st_mode & S_IFMT == S_IFSOCK else { throw WorkloadError.notASocket(path) }
-    guard !isAnswered(path) else { throw WorkloadError.socketInUse(path) }
+    guard status.st_mode & S_IFMT == S_IFSOCK else { throw ConfigurationError.notASocket(path) }
+    guard !isAnswered(path) else { throw ConfigurationError.socketInUse(path) }
     _ = unlink(path)
   }
 
-  static func protect(_ address: ListenAddress) throws(WorkloadError) {
+  static func protect(_ address: ListenAddress) throws(ConfigurationError) {
     guard case .unix(let path) = address else { return }
-    guard chmod(path, 0o660) == 0 else { throw WorkloadError.notASocket(path) }
+    guard chmod(path, 0o660) == 0 else { throw ConfigurationError.notASocket(path) }
   }
 
   private static func isAnswered(_ path: String) -> Bool {
