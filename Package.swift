@@ -65,8 +65,8 @@ let package = Package(
     .target(
       name: "LocalMode",
       dependencies: [
-        "AgentProtocols", "CASACore", "Sidecar", .asyncHTTPClient, .logging, .nioCore, .nioPosix, .serviceLifecycle,
-        .subprocess, .system, .yams,
+        "AgentProtocols", "CASACore", "Sidecar", .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix,
+        .serviceLifecycle, .subprocess, .system, .yams,
       ],
       swiftSettings: settings),
     .target(
@@ -118,6 +118,30 @@ let package = Package(
     .testTarget(
       name: "AgentProtocolsTests",
       dependencies: ["AgentProtocols", "CASACore"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "CASACoreTests",
+      dependencies: ["CASACore"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "StorageTests",
+      dependencies: ["Storage"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "IntentChecksTests",
+      dependencies: ["AgentProtocols", "CASACore", "IntentChecks"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "TokenServiceTests",
+      dependencies: ["AgentProtocols", "CASACore", "IntentChecks", "Storage", "TokenService", "Traces", .crypto],
+      swiftSettings: settings),
+    .testTarget(
+      name: "SidecarTests",
+      dependencies: ["AgentProtocols", "CASACore", "Sidecar"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "EnvoyAuthorizationTests",
+      dependencies: ["AgentProtocols", "CASACore", "EnvoyAuthorization", "Sidecar", .swiftProtobuf],
       swiftSettings: settings),
   ]
 )

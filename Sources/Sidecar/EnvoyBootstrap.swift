@@ -186,7 +186,7 @@ public struct EnvoyBootstrap: Sendable {
         "log_format": [
           "json_format": [
             "time": "%START_TIME%", "listener": .string(name), "direction": .string(direction),
-            "method": "%REQ(:METHOD)%", "path": "%PATH(NQ:ORIG)%", "status": "%RESPONSE_CODE%",
+            "method": "%REQ(:METHOD)%", "path": "%PATH(NQ:ORIG_OR_PATH)%", "status": "%RESPONSE_CODE%",
             "flags": "%RESPONSE_FLAGS%", "duration_ms": "%DURATION%", "request_id": "%REQ(X-REQUEST-ID)%",
             "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
             "refused_decision": "%RESP(X-CASA-DECISION)%",

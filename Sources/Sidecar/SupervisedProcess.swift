@@ -27,12 +27,13 @@ public struct SupervisedProcess: Service {
     self.logger = logger
   }
 
-  /// Runs until the task is cancelled or a graceful shutdown begins; the program then gets 10 s to end.
+  /// Runs until the task is cancelled or a graceful shutdown begins.
   public func run() async throws {
     await cancelWhenGracefulShutdown { await keepRunning() }
   }
 
-  private func keepRunning() async {
+  /// Runs until the task is cancelled; the program then gets 10 s to end.
+  public func keepRunning() async {
     var pause = Duration.milliseconds(100)
     while !Task.isCancelled {
       let start = ContinuousClock.now

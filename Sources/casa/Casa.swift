@@ -7,6 +7,7 @@ struct Casa: AsyncParsableCommand {
     abstract: "Let AI agents work without trusting them: every call is checked against what the user asked for.",
     discussion: """
       casa demo                          watch good calls pass and bad ones be refused
+      casa up system.yaml                run everything around the apps of a system
       casa runtime --data ./data         issue, exchange and introspect tokens
       casa authorize agent.yaml          answer Envoy's questions for a workload
       casa sidecar agent.yaml            run Envoy beside a workload
@@ -14,5 +15,5 @@ struct Casa: AsyncParsableCommand {
       Exit codes: 0 done, 1 failed, 64 wrong usage.
       """,
     version: "0.1.0",
-    subcommands: [RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self])
+    subcommands: [UpCommand.self, RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self])
 }

@@ -1,0 +1,52 @@
+import Foundation
+import Sidecar
+
+/// Where a local system keeps its files: one folder, readable by its owner only.
+struct SystemFiles: Sendable {
+  /// Absolute.
+  let directory: String
+
+  init(directory: String) { self.directory = URL(fileURLWithPath: directory).standardizedFileURL.path }
+
+  var runtimeData: String { directory + "/runtime" }
+  var adminCredential: String { runtimeData + "/admin-credential" }
+  var authorizationSocket: String { directory + "/authorization.sock" }
+
+  func app(_ name: String) -> AppFiles { AppFiles(directory: directory + "/apps/" + name) }
+  func log(_ name: String) -> String { directory + "/logs/" + name + ".log" }
+
+  struct AppFiles: Sendable {
+    let directory: String
+    var workload: String { directory + "/workload.yaml" }
+    var clientSecret: String { directory + "/client-secret" }
+    var sidecarKey: String { directory + "/sidecar-key" }
+    var envoy: String { directory + "/envoy" }
+    var envoyAdminSocket: String { envoy + "/admin.sock" }
+  }
+
+  /// - Throws: `LocalModeError`
+  func prepare(apps: [String]) throws(LocalModeError) {
+    for path in [directory, directory + "/logs"] + apps.map({ app($0).envoy }) {
+      do {
+        try FileManager.default.createDirectory(
+          atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+      } catch {
+        throw LocalModeError("the folder \(path) can't be made: \(error.localizedDescription)")
+      }
+    }
+  }
+
+  /// Writes a file that its owner alone can read.
+  /// - Throws: `LocalModeError`
+  static func write(_ text: String, to path: String) throws(LocalModeError) {
+    try? FileManager.default.removeItem(atPath: path)
+    guard
+      FileManager.default.createFile(atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
+    else { throw LocalModeError("\(path) can't be written") }
+  }
+
+  static func read(_ path: String) -> String? {
+    FileManager.default.contents(atPath: path).flatMap { String(data: $0, encoding: .utf8) }?
+      .trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+}
