@@ -20,6 +20,10 @@ public struct Runtime: Service {
     /// How long tokens live; whole seconds from 1 to 3600.
     public var tokenLifetime: Duration
     public var algorithm: SigningAlgorithm
+    /// How long a request's headers may take to arrive, from its first byte.
+    public var headerDeadline = Duration.seconds(10)
+    /// How long a request's body may take after its headers.
+    public var bodyDeadline = Duration.seconds(15)
 
     public init(
       host: String = "127.0.0.1", port: Int = 8700, dataDirectory: String, issuer: String? = nil,
@@ -39,7 +43,9 @@ public struct Runtime: Service {
 
   /// More connections than this wait to be accepted.
   private static let maximumConnections = 4096
-  private static let idleTimeout = TimeAmount.seconds(30)
+  /// Longer than clients' pools keep a connection (60 s in AsyncHTTPClient), so that a client doesn't send into one
+  /// that is just being closed. A new connection has to send at once: see `RequestArrival`.
+  private static let idleTimeout = TimeAmount.seconds(90)
 
   private let configuration: Configuration
   private let logger: Logger
@@ -83,8 +89,13 @@ public struct Runtime: Service {
     let responder = RuntimeResponder(
       server: server, admin: admin, toolSource: lister, isReady: { state.isReady }, metrics: RuntimeMetrics(),
       logger: logger)
+    let deadlines = ArrivalDeadlines(
+      headers: TimeAmount(configuration.headerDeadline), body: TimeAmount(configuration.bodyDeadline))
     let application = Application(
-      responder: responder, server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
+      responder: responder,
+      server: .http1(
+        configuration: .init(
+          additionalChannelHandlers: [RequestArrival(deadlines: deadlines)], idleTimeout: Self.idleTimeout)),
       configuration: ApplicationConfiguration(
         address: .hostname(configuration.host, port: configuration.port), serverName: nil,
         availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: logger)),

@@ -13,7 +13,6 @@ struct RuntimeResponder: HTTPResponder {
 
   /// Larger bodies are refused with 413. A user's input of 64 KiB, form-encoded, is at most three times that.
   static let maximumBodyBytes = 524_288
-  static let bodyDeadline = Duration.seconds(15)
 
   let server: AuthorizationServer
   let admin: AdminCredential
@@ -23,6 +22,16 @@ struct RuntimeResponder: HTTPResponder {
   let logger: Logger
 
   func respond(to request: Request, context: Context) async throws -> Response {
+    // HEAD is GET without the body (RFC 9110 section 9.3.2).
+    guard request.method != .head else {
+      var head = request.head
+      head.method = .get
+      return await response(to: Request(head: head, body: request.body)).createHeadResponse()
+    }
+    return await response(to: request)
+  }
+
+  private func response(to request: Request) async -> Response {
     let start = ContinuousClock.now
     let path = request.head.path ?? "/"
     let target = path.prefix { $0 != "?" }
@@ -106,7 +115,7 @@ struct RuntimeResponder: HTTPResponder {
 
   func form(_ request: Request) async throws -> FormBody {
     try requireType("application/x-www-form-urlencoded", of: request)
-    let bytes = try await request.boundedBody(maximumBytes: Self.maximumBodyBytes, deadline: Self.bodyDeadline)
+    let bytes = try await request.boundedBody(maximumBytes: Self.maximumBodyBytes)
     do {
       return try FormBody(parsing: bytes)
     } catch {
@@ -116,7 +125,7 @@ struct RuntimeResponder: HTTPResponder {
 
   func json(_ request: Request) async throws -> JSONValue {
     try requireType("application/json", of: request)
-    let bytes = try await request.boundedBody(maximumBytes: Self.maximumBodyBytes, deadline: Self.bodyDeadline)
+    let bytes = try await request.boundedBody(maximumBytes: Self.maximumBodyBytes)
     let json: JSONValue
     do {
       json = try JSONValue(parsing: bytes)
