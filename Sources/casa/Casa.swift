@@ -15,5 +15,5 @@ struct Casa: AsyncParsableCommand {
       Exit codes: 0 done, 1 failed, 64 wrong usage.
       """,
     version: "0.1.0",
-    subcommands: [UpCommand.self, RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self])
+    subcommands: [DemoCommand.self, UpCommand.self, RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self])
 }
