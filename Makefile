@@ -1,0 +1,69 @@
+# CASA. `make help` lists what can be made.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTEST := .venv/bin/python -m pytest
+DEBUG := .build/debug/casa
+RELEASE := .build/release/casa
+# Other binaries can be tested: make test-e2e CASA_BINARY=.build/release/casa
+CASA_BINARY ?= $(DEBUG)
+export CASA_BINARY
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what is missing: Debian packages, and Python packages into ./.venv
+	@scripts/setup test
+
+.PHONY: build
+build: ## Build the release binary at .build/release/casa
+	@scripts/setup run
+	swift build -c release --product casa
+
+.PHONY: demo
+demo: build ## Watch good calls pass and bad ones be refused (add DEMO='--format json')
+	$(RELEASE) demo $(DEMO)
+
+.PHONY: test
+test: test-swift test-e2e ## Run all tests
+
+.PHONY: test-swift
+test-swift: ## Run the tests in Swift
+	@scripts/setup test
+	swift test
+
+.PHONY: test-e2e
+test-e2e: ## Run the tests against real processes, Envoys and clients (Python)
+	@scripts/setup test
+	@if [ "$(CASA_BINARY)" = "$(DEBUG)" ]; then swift build --product casa; fi
+	$(PYTEST) Tests/EndToEnd
+
+.PHONY: attacks
+attacks: ## Mount every attack there is a test for; .build/attacks.json
+	@scripts/setup test
+	@if [ "$(CASA_BINARY)" = "$(DEBUG)" ]; then swift build --product casa; fi
+	$(PYTEST) Tests/EndToEnd/attacks -q --attack-table
+
+.PHONY: bench
+bench: ## Measure against baselines of the same run; Benchmarks/results/latest.json
+	@scripts/setup bench
+	swift build -c release --product casa
+	CASA_BINARY=$(RELEASE) .venv/bin/python Benchmarks/run.py
+
+.PHONY: format
+format: ## Format the Swift sources
+	swift format --in-place --recursive Package.swift Sources Tests
+
+.PHONY: lint
+lint: ## Check the Swift sources' format
+	swift format lint --strict --recursive Package.swift Sources Tests
+
+.PHONY: protos
+protos: ## Write the generated Swift of Envoy's messages anew (needs protobuf-compiler)
+	@scripts/protos
+
+.PHONY: clean
+clean: ## Remove what was built and the Python environment
+	rm -rf .build .venv
