@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from casa_runtime import Cast, Runtime, bank_server, make_cast
+from casa_stack import Stack
 
 NewRuntime = Callable[..., Runtime]
 NewCast = Callable[..., Cast]
@@ -54,3 +55,13 @@ def new_cast(runtime: Runtime, bank_url: str) -> NewCast:
 def cast(new_cast: NewCast) -> Cast:
     """One MAS for all tests that only work in it."""
     return new_cast()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The banking example behind real Envoys."""
+    running = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        yield running.start()
+    finally:
+        running.stop()
