@@ -13,7 +13,7 @@ public struct Timestamp: Sendable, Hashable, Comparable {
   public init(seconds: Int64) { milliseconds = seconds * 1000 }
 
   /// Whole seconds, rounded down.
-  public var seconds: Int64 { milliseconds / 1000 }
+  public var seconds: Int64 { milliseconds >= 0 ? milliseconds / 1000 : (milliseconds - 999) / 1000 }
 
   public static func < (a: Self, b: Self) -> Bool { a.milliseconds < b.milliseconds }
   public static func + (moment: Self, interval: Duration) -> Self {

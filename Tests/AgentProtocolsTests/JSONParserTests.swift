@@ -64,6 +64,7 @@ struct JSONParserTests {
       (#""\u0000""#, .nullCharacter), (#"{"a\u0000":1}"#, .nullCharacter),
       ("9007199254740992", .numberOutOfRange), ("-9007199254740992", .numberOutOfRange),
       ("10000000000000000", .numberOutOfRange), ("123456789012345678901234567890", .numberOutOfRange),
+      ("9007199254740992.0", .numberOutOfRange), ("1e20", .numberOutOfRange), ("-9.1E15", .numberOutOfRange),
       ("1e309", .numberOutOfRange), ("-1e309", .numberOutOfRange), ("1e99999999999999999999", .numberOutOfRange),
       (#"{"a":1,"a":1}"#, .duplicateName), (#"{"a":1,"\u0061":2}"#, .duplicateName), (#"{"":1,"":2}"#, .duplicateName),
       (#"{"x":{"a":1,"b":2,"a":3}}"#, .duplicateName), ("{\"\u{E9}\":1,\"e\u{301}\":2}", .duplicateName),
@@ -131,6 +132,17 @@ struct JSONParserTests {
       let again = try JSONValue(parsing: canonical)
       #expect(again == value)
       #expect(again.canonicalBytes == canonical)
+    }
+  }
+
+  @Test("yields a value again from its canonical form, however its numbers are spelled", arguments: 0..<20 as Range<UInt64>)
+  func roundTripOfSpellings(seed: UInt64) throws {
+    var generator = SeededGenerator(seed: seed)
+    for _ in 0..<500 {
+      let text = "\(Int.random(in: -99...99, using: &generator)).\(Int.random(in: 0...999, using: &generator))e"
+        + "\(Int.random(in: -30...30, using: &generator))"
+      guard let value = try? JSONValue(parsing: text) else { continue }
+      #expect(try JSONValue(parsing: value.canonicalBytes) == value)
     }
   }
 

@@ -261,9 +261,10 @@ private struct JSONParser {
       guard value <= 9_007_199_254_740_991 else { throw JSONSyntaxError(.numberOutOfRange, at: start) }
       return Double(isNegative ? -value : value)
     }
-    guard position - start <= 512, let value = Double(text(from: start, to: position)), value.isFinite else {
-      throw JSONSyntaxError(.numberOutOfRange, at: start)
-    }
+    // However it is spelled: the canonical form of a number below 10^21 has no exponent, and would be refused above.
+    guard position - start <= 512, let value = Double(text(from: start, to: position)), value.isFinite,
+      value.magnitude < 9_007_199_254_740_992 || value.magnitude >= 1e21
+    else { throw JSONSyntaxError(.numberOutOfRange, at: start) }
     return value == 0 ? 0 : value  // one zero only
   }
 

@@ -74,7 +74,8 @@ public struct MCPMessage: Sendable {
       guard let tool = params["name"]?.string.flatMap({ ToolName($0) }) else {
         throw malformed("`name` must be a tool's name: 1 to 128 of A-Z a-z 0-9 _ - . /")
       }
-      guard nameHeader == nil || nameHeader == tool.text else {
+      // By bytes: Swift's own comparison takes some other characters for ASCII ones.
+      guard nameHeader.map({ $0.utf8.elementsEqual(tool.text.utf8) }) ?? true else {
         throw malformed("the header `Mcp-Name` differs from the body's tool")
       }
       switch params["arguments"] {
