@@ -61,21 +61,18 @@ public final class SQLiteStorage: StorageDriver {
 
   public func commit(_ unit: [Statement]) async throws(StorageError) {
     let result = await withCheckedContinuation { (completion: CheckedContinuation<Result<Void, StorageError>, Never>) in
-      enum Step { case refuse(StorageError), wait, drain }
-      let step: Step = state.withLock { state in
-        if state.closed { return .refuse(.unavailable("it is closed")) }
-        if state.pending.count >= Self.maximumPending { return .refuse(.overloaded) }
+      let refusal: StorageError? = state.withLock { state in
+        if state.closed { return Self.closed }
+        if state.pending.count >= Self.maximumPending { return .overloaded }
         state.pending.append(Pending(unit: unit, completion: completion))
-        if state.draining { return .wait }
-        state.draining = true
-        return .drain
+        if !state.draining {
+          state.draining = true
+          // Handed to the writer under the lock, and so before whoever closes the database.
+          database.asyncWriteWithoutTransaction { [self] connection in drain(into: connection) }
+        }
+        return nil
       }
-      switch step {
-      case .refuse(let error): completion.resume(returning: .failure(error))
-      case .wait: break
-      case .drain:
-        database.asyncWriteWithoutTransaction { [self] connection in drain(into: connection) }
-      }
+      if let refusal { completion.resume(returning: .failure(refusal)) }
     }
     try result.get()
   }
@@ -134,6 +131,7 @@ public final class SQLiteStorage: StorageDriver {
   }
 
   public func query(_ statement: Statement) async throws(StorageError) -> [Row] {
+    guard !state.withLock(\.closed) else { throw Self.closed }
     let result: Result<[Row], any Error>
     do {
       let rows = try await database.read { connection -> [Row] in
@@ -177,7 +175,12 @@ public final class SQLiteStorage: StorageDriver {
   }
 
   public func close() async {
-    state.withLock { $0.closed = true }
+    let wasClosed = state.withLock { state in
+      defer { state.closed = true }
+      return state.closed
+    }
+    // A connection that is gone must not be touched again: SQLite would crash.
+    if wasClosed { return }
     // The writer is serial: when this runs, everything queued before it was committed.
     try? await database.writeWithoutTransaction { connection in
       _ = try connection.checkpoint(.truncate)
@@ -207,6 +210,8 @@ public final class SQLiteStorage: StorageDriver {
     case .blob(let data): .blob(Array(data))
     }
   }
+
+  private static let closed = StorageError.unavailable("it is closed")
 
   private static func storageError(_ error: any Error) -> StorageError {
     if let error = error as? StorageError { return error }

@@ -244,8 +244,15 @@ public final class Registry: Sendable {
       var after: [ToolName: RegisteredTool] = [:]
       for definition in listed {
         let before = known[definition.name]
-        // A name that another server of the MAS offers is never approved by itself: it could stand in for it.
-        let pin = known.isEmpty && !elsewhere.contains(definition.name) ? definition.digest : before?.pinnedSHA256
+        // A name that another server of the MAS offers is never approved by itself: it could stand in for it. Nor
+        // does an approval outlast a withdrawal during which another server took the name.
+        let isTaken = elsewhere.contains(definition.name)
+        let pin: String? =
+          if known.isEmpty {
+            isTaken ? nil : definition.digest
+          } else {
+            isTaken && before?.seenSHA256 == nil ? nil : before?.pinnedSHA256
+          }
         after[definition.name] = RegisteredTool(
           app: id, name: definition.name, definition: definition.definition, pinnedSHA256: pin,
           seenSHA256: definition.digest, checkedAt: now)

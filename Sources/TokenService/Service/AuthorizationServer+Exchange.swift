@@ -39,7 +39,11 @@ extension AuthorizationServer {
             traceID: subject.claims.traceID, appID: app.id, payload: payload)),
       ])
     } catch .unexpectedChanges {
-      throw OAuthError(.invalidRequest, "`subject_token` was revoked", reason: .tokenInactive)
+      // Revoked meanwhile, or never issued: a good signature alone is not enough.
+      let error = OAuthError(
+        .invalidRequest, "`subject_token` is not a live token of this runtime", reason: .tokenInactive)
+      try await recordRefusal(error, of: request, by: app, subject: subject, decision: nil)
+      throw error
     } catch {
       throw Self.storageFailure
     }

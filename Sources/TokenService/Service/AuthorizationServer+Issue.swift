@@ -75,11 +75,12 @@ extension AuthorizationServer {
     }
     do {
       try await storage.commit(unit)
-    } catch .conflict {
+    } catch {
+      // What is not stored is no session, and may not take the place of one.
+      if case .text = request.input { sessions.abandon(input.id) }
+      guard error == .conflict else { throw Self.storageFailure }
       throw OAuthError(
         .invalidRequest, "the trace id belongs to another session; begin each user's input with a new one")
-    } catch {
-      throw Self.storageFailure
     }
     verifier.remember(token)
     return TokenResponse(token: token, decision: nil)

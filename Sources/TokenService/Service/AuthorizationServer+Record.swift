@@ -110,6 +110,7 @@ extension AuthorizationServer {
             reason: .tokenInactive)
         }
         let recorded = sessions.activity(of: app.id, in: session).selections.count
+          + answers.lazy.filter { $0.session == session }.map(\.selections.count).reduce(0, +)
         guard recorded + selections.count <= SessionLedger.maximumSelections else {
           throw OAuthError(.accessDenied, "the session holds too many selections", reason: .overloaded)
         }

@@ -66,6 +66,9 @@ final class SessionLedger: Sendable {
     }
   }
 
+  /// Takes back a session that began and could not be stored.
+  func abandon(_ id: UserInputID) { sessions.withLock { $0[id] = nil } }
+
   /// Keeps a session alive for another token, loading it when it was dropped.
   /// - Returns: nil when there is no such user input, or too many sessions.
   func resume(_ id: UserInputID, liveUntil: Timestamp) async throws(StorageError) -> UserInput? {
