@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Where something listens: a Unix socket, or a TCP port.
 public enum ListenAddress: Sendable, Hashable, CustomStringConvertible {
   case unix(path: String)
@@ -12,8 +18,10 @@ public enum ListenAddress: Sendable, Hashable, CustomStringConvertible {
       self = .unix(path: String(path))
       return
     }
-    guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
-      (1...65_535).contains(port)
+    guard let colon = text.lastIndex(of: ":") else { return nil }
+    let digits = text[text.index(after: colon)...]
+    // Swift reads a sign too.
+    guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = Int(digits), (1...65_535).contains(port)
     else { return nil }
     var host = text[..<colon]
     if host.hasPrefix("["), host.hasSuffix("]") {
@@ -30,8 +38,8 @@ public enum ListenAddress: Sendable, Hashable, CustomStringConvertible {
   /// An IP address and a port: a name could resolve to another address than was meant. nil for anything else.
   public init?(literal text: String) {
     guard let address = ListenAddress(text), case .tcp(let host, _) = address else { return nil }
-    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-    guard host.contains(":") || parts.count == 4 && parts.allSatisfy({ UInt8($0) != nil }) else { return nil }
+    var bytes = in6_addr()
+    guard inet_pton(AF_INET, host, &bytes) == 1 || inet_pton(AF_INET6, host, &bytes) == 1 else { return nil }
     self = address
   }
 

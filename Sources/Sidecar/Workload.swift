@@ -57,7 +57,9 @@ extension Workload {
         "runtime", "client_id", "client_secret_file", "authorization", "sidecar_key_file", "ingress", "egress",
         "prompt_json_path",
       ])
-    func path(_ text: String) -> String? { text.hasPrefix("/") ? text : directory + "/" + text }
+    func path(_ text: String) -> String? {
+      text.isEmpty ? nil : text.hasPrefix("/") ? text : directory + "/" + text
+    }
     runtime = try fields.required("runtime", "an http or https URL") { HTTPEndpoint($0) }
     clientID = try fields.required("client_id", "the app's id") { AppID(validating: $0) }
     clientSecretFile = try fields.required("client_secret_file", "a path", path)
@@ -94,8 +96,9 @@ extension Workload {
     }
     self.egress = egress
     let listeners = egress.map(\.listen) + (ingress.map { [$0.listen] } ?? [])
-    guard Set(listeners).count == listeners.count else {
-      throw ConfigurationError("two listeners have the same address")
+    var taken: Set<ListenAddress> = []
+    for listener in listeners where !taken.insert(listener).inserted {
+      throw ConfigurationError("two `listen` have the same address \(listener)")
     }
   }
 }

@@ -34,11 +34,13 @@ extension GuardedWorkload {
 
   // MARK: Sessions
 
-  /// The session's token in this trace.
-  private func session(_ trace: TraceID) throws(Refusal) -> SessionTokens.Held {
+  /// The session's token in this trace, which the runtime called active not longer ago than introspection is cached:
+  /// with a revoked one ends what was exchanged from it and is held here.
+  private func session(_ trace: TraceID) async throws(Refusal) -> SessionTokens.Held {
     guard let held = tokens.held(.session, in: trace) else {
       throw Refusal(.sessionUnknown, "no session of this trace was delivered to this workload, or it has ended")
     }
+    _ = try await activeClaims(of: held.compact, held.hash)
     return held
   }
 
@@ -104,7 +106,7 @@ extension GuardedWorkload {
     }
     let trace = try requiredTrace(request, bodyTrace: message?.traceParent)
     record.traceID = trace
-    let session = try session(trace)
+    let session = try await session(trace)
     record.userInputID = session.userInputID
     guard case .toolCall(_, let tool, let arguments) = message?.content else {
       let held = try await exchanged(.call(peer.id), scope: .userInput, audience: peer.id, session: session, trace: trace)
@@ -133,7 +135,7 @@ extension GuardedWorkload {
     guard identity.kind == .client else {
       let trace = try requiredTrace(request)
       record.traceID = trace
-      let session = try session(trace)
+      let session = try await session(trace)
       record.userInputID = session.userInputID
       let held = try await exchanged(.call(peer.id), scope: .userInput, audience: peer.id, session: session, trace: trace)
       return try admission(with: held.compact, held.hash, session: session, trace: trace, request: request)
@@ -183,7 +185,7 @@ extension GuardedWorkload {
     }
     let trace = try requiredTrace(request)
     record.traceID = trace
-    let session = try session(trace)
+    let session = try await session(trace)
     record.userInputID = session.userInputID
     for field in request.headers where Self.holdsToken(field.value) {
       throw Refusal(.tokenSentToLLMHost, "the header `\(field.name.prefix(40))` holds a token of CASA")

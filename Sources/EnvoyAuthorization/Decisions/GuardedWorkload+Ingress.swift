@@ -178,14 +178,18 @@ extension GuardedWorkload {
 
   // MARK: What both share
 
-  /// The claims of a token that the runtime calls active.
   private func active(_ token: ClaimedToken) async throws(Refusal) -> TokenClaims {
+    try await activeClaims(of: token.compact, token.hash)
+  }
+
+  /// The claims of a token that the runtime calls active, or called so a moment ago.
+  func activeClaims(of compact: String, _ hash: TokenHash) async throws(Refusal) -> TokenClaims {
     let claims: TokenClaims?
-    if let known = introspections[token.hash] {
+    if let known = introspections[hash] {
       claims = known
     } else {
-      claims = try await runtime.introspect(token.compact)
-      introspections.keep(claims, for: token.hash)
+      claims = try await runtime.introspect(compact)
+      introspections.keep(claims, for: hash)
     }
     guard let claims else { throw Refusal(.tokenInactive, "the token is not active") }
     return claims

@@ -29,9 +29,9 @@ struct InterceptedRequest: Sendable {
   /// The body, given that it is JSON as the receiver will read it.
   func jsonBody() throws(Refusal) -> [UInt8] {
     let type = try single("content-type")?.lowercased() ?? ""
-    let parts = type.split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" } }
+    let parts = type.split(separator: ";", omittingEmptySubsequences: false).map { $0.filter { $0 != " " && $0 != "\t" } }
     guard parts.first == "application/json",
-      parts.dropFirst().allSatisfy({ $0 == "charset=utf-8" || $0 == "charset=\"utf-8\"" })
+      parts.dropFirst().allSatisfy({ ["", "charset=utf-8", "charset=\"utf-8\""].contains($0) })
     else { throw Refusal(.protocolNotAllowed, "`content-type` must be application/json, in UTF-8") }
     let encodings = values("content-encoding")
     guard encodings.allSatisfy({ $0.lowercased() == "identity" }) else {
@@ -42,7 +42,7 @@ struct InterceptedRequest: Sendable {
 
   /// Fields whose names only CASA's parts may use.
   func refuseReservedHeaders() throws(Refusal) {
-    if let field = headers.first(where: { $0.name.hasPrefix("x-casa-") }) {
+    if let field = headers.first(where: { $0.name.utf8.starts(with: "x-casa-".utf8) }) {
       throw Refusal(.reservedHeader, "the header `\(field.name.prefix(40))` is CASA's own; an app may not send it")
     }
   }

@@ -18,6 +18,8 @@ struct LLMAnswerGate: Sendable {
     case stream(ChatCompletionStream)
     /// Not an answer that selects anything: an error of the LLM's host.
     case passing
+    /// It could not be read.
+    case refused
   }
 
   private var reading: Reading
@@ -43,9 +45,20 @@ struct LLMAnswerGate: Sendable {
     }
   }
 
-  /// - Throws: `ProtocolViolation`; then nothing further may pass.
+  /// - Throws: `ProtocolViolation`; from then on always, since nothing further may pass.
   mutating func feed(_ bytes: [UInt8], isLast: Bool) throws(ProtocolViolation) -> Step {
+    do {
+      return try read(bytes, isLast: isLast)
+    } catch {
+      reading = .refused
+      held = []
+      throw error
+    }
+  }
+
+  private mutating func read(_ bytes: [UInt8], isLast: Bool) throws(ProtocolViolation) -> Step {
     switch reading {
+    case .refused: throw ProtocolViolation(.llmResponseUnreadable, "the LLM's answer was refused before")
     case .passing: return .release(bytes)
     case .plain:
       try hold(bytes)

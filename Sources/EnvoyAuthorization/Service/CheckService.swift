@@ -43,7 +43,7 @@ struct CheckService: Envoy_Service_Auth_V3_Authorization.ServiceProtocol {
 
 extension InterceptedRequest {
   /// Reads Envoy's description.
-  /// - Throws: `Refusal` when a header is not text, or the body is there only in part.
+  /// - Throws: `Refusal` when the target or a header is not text, or the body is there only in part.
   init(_ http: Envoy_Service_Auth_V3_AttributeContext.HttpRequest) throws(Refusal) {
     var headers: [(name: String, value: String)] = []
     // The map form joins repeated fields into one value; only the list shows them as they were sent.
@@ -57,14 +57,20 @@ extension InterceptedRequest {
       }
       headers.append((header.key.lowercased(), value))
     }
-    guard !headers.contains(where: { $0.name == "x-envoy-auth-partial-body" && $0.value != "false" }) else {
-      throw Refusal(.bodyTooLarge, "the body is larger than the proxy holds")
-    }
+    // Which of the two forms says so differs between releases of Envoy.
+    let partial = "x-envoy-auth-partial-body"
+    guard !headers.contains(where: { $0.name == partial && $0.value != "false" }),
+      http.headers[partial] ?? "false" == "false"
+    else { throw Refusal(.bodyTooLarge, "the body is larger than the proxy holds") }
     let target = http.path
+    // Swift's comparison of paths takes some other characters for ASCII ones.
+    guard target.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+      throw Refusal(.malformedRequest, "the request's target must be of printable ASCII characters")
+    }
     let path = target.prefix { $0 != "?" && $0 != "#" }
     self.init(
       method: http.method, path: String(path), hasQuery: path.endIndex != target.endIndex,
-      headers: headers.filter { !$0.name.hasPrefix(":") && $0.name != "x-envoy-auth-partial-body" },
+      headers: headers.filter { !$0.name.hasPrefix(":") && $0.name != partial },
       body: http.rawBody.isEmpty ? Array(http.body.utf8) : Array(http.rawBody))
   }
 }

@@ -55,7 +55,7 @@ public struct EnvoyAuthorizationService: Service {
           try GuardedWorkload(workload, http: http, clock: .system, logger: logger)
         ))
     }
-    let sidecars = SidecarDirectory(guarded)
+    let sidecars = try SidecarDirectory(guarded)
     try PrivateSocket.prepare(address)
     let server = GRPCServer(
       transport: .http2NIOPosix(

@@ -91,15 +91,14 @@ private struct LLMExchange {
   }
 
   private mutating func step(_ bytes: [UInt8], isLast: Bool) async throws -> [UInt8] {
-    guard var gate else { throw Refusal(.llmResponseUnreadable, "the LLM's answer has no head") }
-    let step: LLMAnswerGate.Step
+    let step: LLMAnswerGate.Step?
     do {
-      step = try gate.feed(bytes, isLast: isLast)
+      step = try gate?.feed(bytes, isLast: isLast)
     } catch {
       throw Refusal(error)
     }
-    self.gate = gate
     switch step {
+    case nil: throw Refusal(.llmResponseUnreadable, "the LLM's answer has no head")
     case .release(let bytes): return bytes
     case .record(let selections, let bytes):
       guard let token else {

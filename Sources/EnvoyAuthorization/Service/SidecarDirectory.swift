@@ -10,9 +10,13 @@ struct SidecarDirectory: Sendable {
   /// By the key's SHA-256: looking it up tells nothing of the key by its timing.
   private let workloads: [TokenHash: GuardedWorkload]
 
-  init(_ workloads: [(key: SidecarKey, workload: GuardedWorkload)]) {
-    self.workloads = Dictionary(
-      workloads.map { (Self.digest($0.key.text), $0.workload) }, uniquingKeysWith: { first, _ in first })
+  /// - Throws: `ConfigurationError` when two workloads have the same key: one would be decided about as the other.
+  init(_ workloads: [(key: SidecarKey, workload: GuardedWorkload)]) throws(ConfigurationError) {
+    var byKey: [TokenHash: GuardedWorkload] = [:]
+    for (key, workload) in workloads where byKey.updateValue(workload, forKey: Self.digest(key.text)) != nil {
+      throw ConfigurationError("\(workload.workload.sidecarKeyFile) holds the key of another workload's sidecar too")
+    }
+    self.workloads = byKey
   }
 
   var all: [GuardedWorkload] { Array(workloads.values) }

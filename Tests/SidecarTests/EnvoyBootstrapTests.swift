@@ -1,0 +1,171 @@
+import AgentProtocols
+import CASACore
+import Testing
+
+@testable import Sidecar
+
+@Suite("Envoy's bootstrap")
+struct EnvoyBootstrapTests {
+  private static let secret = "0123456789abcdef0123456789abcdef"
+
+  private func bootstrap(_ yaml: String = fullWorkload, admin: String? = nil) throws -> JSONValue {
+    let bootstrap = EnvoyBootstrap(
+      workload: try Workload(yaml: yaml, relativeTo: "/"), key: SidecarKey(text: Self.secret), adminSocket: admin)
+    return try JSONValue(parsing: bootstrap.text)
+  }
+
+  /// Every value under a member of this name, wherever it stands.
+  private func values(_ name: String, in json: JSONValue) -> [JSONValue] {
+    switch json {
+    case .array(let elements): elements.flatMap { values(name, in: $0) }
+    case .object(let members):
+      members.flatMap { member in (member.key == name ? [member.value] : []) + values(name, in: member.value) }
+    default: []
+    }
+  }
+
+  private func listeners(_ json: JSONValue) -> [JSONValue] { json["static_resources"]?["listeners"]?.array ?? [] }
+
+  private func filters(_ listener: JSONValue) -> [JSONValue] {
+    values("http_filters", in: listener).first?.array ?? []
+  }
+
+  @Test("never lets a request pass when its question is not answered")
+  func failureMode() throws {
+    let json = try bootstrap()
+    // One authorization for each of three listeners, and one reader of answers.
+    #expect(values("failure_mode_allow", in: json) == [false, false, false, false])
+    for name in ["status_on_error"] { #expect(values(name, in: json).allSatisfy { $0["code"] == "Forbidden" }) }
+    for name in ["failure_mode_allow_header_add", "allow_mode_override", "disabled", "filter_enabled", "runtime_fraction"] {
+      #expect(values(name, in: json).isEmpty)
+    }
+  }
+
+  @Test("asks before everything else, at every listener")
+  func authorizationComesFirst() throws {
+    let listeners = listeners(try bootstrap())
+    #expect(listeners.map { $0["name"]?.string } == ["ingress", "egress-0", "egress-1"])
+    for listener in listeners {
+      let names = filters(listener).map { $0["name"]?.string }
+      #expect(names.first == "envoy.filters.http.ext_authz")
+      #expect(names.last == "envoy.filters.http.router")
+      let extensions = values("context_extensions", in: listener)
+      #expect(extensions.map { $0["casa.listener"] } == [listener["name"]])
+      #expect(extensions.map { $0["casa.direction"]?.string } == [listener["name"] == "ingress" ? "ingress" : "egress"])
+    }
+  }
+
+  @Test("never lets a body be checked in part")
+  func bodies() throws {
+    let json = try bootstrap()
+    for body in values("with_request_body", in: json) {
+      #expect(body["allow_partial_message"] == false)
+      #expect(body["max_request_bytes"] == 1_048_576)
+      #expect(body["pack_as_bytes"] == true)
+    }
+    #expect(values("with_request_body", in: json).count == 3)
+    #expect(values("encode_raw_headers", in: json) == [true, true, true])
+    #expect(values("per_connection_buffer_limit_bytes", in: json) == [1_048_576, 1_048_576, 1_048_576])
+  }
+
+  @Test("reads the answers of the LLM, and only those")
+  func answers() throws {
+    for listener in listeners(try bootstrap()) {
+      let reads = filters(listener).contains { $0["name"] == "envoy.filters.http.ext_proc" }
+      #expect(reads == (listener["name"] == "egress-1"))
+    }
+  }
+
+  @Test("refuses what can be read in two ways")
+  func strictness() throws {
+    let json = try bootstrap()
+    #expect(values("path_with_escaped_slashes_action", in: json) == ["REJECT_REQUEST", "REJECT_REQUEST", "REJECT_REQUEST"])
+    #expect(values("headers_with_underscores_action", in: json).allSatisfy { $0 == "REJECT_REQUEST" })
+    #expect(values("merge_slashes", in: json).allSatisfy { $0 == false })
+    #expect(values("upgrade_configs", in: json).isEmpty)
+    #expect(values("use_remote_address", in: json).allSatisfy { $0 == true })
+  }
+
+  @Test("is bounded in time, headers and connections")
+  func bounds() throws {
+    let json = try bootstrap()
+    for name in ["request_headers_timeout", "request_timeout", "stream_idle_timeout", "max_request_headers_kb", "max_headers_count"] {
+      #expect(values(name, in: json).count == 3)
+    }
+    #expect(values("max_active_downstream_connections", in: json) == [10_000])
+  }
+
+  @Test("sends a request only to its own destination, under that destination's name")
+  func routes() throws {
+    let json = try bootstrap()
+    for (listener, authority) in zip(listeners(json), ["127.0.0.1:9001", "127.0.0.1:9200", "llm.example"]) {
+      #expect(values("routes", in: listener).first?.array?.count == 1)
+      let name = try #require(listener["name"]?.string)
+      #expect(values("cluster", in: listener) == [.string("to-" + name)])
+      #expect(values("host_rewrite_literal", in: listener) == [.string(authority)])
+    }
+    let clusters = try #require(json["static_resources"]?["clusters"]?.array)
+    #expect(clusters.map { $0["name"]?.string } == ["authorization", "to-ingress", "to-egress-0", "to-egress-1"])
+  }
+
+  @Test("verifies who answers at an https destination")
+  func tls() throws {
+    let clusters = try #require(try bootstrap()["static_resources"]?["clusters"]?.array)
+    for cluster in clusters {
+      let isLLM = cluster["name"] == "to-egress-1"
+      #expect((cluster["transport_socket"] != nil) == isLLM)
+      guard isLLM else { continue }
+      #expect(values("sni", in: cluster) == ["llm.example"])
+      #expect(values("exact", in: cluster) == ["llm.example"])
+      #expect(values("trusted_ca", in: cluster).count == 1)
+      #expect(values("trust_chain_verification", in: cluster).isEmpty)
+    }
+  }
+
+  @Test("writes into the access log what was decided, and no token, query or header of the app")
+  func accessLog() throws {
+    for format in values("json_format", in: try bootstrap()) {
+      #expect(format["decision"]?.string?.contains("DYNAMIC_METADATA(envoy.filters.http.ext_authz:decision)") == true)
+      #expect(format["refused_decision"] != nil)
+      #expect(format["status"] == "%RESPONSE_CODE%")
+      #expect(format["path"]?.string?.hasPrefix("%PATH(NQ") == true)
+      let text = format.canonicalText.lowercased()
+      for word in ["authorization:", "req(authorization", "llm_token", "cookie"] where word != "authorization:" {
+        #expect(!text.contains(word))
+      }
+    }
+    #expect(values("json_format", in: try bootstrap()).count == 3)
+  }
+
+  @Test("holds the sidecar's key only where the authorization service is asked")
+  func key() throws {
+    let json = try bootstrap()
+    let text = json.canonicalText
+    #expect(text.components(Self.secret) == 4)
+    #expect(values("initial_metadata", in: json).count == 4)
+    for metadata in values("initial_metadata", in: json) {
+      #expect(metadata == [["key": "x-casa-sidecar-key", "value": .string(Self.secret)]])
+    }
+  }
+
+  @Test("printed with the key left out differs in nothing else")
+  func keyLeftOut() throws {
+    let workload = try Workload(yaml: fullWorkload, relativeTo: "/")
+    let real = EnvoyBootstrap(workload: workload, key: SidecarKey(text: Self.secret)).text
+    let printed = EnvoyBootstrap(workload: workload, key: SidecarKey(text: "LEFT-OUT")).text
+    #expect(!printed.contains(Self.secret))
+    #expect(printed == real.replacing(Self.secret, with: "LEFT-OUT"))
+  }
+
+  @Test("has an administration only when it is asked for, on a socket of its owner")
+  func administration() throws {
+    #expect(try bootstrap()["admin"] == nil)
+    let admin = try bootstrap(admin: "/run/casa/admin.sock")["admin"]
+    #expect(admin?["address"]?["pipe"] == ["path": "/run/casa/admin.sock", "mode": 384])
+  }
+}
+
+extension String {
+  /// How often `part` stands in the text.
+  fileprivate func components(_ part: String) -> Int { split(separator: part, omittingEmptySubsequences: false).count - 1 }
+}
