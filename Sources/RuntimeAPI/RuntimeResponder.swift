@@ -145,23 +145,32 @@ struct RuntimeResponder: HTTPResponder {
   }
 
   func requireAdmin(_ request: Request) throws(Refused) {
-    guard let bearer = try request.headers.authorization().flatMap({ BearerCredentials(headerValue: $0) }),
-      admin.matches(bearer.token)
-    else {
-      throw Refused(.unauthorized, "this needs `Authorization: Bearer` with the administrator's credential")
+    let bearer = try request.headers.authorization().flatMap { BearerCredentials(headerValue: $0) }
+    guard let bearer, admin.matches(bearer.token) else {
+      var refusal = Answer(
+        problem: .unauthorized, "this needs `Authorization: Bearer` with the administrator's credential")
+      // Without a credential there is no error to name (RFC 6750 section 3.1).
+      if bearer != nil { refusal.headers[.wwwAuthenticate] = "Bearer realm=\"casa\", error=\"invalid_token\"" }
+      throw Refused(refusal)
     }
   }
 
   func query(_ request: Request) throws(Refused) -> [String: String] {
     guard let path = request.head.path, let mark = path.firstIndex(of: "?") else { return [:] }
+    let text = path[path.index(after: mark)...]
+    let form: FormBody
     do {
-      let form = try FormBody(parsing: Array(path[path.index(after: mark)...].utf8))
-      var values: [String: String] = [:]
-      for name in form.names { values[name] = form[name] }
-      return values
+      form = try FormBody(parsing: Array(text.utf8))
     } catch {
       throw Refused(.badRequest, "the query is not valid: \(error)")
     }
+    // A filter without a value must not turn into no filter.
+    guard form.names.count == text.split(separator: "&").count else {
+      throw Refused(.badRequest, "the query is not valid: a parameter has no value")
+    }
+    var values: [String: String] = [:]
+    for name in form.names { values[name] = form[name] }
+    return values
   }
 }
 

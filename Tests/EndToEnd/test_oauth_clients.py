@@ -509,6 +509,32 @@ class TestClientAssertions:
         assert answer["errors"][0]["field"] == "jwks" and key["d"] not in json.dumps(answer)
 
 
+class TestAdministrator:
+    def test_a_missing_credential_is_challenged_and_a_wrong_one_is_named_invalid(self, runtime: Runtime) -> None:
+        missing = runtime.http.get("/mas")
+        wrong = runtime.http.get("/mas", headers={"authorization": "Bearer wrong"})
+        assert missing.status_code == wrong.status_code == 401
+        assert missing.headers["www-authenticate"] == 'Bearer realm="casa"'
+        assert wrong.headers["www-authenticate"] == 'Bearer realm="casa", error="invalid_token"'
+        assert wrong.headers["content-type"] == "application/problem+json"
+
+    def test_a_filter_without_a_value_is_refused_rather_than_dropped(self, runtime: Runtime) -> None:
+        for path in ["/apps?mas_id=", "/apps?mas_id", "/trace/events?session="]:
+            assert runtime.http.get(path, headers=runtime.admin_headers).status_code == 400
+
+    def test_names_are_unique_and_conflicts_are_told(self, runtime: Runtime, cast: Cast) -> None:
+        body = {"mas_id": cast.mas, "name": cast.client.name, "kind": "client"}
+        assert "exists" in runtime.admin("POST", "/apps", body, 409)["detail"]
+        assert "apps" in runtime.admin("DELETE", f"/mas/{cast.mas}", status=409)["detail"]
+        runtime.admin("POST", "/apps", {**body, "mas_id": "mas_unknown"}, 404)
+
+    def test_a_server_that_can_not_be_reached_is_told_and_an_agent_has_no_tools(self, cast: Cast) -> None:
+        name = f"s-{uuid.uuid4().hex[:8]}"
+        deaf = cast.runtime.create_app(cast.mas, name, "mcp_server", base_url="http://127.0.0.1:1/mcp")
+        assert "reached" in cast.runtime.admin("POST", f"/apps/{deaf.id}/tools/discover", status=409)["detail"]
+        cast.runtime.admin("POST", f"/apps/{cast.agent.id}/tools/discover", status=409)
+
+
 class TestKeysAndMetadata:
     def test_tokens_outlive_the_rotation_of_their_key(self, new_cast: Any, new_runtime: Any) -> None:
         cast = new_cast(new_runtime())
