@@ -106,7 +106,9 @@ struct MCPToolLister: ToolSource {
         "authorization": "Bearer " + token.compact, "content-type": "application/json",
         "accept": "application/json, text/event-stream",
       ]
-      if let trace = token.claims.traceID { request.headers.add(name: "traceparent", value: TraceParent.random(traceID: trace).text) }
+      if let trace = token.claims.traceID {
+        request.headers.add(name: "traceparent", value: TraceParent.random(traceID: trace).text)
+      }
       if let version { request.headers.add(name: "mcp-protocol-version", value: version) }
       if version == statelessVersion { request.headers.add(name: "mcp-method", value: method) }
       if let session { request.headers.add(name: "mcp-session-id", value: session) }

@@ -31,7 +31,8 @@ final class RuntimeMetrics: Sendable {
     var lines = [
       "# HELP casa_http_requests_total Requests answered.", "# TYPE casa_http_requests_total counter",
     ]
-    for (series, count) in state.requests.sorted(by: { ($0.key.route, $0.key.status) < ($1.key.route, $1.key.status) }) {
+    let requests = state.requests.sorted { ($0.key.route, $0.key.status) < ($1.key.route, $1.key.status) }
+    for (series, count) in requests {
       lines.append("casa_http_requests_total{route=\"\(series.route)\",status=\"\(series.status)\"} \(count)")
     }
     lines += [

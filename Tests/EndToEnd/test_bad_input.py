@@ -223,7 +223,8 @@ class TestBodies:
 
     @pytest.mark.parametrize(
         "details",
-        ["[", "{}", "[1]", "[[]]", "null", "NaN", "[" * DEEP, '[{"type":"mcp_tool_call"}]', '[{"a":1,"a":2}]', "\ufeff[]"],
+        ["[", "{}", "[1]", "[[]]", "null", "NaN", "[" * DEEP, "\ufeff[]"]
+        + ['[{"type":"mcp_tool_call"}]', '[{"a":1,"a":2}]'],
         ids=lambda text: text[:20],
     )
     def test_authorization_details_that_are_no_call_are_refused(self, cast: Cast, details: str) -> None:
@@ -308,8 +309,9 @@ class TestCredentials:
             assert_refused(wire.send(head.encode()), 401)
 
     def test_the_client_credentials_of_an_app_are_not_the_administrators(self, wire: Wire) -> None:
-        for scheme in [wire.authorization("client"), f"Bearer {wire.cast.client.secret}", f"Bearer {wire.cast.client.t1()}"]:
-            answer = wire.runtime.http.get("/mas", headers={"authorization": scheme})
+        client = wire.cast.client
+        for value in [wire.authorization("client"), f"Bearer {client.secret}", f"Bearer {client.t1()}"]:
+            answer = wire.runtime.http.get("/mas", headers={"authorization": value})
             assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Bearer")
 
 
@@ -356,7 +358,8 @@ class TestRequestLines:
         "two lengths": b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         "length and chunks": b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /mas HTTP/1.1\r\nHost: x\r\n\r\n",
-        "chunks by another name": b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "chunks by another name": b"POST /oauth/token HTTP/1.1\r\nHost: x\r\n"
+        b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
         "chunk size that is no number": b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: "
         + FORM.encode()
         + b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
@@ -376,6 +379,19 @@ class TestRequestLines:
             assert answer is None or 400 <= answer.status < 500, answer
             # Nothing that follows on the connection is taken for a request.
             assert read_answer(connection) is None
+
+
+    def test_pipelined_requests_are_all_answered(self, wire: Wire) -> None:
+        get = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        post = wire.head(ENDPOINTS[4], "Content-Length: 7") + b"token=x"
+        last = b"GET /oauth/jwks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        received = b""
+        with wire.connect() as connection:
+            connection.sendall(get + post + get + post + last)
+            while data := connection.recv(65_536):
+                received += data
+        assert received.count(b"HTTP/1.1 200 OK") == 5
+        assert received.rstrip().endswith(b"]}")
 
 
 class TestSlowClients:

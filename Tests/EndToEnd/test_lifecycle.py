@@ -190,12 +190,13 @@ class Load:
     failures: list[BaseException] = field(default_factory=list)
 
     def work(self, _: int) -> None:
-        apps = [with_own_connections(app, self.cast.runtime) for app in (self.cast.client, self.cast.agent, self.cast.bank)]
+        cast = self.cast
+        apps = [with_own_connections(app, cast.runtime) for app in (cast.client, cast.agent, cast.bank)]
         while True:
             flow = Flow(f"prompt {uuid.uuid4()}", {"n": uuid.uuid4().hex})
             self.flows.append(flow)
             try:
-                flow.run(self.cast, *apps)
+                flow.run(cast, *apps)
             except httpx.TransportError:
                 return
             except BaseException as failure:

@@ -81,7 +81,8 @@ class TestClientLibraries:
     def test_authlib_gets_a_t1_with_a_client_secret(self, runtime: Runtime, cast: Cast, method: str) -> None:
         app = cast.client
         with OAuth2Session(app.id, app.secret, token_endpoint_auth_method=method) as session:
-            token = session.fetch_token(runtime.url + "/oauth/token", grant_type="client_credentials", user_input=PROMPT)
+            endpoint = runtime.url + "/oauth/token"
+            token = session.fetch_token(endpoint, grant_type="client_credentials", user_input=PROMPT)
         assert token["token_type"] == "Bearer" and token["scope"] == "user-input"
         assert app.is_active(token["access_token"])
 
