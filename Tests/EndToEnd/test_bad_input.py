@@ -137,6 +137,7 @@ def wire(new_runtime: Callable[..., Runtime], new_cast: Callable[..., Cast]) -> 
     yield Wire(new_cast(runtime))
     assert runtime.is_alive()
     assert runtime.http.get("/readyz").status_code == 200
+    print(f"\nresident after all bad input: {runtime.resident_bytes() >> 20} MiB")
     assert runtime.resident_bytes() < MAXIMUM_RESIDENT
     counted = [line for line in runtime.http.get("/metrics").text.splitlines() if 'status="5' in line]
     assert counted == []
