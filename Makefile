@@ -20,7 +20,7 @@ setup: ## Install what is missing: Debian packages, and Python packages into ./.
 .PHONY: build
 build: ## Build the release binary at .build/release/casa
 	@scripts/setup run
-	swift build -c release --product casa
+	swift build -c release --static-swift-stdlib --product casa
 
 .PHONY: demo
 demo: build ## Watch good calls pass and bad ones be refused (add DEMO='--format json')
@@ -29,27 +29,26 @@ demo: build ## Watch good calls pass and bad ones be refused (add DEMO='--format
 .PHONY: test
 test: test-swift test-e2e ## Run all tests
 
-.PHONY: test-swift
-test-swift: ## Run the tests in Swift
+.PHONY: build-tests
+build-tests:
 	@scripts/setup test
-	swift test
+	swift build --build-tests
+
+.PHONY: test-swift
+test-swift: build-tests ## Run the tests in Swift
+	swift test --skip-build
 
 .PHONY: test-e2e
-test-e2e: ## Run the tests against real processes, Envoys and clients (Python)
-	@scripts/setup test
-	@if [ "$(CASA_BINARY)" = "$(DEBUG)" ]; then swift build --product casa; fi
+test-e2e: build-tests ## Run the tests against real processes, Envoys and clients (Python)
 	$(PYTEST) Tests/EndToEnd
 
 .PHONY: attacks
-attacks: ## Mount every attack there is a test for; .build/attacks.json
-	@scripts/setup test
-	@if [ "$(CASA_BINARY)" = "$(DEBUG)" ]; then swift build --product casa; fi
+attacks: build-tests ## Mount every attack there is a test for; .build/attacks.json
 	$(PYTEST) Tests/EndToEnd/attacks -q --attack-table
 
 .PHONY: bench
-bench: ## Measure against baselines of the same run; Benchmarks/results/latest.json
+bench: build ## Measure against baselines of the same run; Benchmarks/results/latest.json
 	@scripts/setup bench
-	swift build -c release --product casa
 	CASA_BINARY=$(RELEASE) .venv/bin/python Benchmarks/run.py
 
 .PHONY: format
