@@ -4,7 +4,9 @@ import Testing
 
 @Suite("A message to an agent")
 struct A2AMessageTests {
-  private func parse(_ text: String) throws(ProtocolViolation) -> A2AMessage { try A2AMessage(parsing: Array(text.utf8)) }
+  private func parse(_ text: String) throws(ProtocolViolation) -> A2AMessage {
+    try A2AMessage(parsing: Array(text.utf8))
+  }
 
   private func refusal(_ text: String) -> ProtocolViolation? {
     violation { () throws(ProtocolViolation) in _ = try parse(text) }
@@ -21,7 +23,8 @@ struct A2AMessageTests {
       ("SendStreamingMessage", "ROLE_USER"),
     ])
   func sends(method: String, role: String) throws {
-    let message = try parse(sending(#"{"role":"\#(role)","parts":[{"kind":"text","text":"a"},{"text":"b"}]}"#, method: method))
+    let message = try parse(
+      sending(#"{"role":"\#(role)","parts":[{"kind":"text","text":"a"},{"text":"b"}]}"#, method: method))
     #expect(message.text == "a\nb")
     #expect(message.method == method)
     #expect(message.id == .string("1"))
@@ -56,7 +59,8 @@ struct A2AMessageTests {
   @Test(
     "is refused unless the user speaks",
     arguments: [
-      #"{"role":"agent","parts":[{"text":"a"}]}"#, #"{"role":"ROLE_AGENT","parts":[{"text":"a"}]}"#, #"{"parts":[{"text":"a"}]}"#,
+      #"{"role":"agent","parts":[{"text":"a"}]}"#, #"{"role":"ROLE_AGENT","parts":[{"text":"a"}]}"#,
+      #"{"parts":[{"text":"a"}]}"#,
       #"{"role":"User","parts":[{"text":"a"}]}"#, #"{"role":"user","parts":[]}"#, #"{"role":"user"}"#,
       #"{"role":"user","parts":{"text":"a"}}"#, "null", "[]", #""text""#,
     ])
@@ -88,13 +92,20 @@ struct TraceParentTests {
     "counts as absent in any other form",
     arguments: [
       "", "00", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-      "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-      "00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
-      "00-00000000000000000000000000000000-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 ",
-      " 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319g-b7ad6b7169203331-01",
-      "00_0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331_01", "00-0af7651916cd43dd8448eb211c80319cb-7ad6b7169203331-01",
-      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g", "00-0af7651916cd43dd8448eb211c8031\u{e9}-b7ad6b7169203331-01",
+      "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      "00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01",
+      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+      "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+      "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 ",
+      " 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      "00-0af7651916cd43dd8448eb211c80319g-b7ad6b7169203331-01",
+      "00_0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331_01",
+      "00-0af7651916cd43dd8448eb211c80319cb-7ad6b7169203331-01",
+      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g",
+      "00-0af7651916cd43dd8448eb211c8031\u{e9}-b7ad6b7169203331-01",
     ])
   func refuses(text: String) { #expect(TraceParent(text) == nil) }
 

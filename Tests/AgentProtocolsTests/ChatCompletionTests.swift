@@ -31,7 +31,8 @@ struct ChatCompletionTests {
   @Test(
     "selects nothing when it only talks",
     arguments: [
-      "{}", #"{"choices":[]}"#, #"{"choices":null}"#, #"{"error":{"message":"m"}}"#, #"{"choices":[{"message":{"content":"hi"}}]}"#,
+      "{}", #"{"choices":[]}"#, #"{"choices":null}"#, #"{"error":{"message":"m"}}"#,
+      #"{"choices":[{"message":{"content":"hi"}}]}"#,
       #"{"choices":[{"message":{"content":"hi","tool_calls":null}}]}"#, #"{"choices":[{"message":{"tool_calls":[]}}]}"#,
       #"{"choices":[{"message":{"tool_calls":[{"type":"custom"}]}}]}"#,
     ])
@@ -40,7 +41,8 @@ struct ChatCompletionTests {
   @Test(
     "does not select what no tool call could carry",
     arguments: [
-      ("a b", "{}"), ("\u{430}", "{}"), ("", "{}"), ("a", "[]"), ("a", "null"), ("a", "{"), ("a", #"{"x":1,"x":2}"#), ("a", "{}{}"),
+      ("a b", "{}"), ("\u{430}", "{}"), ("", "{}"), ("a", "[]"), ("a", "null"), ("a", "{"), ("a", #"{"x":1,"x":2}"#),
+      ("a", "{}{}"),
       ("a", "{\"x\":NaN}"),
     ])
   func impossible(name: String, arguments: String) throws {
@@ -60,7 +62,8 @@ struct ChatCompletionTests {
 
   @Test("is refused with more than 128 calls, over all choices")
   func bound() throws {
-    let sixtyFour = #"{"message":{"tool_calls":[\#(Array(repeating: call("a", "{}"), count: 64).joined(separator: ","))]}}"#
+    let sixtyFour =
+      #"{"message":{"tool_calls":[\#(Array(repeating: call("a", "{}"), count: 64).joined(separator: ","))]}}"#
     #expect(try selections(#"{"choices":[\#(sixtyFour),\#(sixtyFour)]}"#).count == 128)
     #expect(throws: ProtocolViolation.self) {
       try selections(#"{"choices":[\#(sixtyFour),\#(sixtyFour),\#(choice(call("a", "{}")))]}"#)
@@ -126,7 +129,8 @@ struct ChatCompletionStreamTests {
   @Test("puts the calls of all choices together, whatever the order of their pieces")
   func pieces() throws {
     let text =
-      talk + delta(0, name: "a", "") + delta(1, name: "b", #"{"y":"#) + delta(0, #"{"x":"#) + delta(0, name: "c", "{", choice: 1)
+      talk + delta(0, name: "a", "") + delta(1, name: "b", #"{"y":"#) + delta(0, #"{"x":"#)
+      + delta(0, name: "c", "{", choice: 1)
       + delta(1, "2}") + delta(0, "1}") + delta(0, "}", choice: 1) + delta(2, name: "d") + done
     #expect(try selections(text) == [#"a{"x":1}"#, #"b{"y":2}"#, "c{}", "d{}"])
   }
@@ -146,7 +150,9 @@ struct ChatCompletionStreamTests {
 
   @Test("selects the same however its bytes are split")
   func splits() throws {
-    let text = talk + delta(0, name: "pay", #"{"to":"#) + ": ping\r\n\r\n" + delta(0, #""é😀"}"#) + delta(1, name: "b", "{}") + done
+    let text =
+      talk + delta(0, name: "pay", #"{"to":"#) + ": ping\r\n\r\n" + delta(0, #""é😀"}"#) + delta(1, name: "b", "{}")
+      + done
     let bytes = Array(text.utf8)
     let whole = [#"pay{"to":"é😀"}"#, "b{}"]
     for split in 0...bytes.count {

@@ -29,7 +29,9 @@ struct JSONRPCTests {
       ("9007199254740991", .integer(9_007_199_254_740_991)), (#""a""#, .string("a")), (#""""#, .string("")),
     ] as [(String, JSONRPCID)])
   func request(id: String, expected: JSONRPCID) throws {
-    guard case .request(let id, let method, let params) = try parse(#"{"jsonrpc":"2.0","id":\#(id),"method":"m","params":{"a":1}}"#)
+    guard
+      case .request(let id, let method, let params) = try parse(
+        #"{"jsonrpc":"2.0","id":\#(id),"method":"m","params":{"a":1}}"#)
     else {
       Issue.record("expected a request")
       return
@@ -41,7 +43,8 @@ struct JSONRPCTests {
 
   @Test("is a notification without an id, and its params may be absent")
   func notification() throws {
-    guard case .notification(let method, let params) = try parse(#"{"jsonrpc":"2.0","method":"notifications/x"}"#) else {
+    guard case .notification(let method, let params) = try parse(#"{"jsonrpc":"2.0","method":"notifications/x"}"#)
+    else {
       Issue.record("expected a notification")
       return
     }
@@ -77,7 +80,8 @@ struct JSONRPCTests {
       #"{"jsonrpc":"1.0","id":1,"method":"m"}"#, #"{"jsonrpc":"2.0 ","id":1,"method":"m"}"#,
       #"{"jsonrpc":"2.0","id":null,"method":"m"}"#, #"{"jsonrpc":"2.0","id":1.5,"method":"m"}"#,
       #"{"jsonrpc":"2.0","id":true,"method":"m"}"#, #"{"jsonrpc":"2.0","id":[1],"method":"m"}"#,
-      #"{"jsonrpc":"2.0","id":{},"method":"m"}"#, #"{"jsonrpc":"2.0","id":1}"#, #"{"jsonrpc":"2.0","id":1,"method":null}"#,
+      #"{"jsonrpc":"2.0","id":{},"method":"m"}"#, #"{"jsonrpc":"2.0","id":1}"#,
+      #"{"jsonrpc":"2.0","id":1,"method":null}"#,
       #"{"jsonrpc":"2.0","id":1,"method":1}"#, #"{"jsonrpc":"2.0","id":1,"method":""}"#,
       #"{"jsonrpc":"2.0","id":1,"method":["m"]}"#, #"{"jsonrpc":"2.0","id":1,"method":"m "}"#,
       #"{"jsonrpc":"2.0","id":1,"method":" m"}"#, #"{"jsonrpc":"2.0","id":1,"method":"m\n"}"#,

@@ -16,7 +16,9 @@ struct MCPMessageTests {
     }
   }
 
-  private func call(_ params: String) -> String { #"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":\#(params)}"# }
+  private func call(_ params: String) -> String {
+    #"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":\#(params)}"#
+  }
 
   private func request(_ method: String) -> String { #"{"jsonrpc":"2.0","id":1,"method":"\#(method)"}"# }
 
@@ -119,7 +121,9 @@ struct MCPMessageTests {
 
   @Test(
     "is refused for a method that is no method",
-    arguments: [#""tools/call ""#, #"" tools/call""#, #""tools/call\u0009""#, #""tools\u2215call""#, "null", "1", "[]", "{}"])
+    arguments: [
+      #""tools/call ""#, #"" tools/call""#, #""tools/call\u0009""#, #""tools\u2215call""#, "null", "1", "[]", "{}",
+    ])
   func malformedMethods(method: String) {
     let text = #"{"jsonrpc":"2.0","id":1,"method":\#(method),"params":{"name":"a"}}"#
     #expect(refusal(text)?.reason == .malformedRequest)
@@ -130,7 +134,8 @@ struct MCPMessageTests {
     #expect(refusal(#"{"jsonrpc":"2.0","id":1,"result":{"role":"assistant"}}"#)?.reason == .methodNotAllowed)
   }
 
-  @Test("is refused as a request without an id", arguments: ["tools/call", "tools/list", "initialize", "resources/read"])
+  @Test(
+    "is refused as a request without an id", arguments: ["tools/call", "tools/list", "initialize", "resources/read"])
   func requestsNeedIDs(method: String) {
     #expect(refusal(#"{"jsonrpc":"2.0","method":"\#(method)","params":{"name":"a"}}"#)?.reason == .malformedRequest)
   }
@@ -138,8 +143,10 @@ struct MCPMessageTests {
   @Test(
     "is refused for a tool name that is not plain",
     arguments: [
-      #""""#, #""get_weather ""#, #"" get_weather""#, #""get\u200b_weather""#, #""get_we\u0430ther""#, #""get_weather\u0301""#,
-      #""\uff47et_weather""#, #""get_weather\n""#, #""get weather""#, #""\u212Aill""#, #""get\ufeffweather""#, #""a:b""#,
+      #""""#, #""get_weather ""#, #"" get_weather""#, #""get\u200b_weather""#, #""get_we\u0430ther""#,
+      #""get_weather\u0301""#,
+      #""\uff47et_weather""#, #""get_weather\n""#, #""get weather""#, #""\u212Aill""#, #""get\ufeffweather""#,
+      #""a:b""#,
       #""a\\b""#, "1", "null", #"["get_weather"]"#, #"{"name":"get_weather"}"#,
     ])
   func toolNames(name: String) { #expect(refusal(call(#"{"name":\#(name)}"#))?.reason == .malformedRequest) }
@@ -205,7 +212,8 @@ struct MCPToolDefinitionTests {
   @Test("gives each tool a digest of all it says but _meta")
   func digests() throws {
     let plain = try list(#"{"tools":[{"name":"a","description":"d","inputSchema":{"type":"object"}}]}"#)
-    let reordered = try list(#"{"tools":[{"inputSchema":{"type":"object"},"_meta":{"x":1},"description":"d","name":"a"}]}"#)
+    let reordered = try list(
+      #"{"tools":[{"inputSchema":{"type":"object"},"_meta":{"x":1},"description":"d","name":"a"}]}"#)
     #expect(plain.map(\.name.text) == ["a"])
     #expect(plain[0].digest == reordered[0].digest)
     #expect(plain[0].digest == "38946fac1e4488e2b202262ab109b4a9d3334b95a8c556592567243c9e8b679c")
@@ -228,7 +236,8 @@ struct MCPToolDefinitionTests {
   @Test(
     "is refused unless every tool has a name of its own",
     arguments: [
-      "{}", #"{"tools":{}}"#, #"{"tools":[1]}"#, #"{"tools":[{}]}"#, #"{"tools":[{"name":1}]}"#, #"{"tools":[{"name":""}]}"#,
+      "{}", #"{"tools":{}}"#, #"{"tools":[1]}"#, #"{"tools":[{}]}"#, #"{"tools":[{"name":1}]}"#,
+      #"{"tools":[{"name":""}]}"#,
       #"{"tools":[{"name":"a b"}]}"#, #"{"tools":[{"name":"\u0430"}]}"#, #"{"tools":[{"name":"a"},{"name":"a"}]}"#,
     ])
   func refused(text: String) throws {

@@ -18,7 +18,8 @@ struct ServerSentEventTests {
     arguments: [
       ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]), ("data: a\ndata: b\n\n", ["a\nb"]),
       ("data\n\n", [""]), ("data\ndata\n\n", ["\n"]), (": comment\ndata: a\n\n", ["a"]), (":\n\n", []), ("\n\n\n", []),
-      ("event: x\n\n", []), ("id: 1\n\n", []), ("Data: a\n\n", []), (" data: a\n\n", []), ("retry: 1\ndata: a\n\n", ["a"]),
+      ("event: x\n\n", []), ("id: 1\n\n", []), ("Data: a\n\n", []), (" data: a\n\n", []),
+      ("retry: 1\ndata: a\n\n", ["a"]),
       ("data: a\r\n\r\n", ["a"]), ("data: a\r\r", ["a"]), ("data: a\n\r\n", ["a"]), ("data: a\r\n\n", ["a"]),
       ("data: a\n\ndata: b\n\n", ["a", "b"]), ("data: a", []), ("data: a\n", []), ("data: a:b\n\n", ["a:b"]),
       ("\u{FEFF}data: a\n\n", ["a"]), ("data: a\n\n\u{FEFF}data: b\n\n", ["a"]), ("data: é😀\n\n", ["é😀"]),
@@ -27,13 +28,16 @@ struct ServerSentEventTests {
 
   @Test("names an event and keeps the last id")
   func fields() throws {
-    let events = try events([Array("event: e\nid: 1\ndata: a\n\ndata: b\n\nid: x\u{0}y\ndata: c\n\nid\ndata: d\n\n".utf8)])
+    let events = try events([
+      Array("event: e\nid: 1\ndata: a\n\ndata: b\n\nid: x\u{0}y\ndata: c\n\nid\ndata: d\n\n".utf8)
+    ])
     #expect(events.map(\.name) == ["e", "message", "message", "message"])
     #expect(events.map(\.id) == ["1", "1", "1", ""])
   }
 
   private static let stream = Array(
-    "\u{FEFF}: hello\r\nevent: é\r\nid: 1\r\ndata: {\"a\":\r\ndata: \"😀\"}\r\n\r\ndata: b\r\rdata: c\n\n:x\n\ndata: d\r\n\ndata\n\n".utf8)
+    "\u{FEFF}: hello\r\nevent: é\r\nid: 1\r\ndata: {\"a\":\r\ndata: \"😀\"}\r\n\r\ndata: b\r\rdata: c\n\n:x\n\ndata: d\r\n\ndata\n\n"
+      .utf8)
 
   @Test("yields the same events wherever its bytes are split")
   func splits() throws {

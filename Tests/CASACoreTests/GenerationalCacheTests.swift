@@ -141,7 +141,9 @@ struct SerialQueueTests {
   }
 
   /// Says that it is about to ask on the queue's own executor, so that the next one can only come after it.
-  private func askInTurn(_ queue: isolated SerialQueue, _ log: Log, _ index: Int, _ ask: AsyncStream<Void>.Continuation) async {
+  private func askInTurn(_ queue: isolated SerialQueue, _ log: Log, _ index: Int, _ ask: AsyncStream<Void>.Continuation)
+    async
+  {
     ask.yield()
     await queue.run {
       await log.begin(index)

@@ -3,7 +3,8 @@ import Testing
 
 /// What no name of any kind may be.
 private let neverNames = [
-  "", " ", "a ", " a", "a b", "a\n", "\n", "a\u{0}", "é", "e\u{301}", "a\u{200B}", "\u{430}", "\u{FF41}", "a\u{FEFF}", "\u{212A}",
+  "", " ", "a ", " a", "a b", "a\n", "\n", "a\u{0}", "é", "e\u{301}", "a\u{200B}", "\u{430}", "\u{FF41}", "a\u{FEFF}",
+  "\u{212A}",
   "a,b", "a'b", "a\"b", "a\\b", "a;b", "a=b", "a%b", "a:b", "a@b", "a<b", "a#b", "a?b", "a*b",
 ]
 

@@ -12,7 +12,8 @@ struct TokenClaimsTests {
       issuer: "https://casa.example", subject: AppID("app_user"), audience: [Audience.mas(MASID("mas_1"))],
       clientID: AppID("app_agent"), issuedAt: Timestamp(seconds: 1000), notBefore: Timestamp(seconds: 1001),
       expiresAt: Timestamp(seconds: 1300), id: TokenID("tok_1"), scope: scope, actors: [], masID: MASID("mas_1"),
-      userInputID: scope == .discoverTools ? nil : UserInputID("inp_1"), traceID: TraceID("0af7651916cd43dd8448eb211c80319c"),
+      userInputID: scope == .discoverTools ? nil : UserInputID("inp_1"),
+      traceID: TraceID("0af7651916cd43dd8448eb211c80319c"),
       userInputSHA256: Self.digest, tools: [try #require(ToolName("get"))], call: scope == .callTools ? binding : nil)
   }
 
@@ -77,10 +78,12 @@ struct TokenClaimsTests {
     arguments: [
       ("sub", "a b"), ("client_id", "a/b"), ("jti", "\u{212A}ey "), ("mas_id", "é"), ("scope", "user-input llm-access"),
       ("scope", "User-Input"), ("scope", "call-tools"), ("scope", "discover-tools"), ("exp", "1300"), ("exp", -1),
-      ("exp", 253_402_300_800), ("iat", -1), ("nbf", 9_007_199_254_740_991), ("aud", [1]), ("aud", ["a", nil]), ("tools", ["a b"]),
+      ("exp", 253_402_300_800), ("iat", -1), ("nbf", 9_007_199_254_740_991), ("aud", [1]), ("aud", ["a", nil]),
+      ("tools", ["a b"]),
       ("tools", [1]), ("tools", "get"), ("user_input_id", ""), ("user_input_sha256", "AB"), ("user_input_sha256", nil),
       ("trace_id", "00000000000000000000000000000000"), ("trace_id", nil), ("act", "app_a"), ("act", [:]), ("act", nil),
-      ("act", ["sub": "app_a", "act": [:]]), ("act", ["sub": 1]), ("may_act", [:]), ("may_act", "app_a"), ("may_act", ["sub": "a b"]),
+      ("act", ["sub": "app_a", "act": [:]]), ("act", ["sub": 1]), ("may_act", [:]), ("may_act", "app_a"),
+      ("may_act", ["sub": "a b"]),
       ("authorization_details", []), ("authorization_details", [[:]]), ("authorization_details", nil),
       ("authorization_details", ["type": "mcp_tool_call"]),
     ] as [(String, JSONValue)])
@@ -108,7 +111,8 @@ struct TokenClaimsTests {
 @Suite("The binding of a token to a call")
 struct ToolCallBindingTests {
   private let json: JSONValue = [
-    "type": "mcp_tool_call", "server": "weather", "tool": "get", "arguments_sha256": .string(String(repeating: "0a", count: 32)),
+    "type": "mcp_tool_call", "server": "weather", "tool": "get",
+    "arguments_sha256": .string(String(repeating: "0a", count: 32)),
   ]
 
   @Test("is read back as it was written")
@@ -153,7 +157,8 @@ struct JSONValueTests {
   @Test(
     "is a whole number only within ±(2^53 − 1)",
     arguments: [
-      (0, 0), (-3, -3), (9_007_199_254_740_991, 9_007_199_254_740_991), (9_007_199_254_740_992, nil), (1.5, nil), (1e300, nil),
+      (0, 0), (-3, -3), (9_007_199_254_740_991, 9_007_199_254_740_991), (9_007_199_254_740_992, nil), (1.5, nil),
+      (1e300, nil),
       (.nan, nil), (.infinity, nil),
     ] as [(Double, Int64?)])
   func integers(value: Double, expected: Int64?) { #expect(JSONValue.number(value).integer == expected) }

@@ -40,7 +40,8 @@ struct ToolCallChecksTests {
 
   // MARK: DETERMINISTIC_TOOL_SELECTED
 
-  @Test("refuse a tool that the token does not grant", arguments: [[], ["get_weathe"], ["Get_Weather"], ["get_forecast"]])
+  @Test(
+    "refuse a tool that the token does not grant", arguments: [[], ["get_weathe"], ["Get_Weather"], ["get_forecast"]])
   func notGranted(granted: [String]) async throws {
     #expect(await verdict(try question(granted: granted)) == .refuse(.insufficientScope))
   }
@@ -109,7 +110,9 @@ struct ToolCallChecksTests {
 
   @Test("answer each with one sentence that holds no argument's value")
   func explanations() async throws {
-    for question in [try question(), try question(granted: [], selections: []), try question(offered: .modified, llmCalls: 0)] {
+    for question in [
+      try question(), try question(granted: [], selections: []), try question(offered: .modified, llmCalls: 0),
+    ] {
       let decision = await ToolCallChecks(enabled: all, allowUndecided: false).decide(question)
       #expect(decision.results.count == 2)
       for result in decision.results {

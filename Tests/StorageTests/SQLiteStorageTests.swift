@@ -5,7 +5,8 @@ import Testing
 @Suite("The SQLite driver")
 struct SQLiteStorageTests {
   private static let schema = Migration(
-    "first", ["CREATE TABLE things (id TEXT PRIMARY KEY, value BIGINT)", "CREATE TABLE bits (id TEXT PRIMARY KEY, data BLOB)"])
+    "first",
+    ["CREATE TABLE things (id TEXT PRIMARY KEY, value BIGINT)", "CREATE TABLE bits (id TEXT PRIMARY KEY, data BLOB)"])
 
   /// A storage with an empty table, in a directory of its own.
   private func open(_ directory: TemporaryDirectory) async throws -> SQLiteStorage {
@@ -15,7 +16,8 @@ struct SQLiteStorageTests {
   }
 
   private func insert(_ id: String, _ value: Int64 = 0, expectedChanges: Int? = 1) -> Statement {
-    Statement("INSERT INTO things (id, value) VALUES ($1, $2)", [.text(id), .integer(value)], expectedChanges: expectedChanges)
+    Statement(
+      "INSERT INTO things (id, value) VALUES ($1, $2)", [.text(id), .integer(value)], expectedChanges: expectedChanges)
   }
 
   private func count(_ storage: SQLiteStorage) async throws -> Int64 {
@@ -58,7 +60,8 @@ struct SQLiteStorageTests {
     let update = Statement("UPDATE things SET value = 2 WHERE id = $1", [.text("missing")], expectedChanges: 1)
     await #expect(throws: StorageError.unexpectedChanges(statement: 2, expected: 1, actual: 0)) {
       try await storage.commit([
-        insert("a"), Statement("UPDATE things SET value = 9 WHERE id = 'kept'", expectedChanges: 1), update, insert("b"),
+        insert("a"), Statement("UPDATE things SET value = 9 WHERE id = 'kept'", expectedChanges: 1), update,
+        insert("b"),
       ])
     }
     #expect(try await ids(storage) == ["kept"])
@@ -94,7 +97,10 @@ struct SQLiteStorageTests {
             switch index % 3 {
             case 0: try await storage.commit([insert("good-\(index)"), insert("also-\(index)")])
             case 1: try await storage.commit([insert("bad-\(index)"), insert("taken")])
-            default: try await storage.commit([insert("bad-\(index)"), Statement("DELETE FROM things WHERE 0", expectedChanges: 1)])
+            default:
+              try await storage.commit([
+                insert("bad-\(index)"), Statement("DELETE FROM things WHERE 0", expectedChanges: 1),
+              ])
             }
             return (index, nil)
           } catch {
@@ -209,7 +215,9 @@ struct SQLiteStorageTests {
     let storage = try await open(directory)
     try await storage.commit([insert("a")])
     #expect(try directory.mode(of: "/data") == 0o700)
-    for name in ["casa.sqlite", "casa.sqlite-wal", "casa.lock"] { #expect(try directory.mode(of: "/data/" + name) == 0o600) }
+    for name in ["casa.sqlite", "casa.sqlite-wal", "casa.lock"] {
+      #expect(try directory.mode(of: "/data/" + name) == 0o600)
+    }
     await storage.close()
   }
 
@@ -234,7 +242,8 @@ struct SQLiteStorageTests {
   func migrations() async throws {
     let directory = try TemporaryDirectory()
     let storage = try await open(directory)
-    let second = Migration("second", ["ALTER TABLE things ADD COLUMN note TEXT", "INSERT INTO things (id) VALUES ('by second')"])
+    let second = Migration(
+      "second", ["ALTER TABLE things ADD COLUMN note TEXT", "INSERT INTO things (id) VALUES ('by second')"])
     let third = Migration("third", ["UPDATE things SET note = 'by third' WHERE note IS NULL"])
     try await storage.migrate([Self.schema, second])
     try await storage.migrate([Self.schema, second, third])
@@ -265,8 +274,12 @@ struct SQLiteStorageTests {
   func serialKey() async throws {
     let directory = try TemporaryDirectory()
     let storage = try await open(directory)
-    try await storage.migrate([Self.schema, Migration("serial", ["CREATE TABLE log (n \(Migration.serialKey), text TEXT)"])])
-    func add() async throws { try await storage.commit([Statement("INSERT INTO log (text) VALUES ('x')", expectedChanges: 1)]) }
+    try await storage.migrate([
+      Self.schema, Migration("serial", ["CREATE TABLE log (n \(Migration.serialKey), text TEXT)"]),
+    ])
+    func add() async throws {
+      try await storage.commit([Statement("INSERT INTO log (text) VALUES ('x')", expectedChanges: 1)])
+    }
     try await add()
     try await add()
     try await storage.commit([Statement("DELETE FROM log WHERE n = 2", expectedChanges: 1)])
@@ -298,7 +311,8 @@ struct PrivateFileTests {
   func writes() throws {
     let directory = try TemporaryDirectory()
     let path = directory.path + "/secret"
-    try #require(FileManager.default.createFile(atPath: path, contents: Data("old".utf8), attributes: [.posixPermissions: 0o644]))
+    try #require(
+      FileManager.default.createFile(atPath: path, contents: Data("old".utf8), attributes: [.posixPermissions: 0o644]))
     try PrivateFile.write("néw\n", to: path)
     #expect(try String(contentsOfFile: path, encoding: .utf8) == "néw\n")
     #expect(try directory.mode(of: "/secret") == 0o600)

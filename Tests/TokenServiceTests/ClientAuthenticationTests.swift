@@ -27,7 +27,9 @@ struct SecretAuthenticationTests {
       #expect(await authenticate(system, app.id, secret.text) == nil)
       let client = try await system.server.authenticate(.secret(client: app.id, secret: secret.text))
       #expect(client.app.id == app.id)
-      for text in ["", " ", otherSecret.text, secret.text + "x", String(secret.text.dropLast()), secret.text.lowercased()] {
+      for text in [
+        "", " ", otherSecret.text, secret.text + "x", String(secret.text.dropLast()), secret.text.lowercased(),
+      ] {
         #expect(await authenticate(system, app.id, text)?.code == .invalidClient)
       }
       #expect(await authenticate(system, other.id, secret.text)?.code == .invalidClient)
@@ -122,7 +124,8 @@ struct AssertionAuthenticationTests {
       var head: [String: JSONValue] = ["alg": .string(key.algorithm.rawValue), "kid": .string(key.id.rawValue)]
       for (name, value) in header { head[name] = value }
       let input =
-        Base64URL.encode(JSONValue.object(head).canonicalBytes) + "." + Base64URL.encode(JSONValue.object(claims).canonicalBytes)
+        Base64URL.encode(JSONValue.object(head).canonicalBytes) + "."
+        + Base64URL.encode(JSONValue.object(claims).canonicalBytes)
       return input + "." + Base64URL.encode(try key.signature(of: Array(input.utf8)))
     }
 
@@ -189,9 +192,11 @@ struct AssertionAuthenticationTests {
   @Test(
     "refuses an assertion for what it claims",
     arguments: [
-      ("aud", "https://casa.example/"), ("aud", "https://evil.example"), ("aud", []), ("aud", nil), ("aud", 1), ("iss", "app_none"),
+      ("aud", "https://casa.example/"), ("aud", "https://evil.example"), ("aud", []), ("aud", nil), ("aud", 1),
+      ("iss", "app_none"),
       ("iss", nil), ("sub", "app_none"), ("sub", nil), ("sub", 1), ("jti", nil), ("jti", ""), ("jti", 1),
-      ("jti", .string(String(repeating: "j", count: 257))), ("exp", nil), ("exp", "9999999999"), ("exp", .number(9_999_999_999.5)),
+      ("jti", .string(String(repeating: "j", count: 257))), ("exp", nil), ("exp", "9999999999"),
+      ("exp", .number(9_999_999_999.5)),
     ] as [(String, JSONValue?)])
   func claims(name: String, value: JSONValue?) async throws {
     let client = try await Client()
@@ -273,7 +278,8 @@ struct ClientKeysTests {
     var secret = try #require(key.object)
     secret["d"] = "AA"
     for json in [
-      [], [:], ["keys": []], ["keys": .array(Array(repeating: key, count: 9))], ["keys": [.object(secret)]], ["keys": [key, [:]]],
+      [], [:], ["keys": []], ["keys": .array(Array(repeating: key, count: 9))], ["keys": [.object(secret)]],
+      ["keys": [key, [:]]],
       ["keys": [["kty": "oct", "k": "AA"]]], "https://client.example/jwks",
     ] as [JSONValue] {
       #expect(throws: InvalidField.self) { try ClientKeys.parse(json) }

@@ -67,7 +67,8 @@ struct ExchangeTests {
       [("actor_token", token.compact), ("actor_token_type", ExchangeRequest.accessTokenType)]
     }
     _ = try await system.exchange(session, .llmAccess, fields(own))
-    #expect(await refusal { _ = try await system.exchange(session, .llmAccess, fields(session)) }?.reason == .tokenInactive)
+    #expect(
+      await refusal { _ = try await system.exchange(session, .llmAccess, fields(session)) }?.reason == .tokenInactive)
     try await system.revoke(own, by: system.agent)
     #expect(await refusal { _ = try await system.exchange(session, .llmAccess, fields(own)) }?.reason == .tokenInactive)
   }
@@ -115,7 +116,9 @@ struct ExchangeTests {
     #expect(exchanged.claims.issuedAt == TestClock.start + .seconds(100))
     let shorter = try await system.exchange(session, .llmAccess, [("expires_in", "10")])
     #expect(shorter.claims.expiresAt == TestClock.start + .seconds(110))
-    #expect(try await system.exchange(session, .llmAccess, [("expires_in", "200")]).claims.expiresAt == session.claims.expiresAt)
+    #expect(
+      try await system.exchange(session, .llmAccess, [("expires_in", "200")]).claims.expiresAt
+        == session.claims.expiresAt)
     let longer = await refusal { _ = try await system.exchange(session, .llmAccess, [("expires_in", "201")]) }
     #expect(longer?.code == .invalidRequest)
   }
@@ -177,9 +180,10 @@ struct ExchangeTests {
     let last = try await system.exchange(second, .userInput, by: system.other, [("audience", "payer")])
     #expect(second.claims.actors == [system.agent.id])
     #expect(last.claims.actors == [system.other.id, system.agent.id])
-    #expect(last.claims.json["act"] == [
-      "sub": .string(system.other.id.rawValue), "act": ["sub": .string(system.agent.id.rawValue)],
-    ])
+    #expect(
+      last.claims.json["act"] == [
+        "sub": .string(system.other.id.rawValue), "act": ["sub": .string(system.agent.id.rawValue)],
+      ])
     for claims in [second.claims, last.claims] {
       #expect(claims.subject == system.client.id)
       #expect(claims.userInputID == session.claims.userInputID)
@@ -392,7 +396,9 @@ struct RecordTests {
     let session = try await system.session()
     let token = try await system.exchange(session, .llmAccess)
     func record(_ token: IssuedToken, by app: App) async -> OAuthError? {
-      await refusal { try await system.server.record([try report(token, ["get_weather"])], by: AuthenticatedClient(app: app)) }
+      await refusal {
+        try await system.server.record([try report(token, ["get_weather"])], by: AuthenticatedClient(app: app))
+      }
     }
     #expect(await record(token, by: system.agent) == nil)
     #expect(await record(token, by: system.other)?.code == .accessDenied)
@@ -410,7 +416,8 @@ struct RecordTests {
     let token = try await system.exchange(session, .llmAccess)
     let error = await refusal {
       try await system.server.record(
-        [try report(token, ["get_weather"]), try report(session, ["get_weather"])], by: AuthenticatedClient(app: system.agent))
+        [try report(token, ["get_weather"]), try report(session, ["get_weather"])],
+        by: AuthenticatedClient(app: system.agent))
     }
     #expect(error?.code == .accessDenied)
     #expect(try await system.rows("selections") == 0)
@@ -450,7 +457,8 @@ struct RecordTests {
     arguments: [
       "{}", #"{"kind":"token_issued"}"#, #"{"kind":"llm_call"}"#, #"{"kind":"llm_call","token":"t"}"#,
       #"{"kind":"llm_call","token":"t","selections":[{"tool":"a b","arguments_sha256":"x"}]}"#,
-      #"{"kind":"llm_call","token":"t","selections":[{"tool":"a","arguments_sha256":"x"}]}"#, #"{"kind":"call_refused"}"#,
+      #"{"kind":"llm_call","token":"t","selections":[{"tool":"a","arguments_sha256":"x"}]}"#,
+      #"{"kind":"call_refused"}"#,
       #"{"kind":"call_refused","reason":"no_such_reason"}"#, #"{"kind":"call_admitted","tool":1}"#,
       #"{"kind":"call_admitted","latency_ms":-1}"#, #"{"kind":"call_admitted","trace_id":"x"}"#,
       #"{"kind":"call_admitted","user_input_id":""}"#,

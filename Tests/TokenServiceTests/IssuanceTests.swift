@@ -42,7 +42,9 @@ struct IssuanceTests {
     #expect(again.claims.userInputID == id)
     #expect(again.claims.userInputSHA256 == token.claims.userInputSHA256)
     #expect(again.claims.traceID == token.claims.traceID)
-    let both = await refusal { _ = try await system.issue([("user_input_id", id.rawValue), ("user_input", "Pay 5000")]) }
+    let both = await refusal {
+      _ = try await system.issue([("user_input_id", id.rawValue), ("user_input", "Pay 5000")])
+    }
     #expect(both?.code == .invalidRequest)
     #expect(try await system.server.userInput(id)?.text == "Pay é 5")
     #expect(try await system.rows("user_inputs") == 1)
@@ -203,7 +205,8 @@ struct TokenRequestTests {
     #expect(try refusal([grant, input, parent]) == nil)
     #expect(try refusal([grant, input, trace]) == nil)
     for fields in [
-      [], [("user_input", "")], [input, ("user_input_id", "inp_1")], [("user_input_id", "a b")], [input, parent, trace],
+      [], [("user_input", "")], [input, ("user_input_id", "inp_1")], [("user_input_id", "a b")],
+      [input, parent, trace],
       [input, ("traceparent", "00-x")], [input, ("trace_id", "x")],
     ] {
       #expect(try refusal([grant] + fields)?.code == .invalidRequest)
@@ -232,7 +235,9 @@ struct TokenRequestTests {
     #expect(try refusal(exchange + [("audience", "a"), ("resource", "b")])?.code == .invalidTarget)
   }
 
-  @Test("names tools once each, with one space between them", arguments: ["a  b", " a", "a ", "a a", "a,b", "a\u{A0}b", "é"])
+  @Test(
+    "names tools once each, with one space between them",
+    arguments: ["a  b", " a", "a ", "a a", "a,b", "a\u{A0}b", "é"])
   func tools(text: String) throws { #expect(try refusal(exchange + [("tools", text)])?.code == .invalidRequest) }
 
   @Test(
@@ -241,9 +246,12 @@ struct TokenRequestTests {
       "", "x", "{}", "[]", "[1]", "null",
       #"[{"type":"mcp_tool_call","server":"s","tool":"t","arguments":{}},{"type":"mcp_tool_call","server":"s","tool":"u","arguments":{}}]"#,
       #"[{"server":"s","tool":"t","arguments":{}}]"#, #"[{"type":"payment","server":"s","tool":"t","arguments":{}}]"#,
-      #"[{"type":"mcp_tool_call","tool":"t","arguments":{}}]"#, #"[{"type":"mcp_tool_call","server":"S","tool":"t","arguments":{}}]"#,
-      #"[{"type":"mcp_tool_call","server":"s","arguments":{}}]"#, #"[{"type":"mcp_tool_call","server":"s","tool":"t "," arguments":{}}]"#,
-      #"[{"type":"mcp_tool_call","server":"s","tool":"t"}]"#, #"[{"type":"mcp_tool_call","server":"s","tool":"t","arguments":[]}]"#,
+      #"[{"type":"mcp_tool_call","tool":"t","arguments":{}}]"#,
+      #"[{"type":"mcp_tool_call","server":"S","tool":"t","arguments":{}}]"#,
+      #"[{"type":"mcp_tool_call","server":"s","arguments":{}}]"#,
+      #"[{"type":"mcp_tool_call","server":"s","tool":"t "," arguments":{}}]"#,
+      #"[{"type":"mcp_tool_call","server":"s","tool":"t"}]"#,
+      #"[{"type":"mcp_tool_call","server":"s","tool":"t","arguments":[]}]"#,
       #"[{"type":"mcp_tool_call","server":"s","tool":"t","arguments":{},"actions":[]}]"#,
       #"[{"type":"mcp_tool_call","server":"s","tool":"t","tool":"u","arguments":{}}]"#,
       #"[{"type":"mcp_tool_call","server":"s","tool":"t","arguments":{},"arguments_sha256":"00"}]"#,
@@ -257,7 +265,8 @@ struct TokenRequestTests {
 
   @Test("takes a digest of the arguments that is right")
   func digest() throws {
-    let text = #"[{"type":"mcp_tool_call","server":"s","tool":"t","arguments":{},"arguments_sha256":"\#(argumentsSHA256([:]))"}]"#
+    let text =
+      #"[{"type":"mcp_tool_call","server":"s","tool":"t","arguments":{},"arguments_sha256":"\#(argumentsSHA256([:]))"}]"#
     #expect(try refusal(exchange + [("authorization_details", text)]) == nil)
   }
 }

@@ -146,7 +146,8 @@ struct TestSystem: Sendable {
 
   /// Records that the LLM selected these calls for an app, as its sidecar does.
   func select(
-    _ session: IssuedToken, _ calls: [(String, [String: JSONValue])] = [("get_weather", ["city": "Oslo"])], by app: App? = nil
+    _ session: IssuedToken, _ calls: [(String, [String: JSONValue])] = [("get_weather", ["city": "Oslo"])],
+    by app: App? = nil
   ) async throws {
     let app = app ?? agent
     let token = try await exchange(session, .llmAccess, by: app)

@@ -200,7 +200,8 @@ struct RevocationTests {
       #expect(try await !system.isActive(grandchild, for: system.weather))
       #expect(try await !system.isActive(tool, for: system.weather))
       #expect(await refusal { _ = try await system.spend(tool) }?.reason == .tokenInactive)
-      #expect(await refusal { _ = try await system.exchange(child, .llmAccess, by: system.other) }?.reason == .tokenInactive)
+      #expect(
+        await refusal { _ = try await system.exchange(child, .llmAccess, by: system.other) }?.reason == .tokenInactive)
       #expect(try await system.isActive(unrelated, for: system.client))
     }
     try await expectDead(in: system)

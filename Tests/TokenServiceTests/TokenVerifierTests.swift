@@ -2,6 +2,7 @@ import AgentProtocols
 import CASACore
 import Crypto
 import Foundation
+import Storage
 import Testing
 import Traces
 
@@ -10,7 +11,9 @@ import Traces
 @Suite("A token that is not one of ours")
 struct ForgedTokenTests {
   /// Makes compact tokens of whatever header, payload and signature a test likes.
-  private static func compact(_ header: JSONValue, _ payload: JSONValue, _ sign: ([UInt8]) throws -> [UInt8]) rethrows -> String {
+  private static func compact(_ header: JSONValue, _ payload: JSONValue, _ sign: ([UInt8]) throws -> [UInt8]) rethrows
+    -> String
+  {
     let input = Base64URL.encode(header.canonicalBytes) + "." + Base64URL.encode(payload.canonicalBytes)
     return input + "." + Base64URL.encode(try sign(Array(input.utf8)))
   }
@@ -35,9 +38,12 @@ struct ForgedTokenTests {
   @Test(
     "is refused for its header, though our own key signed it",
     arguments: [
-      ("alg", "none"), ("alg", "None"), ("alg", "HS256"), ("alg", "ES384"), ("alg", "EdDSA"), ("alg", "es256"), ("alg", nil), ("alg", ""),
-      ("typ", "JWT"), ("typ", "at+JWT"), ("typ", "application/at+jwt"), ("typ", nil), ("kid", "key_unknown"), ("kid", nil), ("kid", ""),
-      ("kid", "../key"), ("jku", "https://evil.example/jwks"), ("jwk", ["kty": "EC"]), ("x5u", "https://evil.example/x"),
+      ("alg", "none"), ("alg", "None"), ("alg", "HS256"), ("alg", "ES384"), ("alg", "EdDSA"), ("alg", "es256"),
+      ("alg", nil), ("alg", ""),
+      ("typ", "JWT"), ("typ", "at+JWT"), ("typ", "application/at+jwt"), ("typ", nil), ("kid", "key_unknown"),
+      ("kid", nil), ("kid", ""),
+      ("kid", "../key"), ("jku", "https://evil.example/jwks"), ("jwk", ["kty": "EC"]),
+      ("x5u", "https://evil.example/x"),
       ("x5c", []), ("crit", ["exp"]), ("crit", []), ("b64", false), ("zip", "DEF"), ("cty", "JWT"),
     ] as [(String, JSONValue)])
   func header(name: String, value: JSONValue) async throws {
@@ -61,7 +67,8 @@ struct ForgedTokenTests {
     let claims = try await system.session().claims
     var header = Self.header(of: system)
     header["alg"] = .string(algorithm)
-    let parts = Base64URL.encode(JSONValue.object(header).canonicalBytes) + "." + Base64URL.encode(claims.json.canonicalBytes)
+    let parts =
+      Base64URL.encode(JSONValue.object(header).canonicalBytes) + "." + Base64URL.encode(claims.json.canonicalBytes)
     for signature in ["", ".", ".AA", "." + Base64URL.encode([UInt8](repeating: 0, count: 64))] {
       #expect(Self.verify(parts + signature, system) == nil)
     }
@@ -93,15 +100,19 @@ struct ForgedTokenTests {
     let claims = try await system.session().claims
     let stranger = SigningKey.generate(.es256, at: TestClock.start)
     var header = Self.header(of: system)
-    #expect(Self.verify(try Self.compact(.object(header), claims.json) { try stranger.signature(of: $0) }, system) == nil)
+    #expect(
+      Self.verify(try Self.compact(.object(header), claims.json) { try stranger.signature(of: $0) }, system) == nil)
     header["kid"] = .string(stranger.id.rawValue)
-    #expect(Self.verify(try Self.compact(.object(header), claims.json) { try stranger.signature(of: $0) }, system) == nil)
+    #expect(
+      Self.verify(try Self.compact(.object(header), claims.json) { try stranger.signature(of: $0) }, system) == nil)
     header["jwk"] = stranger.jwk
-    #expect(Self.verify(try Self.compact(.object(header), claims.json) { try stranger.signature(of: $0) }, system) == nil)
+    #expect(
+      Self.verify(try Self.compact(.object(header), claims.json) { try stranger.signature(of: $0) }, system) == nil)
     let edwards = SigningKey.generate(.edDSA, at: TestClock.start)
     header = Self.header(of: system)
     header["alg"] = "EdDSA"
-    #expect(Self.verify(try Self.compact(.object(header), claims.json) { try edwards.signature(of: $0) }, system) == nil)
+    #expect(
+      Self.verify(try Self.compact(.object(header), claims.json) { try edwards.signature(of: $0) }, system) == nil)
   }
 
   @Test("is refused with the signature of another token, truncated, or with anything added")
@@ -112,8 +123,13 @@ struct ForgedTokenTests {
     // A verifier without memory, so that nothing is known already.
     let system2 = try await system.restarted()
     let (a, b) = (one.split(separator: "."), two.split(separator: "."))
-    var forged = ["\(a[0]).\(a[1]).\(b[2])", "\(a[0]).\(b[1]).\(a[2])", "\(a[0]).\(a[1])", "\(a[0]).\(a[1]).", "\(a[1]).\(a[2])"]
-    forged += [one + ".", one + "=", one + "==", one + " ", " " + one, one + "\n", one + ".AA", "\(a[0])..\(a[2])", "Bearer " + one]
+    var forged = [
+      "\(a[0]).\(a[1]).\(b[2])", "\(a[0]).\(b[1]).\(a[2])", "\(a[0]).\(a[1])", "\(a[0]).\(a[1]).", "\(a[1]).\(a[2])",
+    ]
+    forged += [
+      one + ".", one + "=", one + "==", one + " ", " " + one, one + "\n", one + ".AA", "\(a[0])..\(a[2])",
+      "Bearer " + one,
+    ]
     forged += (1...10).map { String(one.dropLast($0)) } + [String(one.dropFirst())]
     for text in forged { #expect(Self.verify(text, system2) == nil) }
     #expect(Self.verify(one, system2) != nil)
@@ -170,7 +186,8 @@ struct ForgedTokenTests {
     let key = system.server.keys.current
     let text = claims.json.canonicalText
     for payload in [
-      text.dropLast() + #","scope":"llm-access"}"#, text + " {}", "\u{FEFF}" + text, "[\(text)]", text.dropLast() + #","exp":9e99}"#,
+      text.dropLast() + #","scope":"llm-access"}"#, text + " {}", "\u{FEFF}" + text, "[\(text)]",
+      text.dropLast() + #","exp":9e99}"#,
     ] as [String] {
       let input = key.encodedHeader + "." + Base64URL.encode(payload.utf8)
       let compact = input + "." + Base64URL.encode(try key.signature(of: Array(input.utf8)))
@@ -239,6 +256,18 @@ struct SigningKeyTests {
     #expect(kids(system) == [key.id.rawValue])
   }
 
+  @Test("replaced many times at once leave the one signing that the storage has")
+  func concurrentRotation() async throws {
+    let system = try await TestSystem()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<16 { group.addTask { _ = try await system.server.rotateSigningKey() } }
+      try await group.waitForAll()
+    }
+    let rows = try await system.storage.query(Statement("SELECT kid FROM signing_keys WHERE retired_at IS NULL"))
+    #expect(try rows.map { try $0.text("kid") } == [system.server.keys.current.id.rawValue])
+    #expect(kids(system).count == 17)
+  }
+
   @Test("that were replaced still verify after a restart")
   func rotationAndRestart() async throws {
     let system = try await TestSystem()
@@ -266,7 +295,8 @@ struct SigningKeyTests {
     #expect(VerifyingKey(jwk: .object(good)) != nil)
     #expect(VerifyingKey(jwk: .object(edwards)) != nil)
     for (name, value) in [
-      ("kty", "RSA"), ("kty", "oct"), ("crv", "P-384"), ("crv", "Ed25519"), ("x", ""), ("x", "AA"), ("y", "AA"), ("d", "AA"), ("k", "AA"),
+      ("kty", "RSA"), ("kty", "oct"), ("crv", "P-384"), ("crv", "Ed25519"), ("x", ""), ("x", "AA"), ("y", "AA"),
+      ("d", "AA"), ("k", "AA"),
       ("use", "enc"), ("alg", "ES384"), ("alg", "EdDSA"), ("alg", "none"), ("x", edwards["x"] ?? nil), ("x", 1),
     ] as [(String, JSONValue)] {
       var changed = good

@@ -12,6 +12,8 @@ public final class SigningKeys: Sendable {
   private let state: Mutex<State>
   private let storage: any StorageDriver
   private let clock: WallClock
+  /// Two at once could leave a key signing that the storage calls retired.
+  private let rotations = SerialQueue()
   /// How long after its retirement a key still verifies.
   private let retention: Duration
 
@@ -61,17 +63,19 @@ public final class SigningKeys: Sendable {
 
   /// Makes a new key the signing one; the one before verifies until its tokens are gone.
   /// - Parameter event: what is recorded in the trace with it.
-  func rotate(recording event: (SigningKey) -> Statement) async throws(StorageError) -> SigningKey {
-    let key = SigningKey.generate(current.algorithm, at: clock.now())
-    let now = clock.now()
-    try await storage.commit(Self.rotation(to: key, at: now) + [event(key)])
-    state.withLock { state in
-      for (id, other) in state.byID where other.retiredAt == nil { state.byID[id] = other.retired(at: now) }
-      state.byID = state.byID.filter { isUsable($0.value) }
-      state.byID[key.id] = key
-      state.current = key
+  func rotate(recording event: @Sendable (SigningKey) -> Statement) async throws(StorageError) -> SigningKey {
+    try await rotations.run { () async throws(StorageError) in
+      let key = SigningKey.generate(current.algorithm, at: clock.now())
+      let now = clock.now()
+      try await storage.commit(Self.rotation(to: key, at: now) + [event(key)])
+      state.withLock { state in
+        for (id, other) in state.byID where other.retiredAt == nil { state.byID[id] = other.retired(at: now) }
+        state.byID = state.byID.filter { isUsable($0.value) }
+        state.byID[key.id] = key
+        state.current = key
+      }
+      return key
     }
-    return key
   }
 
   private func isUsable(_ key: SigningKey) -> Bool {
