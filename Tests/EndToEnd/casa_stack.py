@@ -65,8 +65,9 @@ def mcp_headers(method: str, name: str | None = None) -> dict[str, str]:
 def refusal_of(answer: httpx.Response) -> str:
     """The machine-readable reason of a refusal, in whichever form the sidecar wrote it."""
     body = answer.json()
-    error = body.get("error", body)
-    return str(error.get("data", error)["reason"])
+    error = body.get("error")
+    holder = error if isinstance(error, dict) else body
+    return str(holder.get("data", holder)["reason"])
 
 
 @dataclass(frozen=True)

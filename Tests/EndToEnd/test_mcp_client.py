@@ -157,10 +157,10 @@ class TestMCP:
         async def act(client: Client) -> None:
             await client.call_tool("update_password", {"new_password": "taken-over-1"})
 
-        # In the legacy protocol the official client ends a connection on which a POST is answered with 403.
         with pytest.raises((MCPError, ExceptionGroup)) as caught:
             run(session, mode, act, Exchanges())
-        assert "tool_not_selected_by_llm" in str(innermost(caught.value)) or mode == "legacy"
+        error = innermost(caught.value)
+        assert isinstance(error, MCPError) and error.error.data["reason"] == "tool_not_selected_by_llm"
         assert stack.ledger == before
 
     def test_several_calls_of_one_answer_each_run_once(self, stack: Stack, mode: str, version: str) -> None:

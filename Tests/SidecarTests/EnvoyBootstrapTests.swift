@@ -36,7 +36,9 @@ struct EnvoyBootstrapTests {
     // One authorization for each of three listeners, and one reader of answers.
     #expect(values("failure_mode_allow", in: json) == [false, false, false, false])
     for name in ["status_on_error"] { #expect(values(name, in: json).allSatisfy { $0["code"] == "Forbidden" }) }
-    for name in ["failure_mode_allow_header_add", "allow_mode_override", "disabled", "filter_enabled", "runtime_fraction"] {
+    for name in [
+      "failure_mode_allow_header_add", "allow_mode_override", "disabled", "filter_enabled", "runtime_fraction",
+    ] {
       #expect(values(name, in: json).isEmpty)
     }
   }
@@ -79,7 +81,8 @@ struct EnvoyBootstrapTests {
   @Test("refuses what can be read in two ways")
   func strictness() throws {
     let json = try bootstrap()
-    #expect(values("path_with_escaped_slashes_action", in: json) == ["REJECT_REQUEST", "REJECT_REQUEST", "REJECT_REQUEST"])
+    #expect(
+      values("path_with_escaped_slashes_action", in: json) == ["REJECT_REQUEST", "REJECT_REQUEST", "REJECT_REQUEST"])
     #expect(values("headers_with_underscores_action", in: json).allSatisfy { $0 == "REJECT_REQUEST" })
     #expect(values("merge_slashes", in: json).allSatisfy { $0 == false })
     #expect(values("upgrade_configs", in: json).isEmpty)
@@ -89,7 +92,10 @@ struct EnvoyBootstrapTests {
   @Test("is bounded in time, headers and connections")
   func bounds() throws {
     let json = try bootstrap()
-    for name in ["request_headers_timeout", "request_timeout", "stream_idle_timeout", "max_request_headers_kb", "max_headers_count"] {
+    for name in [
+      "request_headers_timeout", "request_timeout", "stream_idle_timeout", "max_request_headers_kb",
+      "max_headers_count",
+    ] {
       #expect(values(name, in: json).count == 3)
     }
     #expect(values("max_active_downstream_connections", in: json) == [10_000])
@@ -128,7 +134,7 @@ struct EnvoyBootstrapTests {
       #expect(format["decision"]?.string?.contains("DYNAMIC_METADATA(envoy.filters.http.ext_authz:decision)") == true)
       #expect(format["refused_decision"] != nil)
       #expect(format["status"] == "%RESPONSE_CODE%")
-      #expect(format["path"]?.string?.hasPrefix("%PATH(NQ") == true)
+      #expect(format["path"] == nil, "a token could stand in it")
       let text = format.canonicalText.lowercased()
       for word in ["authorization:", "req(authorization", "llm_token", "cookie"] where word != "authorization:" {
         #expect(!text.contains(word))
@@ -167,5 +173,7 @@ struct EnvoyBootstrapTests {
 
 extension String {
   /// How often `part` stands in the text.
-  fileprivate func components(_ part: String) -> Int { split(separator: part, omittingEmptySubsequences: false).count - 1 }
+  fileprivate func components(_ part: String) -> Int {
+    split(separator: part, omittingEmptySubsequences: false).count - 1
+  }
 }

@@ -178,11 +178,12 @@ extension GuardedWorkload {
 
   // MARK: What both share
 
+  /// The claims of a token that the runtime calls active.
   private func active(_ token: ClaimedToken) async throws(Refusal) -> TokenClaims {
     try await activeClaims(of: token.compact, token.hash)
   }
 
-  /// The claims of a token that the runtime calls active, or called so a moment ago.
+  /// The same, of a token that came some time ago; the runtime is asked as often as `IntrospectionCache` says.
   func activeClaims(of compact: String, _ hash: TokenHash) async throws(Refusal) -> TokenClaims {
     let claims: TokenClaims?
     if let known = introspections[hash] {

@@ -1,0 +1,224 @@
+"""An attack under way: what was there before it, and what has to be there after it was refused."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from casa_runtime import Json, token_of
+from casa_stack import (
+    NO_RULE,
+    Ledger,
+    Stack,
+    mcp_headers,
+    message_send,
+    new_traceparent,
+    refusal_of,
+)
+
+Case = TypeVar("Case")
+
+TRANSFER = "transfer_money"
+TO_ATTACKER: Json = {"recipient_iban": "DE02ATTACKER", "amount": 9999, "currency": "EUR", "subject": "Invoice"}
+
+
+def attack(number: int, case: str) -> pytest.MarkDecorator:
+    """Marks a test as one case of an attack of the list."""
+    return pytest.mark.attack(number, case)
+
+
+def attacks(number: int, name: str, cases: Mapping[str, Case], what: str = "{}") -> pytest.MarkDecorator:
+    """Runs a test once for each case of an attack."""
+    made = [pytest.param(case, id=text, marks=attack(number, what.format(text))) for text, case in cases.items()]
+    return pytest.mark.parametrize(name, made)
+
+
+def sha256(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@dataclass
+class Attempt:
+    """Asserts that an attack was refused, that the trace shows it, and that the bank did not notice."""
+
+    stack: Stack
+    layer: str = ""
+    evidence: str = ""
+    mark: int = field(init=False)
+    before: Ledger = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """The attack begins now; what came before was preparation."""
+        self.mark = self.stack.mark()
+        self.before = self.stack.ledger
+
+    def assert_bank_untouched(self) -> None:
+        assert self.stack.ledger == self.before, "the bank got a call"
+
+    def refused(self, layer: str, evidence: str) -> None:
+        """Says what refused the attack; the test has asserted it."""
+        self.assert_bank_untouched()
+        self.layer, self.evidence = layer, evidence
+
+    def refused_by_proxy(self, answer: httpx.Response, reason: str | set[str], at: str, **payload: Any) -> Json:
+        """The sidecar of `at` answered 403 for this reason, and the trace shows `call_refused`."""
+        return self._refused(answer, {403}, reason, "proxy", "call_refused", at, payload)
+
+    def refused_by_runtime(
+        self, answer: httpx.Response, reason: str | set[str], by: str, kind: str = "exchange_refused", **payload: Any
+    ) -> Json:
+        """The runtime refused what `by` asked, itself or through its sidecar, and the trace shows it."""
+        return self._refused(answer, {400, 403}, reason, "runtime", kind, by, payload)
+
+    def _refused(
+        self,
+        answer: httpx.Response,
+        statuses: set[int],
+        reason: str | set[str],
+        layer: str,
+        kind: str,
+        app: str,
+        payload: Json,
+    ) -> Json:
+        assert answer.status_code in statuses, f"{answer.status_code} {answer.text}"
+        assert "access_token" not in answer.text
+        given = refusal_of(answer)
+        assert given in ({reason} if isinstance(reason, str) else reason), answer.text
+        event = self.event(kind, app, reason=given, **payload)
+        self.refused(layer, f"{answer.status_code} {given}; trace: {kind} of {app}")
+        return event
+
+    def event(self, kind: str, app: str, trace_id: str | None = None, **payload: Any) -> Json:
+        """The new event of this kind, waiting for it."""
+
+        def matches(event: Json) -> bool:
+            return (
+                event["kind"] == kind
+                and event["app_id"] == self.stack.ids[app]
+                and trace_id in (None, event["trace_id"])
+                and all(event["payload"].get(name) == value for name, value in payload.items())
+            )
+
+        return self.stack.wait_for_event(self.mark, f"{kind} of {app} with {payload}", matches)
+
+    def assert_nothing(self, kind: str, trace_id: str | None = None) -> None:
+        """No new event of this kind; only of what the runtime stores before it answers."""
+        found = [
+            event
+            for event in self.stack.events_after(self.mark)
+            if event["kind"] == kind and trace_id in (None, event["trace_id"])
+        ]
+        assert not found, found
+
+
+@dataclass
+class Watched:
+    """Something that is tried again and again until it is refused."""
+
+    name: str
+    act: Callable[[], httpx.Response]
+    refused_after: float | None = None
+    last: httpx.Response | None = None
+
+
+class Revocation:
+    """A session that was in full use when its T1 was revoked; its tokens are tried until all are refused."""
+
+    DEADLINE = 35.0
+    """One cache period of 30 s, and a margin."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.traceparent = new_traceparent()
+        self.mark = stack.mark()
+        self.watched: dict[str, Watched] = {}
+        self.http = httpx.Client(timeout=20, trust_env=False)
+        self.began = 0.0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    @property
+    def trace_id(self) -> str:
+        return self.traceparent[3:35]
+
+    def begin(self) -> None:
+        client = self.stack.app("client")
+        issued = client.issue(NO_RULE, audience="agent", traceparent=self.traceparent)
+        self.t1 = token_of(issued)
+        self.watched = {w.name: w for w in (self._at_agent(), self._at_bank(), self._llm(), self._listing())}
+        for watched in self.watched.values():
+            answer = watched.act()
+            assert answer.status_code == 200, f"{watched.name}: {answer.text}"
+        assert client.revoke(self.t1).status_code == 200
+        self.began = time.monotonic()
+        self._thread.start()
+
+    def end(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self.http.close()
+
+    def wait(self, name: str) -> Watched:
+        """Waits until this was refused, or its time is over."""
+        watched = self.watched[name]
+        while watched.refused_after is None and time.monotonic() - self.began < self.DEADLINE:
+            time.sleep(0.1)
+        return watched
+
+    def _at_agent(self) -> Watched:
+        headers = {"authorization": f"Bearer {self.t1}", "traceparent": self.traceparent}
+        url, body = self.stack.url("agent"), message_send(NO_RULE)
+        return Watched("the T1 itself at the agent", lambda: self.http.post(url, json=body, headers=headers))
+
+    def _at_bank(self) -> Watched:
+        child = token_of(self.stack.app("agent").exchange(self.t1, "user-input", audience="bank"))
+        headers = {**mcp_headers("tools/list"), "authorization": f"Bearer {child}"}
+        return Watched("a T1 exchanged from it at the bank", self._lister("bank", headers))
+
+    def _listing(self) -> Watched:
+        headers = {**mcp_headers("tools/list"), "traceparent": self.traceparent}
+        return Watched("the session through the agent's egress to the bank", self._lister("agent->bank", headers))
+
+    def _lister(self, name: str, headers: dict[str, str]) -> Callable[[], httpx.Response]:
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
+        return lambda: self.http.post(self.stack.url(name), json=body, headers=headers)
+
+    def _llm(self) -> Watched:
+        body = {"model": "any", "messages": [{"role": "user", "content": NO_RULE}]}
+        headers = {"traceparent": self.traceparent}
+        url = self.stack.url("agent->llm")
+        return Watched(
+            "the session through the agent's egress to the LLM", lambda: self.http.post(url, json=body, headers=headers)
+        )
+
+    def _watch(self) -> None:
+        while not self._stopped.is_set() and time.monotonic() - self.began < self.DEADLINE:
+            open_ones = [watched for watched in self.watched.values() if watched.refused_after is None]
+            if not open_ones:
+                return
+            for watched in open_ones:
+                self._try(watched)
+            self._stopped.wait(0.5)
+
+    def _try(self, watched: Watched) -> None:
+        try:
+            answer = watched.act()
+        except httpx.TransportError:
+            # An answer of the LLM that was cut off is none; but the question was asked, so it counts as let through.
+            return
+        if answer.status_code == 403:
+            watched.last, watched.refused_after = answer, time.monotonic() - self.began
