@@ -21,7 +21,8 @@ private func refusal(_ operation: () throws(Refusal) -> Void) -> RefusalReason? 
 struct InterceptedRequestTests {
   private func request(_ headers: [(String, String)], body: String = "{}") -> InterceptedRequest {
     InterceptedRequest(
-      method: "POST", path: "/", hasQuery: false, headers: headers.map { (name: $0.0, value: $0.1) }, body: Array(body.utf8))
+      method: "POST", path: "/", hasQuery: false, headers: headers.map { (name: $0.0, value: $0.1) },
+      body: Array(body.utf8))
   }
 
   @Test("has one value of a header that may be sent once")
@@ -60,7 +61,8 @@ struct InterceptedRequestTests {
     arguments: [
       "", "text/plain", "application/jsonl", "application/json-rpc", "text/json", "application/json; charset=utf-16",
       "application/json; charset=latin1", "application/json; charset=utf-8; boundary=x", "application/json, text/plain",
-      "multipart/form-data; x=application/json", ";application/json", "application/x-www-form-urlencoded", "application /json+x",
+      "multipart/form-data; x=application/json", ";application/json", "application/x-www-form-urlencoded",
+      "application /json+x",
     ])
   func noJSON(type: String) {
     let request = request([("content-type", type)])
@@ -95,7 +97,8 @@ struct InterceptedRequestTests {
 
 @Suite("Envoy's description of a request")
 struct CheckRequestTests {
-  private func description(_ headers: [(String, String)] = [(":method", "POST")], path: String = "/mcp") -> HTTPRequest {
+  private func description(_ headers: [(String, String)] = [(":method", "POST")], path: String = "/mcp") -> HTTPRequest
+  {
     var http = HTTPRequest()
     http.method = "POST"
     http.path = path
@@ -115,7 +118,8 @@ struct CheckRequestTests {
   @Test("is taken over, with the headers as they were sent and without Envoy's own")
   func takesOver() throws {
     var http = description([
-      (":authority", "x"), ("Content-Type", "application/json"), ("a", "1"), ("a", "2"), ("x-envoy-auth-partial-body", "false"),
+      (":authority", "x"), ("Content-Type", "application/json"), ("a", "1"), ("a", "2"),
+      ("x-envoy-auth-partial-body", "false"),
     ])
     http.rawBody = Data("{}".utf8)
     let request = try InterceptedRequest(http)
@@ -154,7 +158,8 @@ struct CheckRequestTests {
     }
     // A client's own header does not hide Envoy's.
     #expect(
-      reason(description([("x-envoy-auth-partial-body", "false"), ("x-envoy-auth-partial-body", "true")])) == .bodyTooLarge)
+      reason(description([("x-envoy-auth-partial-body", "false"), ("x-envoy-auth-partial-body", "true")]))
+        == .bodyTooLarge)
     var http = description()
     http.headers = ["x-envoy-auth-partial-body": "true"]
     #expect(reason(http) == .bodyTooLarge)
@@ -179,7 +184,9 @@ struct CheckRequestTests {
     #expect(request.hasQuery)
   }
 
-  @Test("is refused for a target that Swift could take for another", arguments: ["/\u{212A}", "/mcp\u{37E}", "/mcp?\u{301}", "/m cp", "/mcp\n", "/é"])
+  @Test(
+    "is refused for a target that Swift could take for another",
+    arguments: ["/\u{212A}", "/mcp\u{37E}", "/mcp?\u{301}", "/m cp", "/mcp\n", "/é"])
   func targets(path: String) { #expect(reason(description(path: path)) == .malformedRequest) }
 }
 
@@ -198,7 +205,8 @@ struct RefusalBodyTests {
     let body = try body(record)
     #expect(body["id"] == 7)
     #expect(body["error"]?["code"] == -32_003)
-    #expect(body["error"]?["data"] == ["reason": "tool_not_selected_by_llm", "explanation": "why", "decision_id": "dec_1"])
+    #expect(
+      body["error"]?["data"] == ["reason": "tool_not_selected_by_llm", "explanation": "why", "decision_id": "dec_1"])
   }
 
   @Test("is OpenAI's error where the LLM was asked")
@@ -223,7 +231,10 @@ struct ListenerTests {
     #expect(Listener(name: "ingress") == .ingress)
     #expect(Listener(name: "egress-0") == .egress(0))
     #expect(Listener(name: "egress-999") == .egress(999))
-    for name in ["", "Ingress", "egress", "egress-", "egress--1", "egress-1000", "egress-x", "egress-1 ", "egress-99999999999999999999"] {
+    for name in [
+      "", "Ingress", "egress", "egress-", "egress--1", "egress-1000", "egress-x", "egress-1 ",
+      "egress-99999999999999999999",
+    ] {
       #expect(Listener(name: name) == nil)
     }
     for listener in [Listener.ingress, .egress(3)] { #expect(Listener(name: listener.name) == listener) }

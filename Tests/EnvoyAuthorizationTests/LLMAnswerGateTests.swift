@@ -158,7 +158,9 @@ struct LLMAnswerGateTests {
 
   // MARK: Heads
 
-  @Test("refuses an answer that is compressed", arguments: ["gzip", "br", "deflate", "zstd", "gzip, identity", "", "Identity, gzip"])
+  @Test(
+    "refuses an answer that is compressed",
+    arguments: ["gzip", "br", "deflate", "zstd", "gzip, identity", "", "Identity, gzip"])
   func compressed(encoding: String) {
     for type in ["application/json", "text/event-stream"] {
       #expect(throws: ProtocolViolation.self) { try gate(type, encoding: encoding) }
@@ -170,7 +172,9 @@ struct LLMAnswerGateTests {
 
   @Test(
     "refuses an answer of another kind",
-    arguments: ["", "text/plain", "application/jsonl", "text/html", "application/xml", "json", "application/json, text/html"])
+    arguments: [
+      "", "text/plain", "application/jsonl", "text/html", "application/xml", "json", "application/json, text/html",
+    ])
   func types(type: String) { #expect(throws: ProtocolViolation.self) { try gate(type) } }
 
   @Test("lets an error of the LLM's host pass as it is", arguments: [400, 429, 500, 302])

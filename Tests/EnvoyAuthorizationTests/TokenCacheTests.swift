@@ -27,7 +27,8 @@ struct IntrospectionCacheTests {
   private func claims(expiresIn lifetime: Duration) -> TokenClaims {
     TokenClaims(
       issuer: "i", subject: AppID("a"), audience: [], clientID: AppID("a"), issuedAt: TestClock.start,
-      notBefore: TestClock.start, expiresAt: TestClock.start + lifetime, id: TokenID("t"), scope: .userInput, actors: [],
+      notBefore: TestClock.start, expiresAt: TestClock.start + lifetime, id: TokenID("t"), scope: .userInput,
+      actors: [],
       masID: MASID("m"), userInputID: UserInputID("u"), traceID: nil, userInputSHA256: nil, tools: [], call: nil)
   }
 

@@ -9,7 +9,8 @@ struct HTTPEndpointTests {
       ("http://a", "a", 80, "/", "a"), ("https://a.example", "a.example", 443, "/", "a.example"),
       ("http://a:8080/mcp", "a", 8080, "/mcp", "a:8080"), ("https://a:443/x/y/", "a", 443, "/x/y/", "a"),
       ("http://127.0.0.1:9/v1", "127.0.0.1", 9, "/v1", "127.0.0.1:9"), ("http://[::1]:80/", "::1", 80, "/", "[::1]"),
-      ("http://[::1]", "::1", 80, "/", "[::1]"), ("http://[fe80::1]:8080/mcp", "fe80::1", 8080, "/mcp", "[fe80::1]:8080"),
+      ("http://[::1]", "::1", 80, "/", "[::1]"),
+      ("http://[fe80::1]:8080/mcp", "fe80::1", 8080, "/mcp", "[fe80::1]:8080"),
       ("https://a:80/", "a", 80, "/", "a:80"),
     ])
   func parses(text: String, host: String, port: Int, path: String, authority: String) throws {
@@ -24,9 +25,12 @@ struct HTTPEndpointTests {
   @Test(
     "is nothing else",
     arguments: [
-      "", "a", "a:80", "ftp://a", "HTTP://a", "http:/a", "http://", "http:///x", "http://:80", "http://a:", "http://a:0", "http://a:65536",
-      "http://a:+80", "http://a:-80", "http://a:8 0", "http://a:80:80", "http://user@a", "http://user:pw@a/", "http://a?x=1", "http://a/x?y",
-      "http://a/#f", "http://a/%2e%2e", "http://a\\b", "http://a b", "http://a/ ", "http://é", "http://a/é", "http://a\n", "http://[::1",
+      "", "a", "a:80", "ftp://a", "HTTP://a", "http:/a", "http://", "http:///x", "http://:80", "http://a:",
+      "http://a:0", "http://a:65536",
+      "http://a:+80", "http://a:-80", "http://a:8 0", "http://a:80:80", "http://user@a", "http://user:pw@a/",
+      "http://a?x=1", "http://a/x?y",
+      "http://a/#f", "http://a/%2e%2e", "http://a\\b", "http://a b", "http://a/ ", "http://é", "http://a/é",
+      "http://a\n", "http://[::1",
       "http://::1:80", "http://a/\u{212A}",
     ])
   func refuses(text: String) { #expect(HTTPEndpoint(text) == nil) }
@@ -54,7 +58,8 @@ struct ListenAddressTests {
   @Test(
     "is nothing else",
     arguments: [
-      "", ":", "a", ":80", "a:", "a:0", "a:65536", "a:x", "a:+1", "a:-1", "a:80 ", " a:80", "::1:80", "[]:80", "a/b:80", "http://a:80",
+      "", ":", "a", ":80", "a:", "a:0", "a:65536", "a:x", "a:+1", "a:-1", "a:80 ", " a:80", "::1:80", "[]:80", "a/b:80",
+      "http://a:80",
       "é:80", "unix:", "unix:relative", "unix:@abstract", "a:99999999999999999999",
     ])
   func refuses(text: String) { #expect(ListenAddress(text) == nil) }
@@ -65,13 +70,16 @@ struct ListenAddressTests {
     #expect(ListenAddress("unix:/" + String(repeating: "x", count: 107)) == nil)
   }
 
-  @Test("is literal when it is an IP address", arguments: ["127.0.0.1:80", "0.0.0.0:80", "[::]:80", "[::1]:80", "[::ffff:1.2.3.4]:80"])
+  @Test(
+    "is literal when it is an IP address",
+    arguments: ["127.0.0.1:80", "0.0.0.0:80", "[::]:80", "[::1]:80", "[::ffff:1.2.3.4]:80"])
   func literal(text: String) { #expect(ListenAddress(literal: text) != nil) }
 
   @Test(
     "is not literal when it could be resolved to another, or is no address at all",
     arguments: [
-      "localhost:80", "a.b.c.d:80", "1.2.3:80", "1.2.3.4.5:80", "1.2.3.256:80", "1..2.3:80", "+1.2.3.4:80", "01.2.3.4:80", "[zz::]:80",
+      "localhost:80", "a.b.c.d:80", "1.2.3:80", "1.2.3.4.5:80", "1.2.3.256:80", "1..2.3:80", "+1.2.3.4:80",
+      "01.2.3.4:80", "[zz::]:80",
       "[::1%eth0]:80", "unix:/x", "example.com:80",
     ])
   func notLiteral(text: String) { #expect(ListenAddress(literal: text) == nil) }

@@ -52,9 +52,10 @@ struct WorkloadTests {
     #expect(workload.promptJSONPath != nil)
     #expect(workload.ingress?.listen == .tcp(host: "127.0.0.1", port: 9000))
     #expect(workload.ingress?.app == HTTPEndpoint("http://127.0.0.1:9001/a2a"))
-    #expect(workload.egress.map(\.destination) == [
-      .app(try #require(Name("weather"))), .llm(apiKeyFile: "/etc/casa/llm-key"),
-    ])
+    #expect(
+      workload.egress.map(\.destination) == [
+        .app(try #require(Name("weather"))), .llm(apiKeyFile: "/etc/casa/llm-key"),
+      ])
     #expect(workload.egress.map(\.listen.description) == ["127.0.0.1:9100", "[::1]:9101"])
   }
 
@@ -102,7 +103,8 @@ struct WorkloadTests {
 
   @Test("is refused for a key that is not known, with its line")
   func unknownKeys() throws {
-    #expect(try error("client_id: app_1", with: "client_id: app_1\nfailure_mode_allow: true")?.contains("line 3: ") == true)
+    #expect(
+      try error("client_id: app_1", with: "client_id: app_1\nfailure_mode_allow: true")?.contains("line 3: ") == true)
     #expect(try error("client_id: app_1", with: "Client_id: app_1")?.contains("`Client_id`") == true)
     #expect(try error("  app: ", with: "  allow_all: true\n  app: ")?.contains("`allow_all`") == true)
     #expect(try error("    llm: true", with: "    llm: true\n    insecure: true")?.contains("line 16: ") == true)
@@ -112,7 +114,8 @@ struct WorkloadTests {
   func duplicates() throws {
     #expect(try error("client_id: app_1", with: "client_id: app_1\nclient_id: app_2")?.contains("client_id") == true)
     #expect(try error("    llm: true", with: "    llm: true\n    llm: true")?.contains("llm") == true)
-    #expect(try error("client_id: app_1", with: "client_id: app_1\n\"client_id\": app_2")?.contains("client_id") == true)
+    #expect(
+      try error("client_id: app_1", with: "client_id: app_1\n\"client_id\": app_2")?.contains("client_id") == true)
   }
 
   @Test("is refused for an egress that is neither an app nor the LLM, or both")
@@ -127,7 +130,8 @@ struct WorkloadTests {
     #expect(try error("listen: 127.0.0.1:9100", with: "listen: 127.0.0.1:9000")?.contains("127.0.0.1:9000") == true)
   }
 
-  @Test("is refused when it is no mapping", arguments: ["", "# nothing", "[]", "text", "a: [", "\t", "- a", "a: &x [*x]"])
+  @Test(
+    "is refused when it is no mapping", arguments: ["", "# nothing", "[]", "text", "a: [", "\t", "- a", "a: &x [*x]"])
   func notMappings(yaml: String) { #expect(error(yaml) != nil) }
 
   @Test("is refused when it is too large, not UTF-8 or not there, with its path")
@@ -167,7 +171,9 @@ struct SecretFileTests {
     #expect(try read(" 12345678\n") == "12345678")
   }
 
-  @Test("is refused otherwise, and never quoted", arguments: ["", "\n", "hushhus", "hush hush", "hushhush\nhushhush", "hushhushé", "hush\u{0}hush"])
+  @Test(
+    "is refused otherwise, and never quoted",
+    arguments: ["", "\n", "hushhus", "hush hush", "hushhush\nhushhush", "hushhushé", "hush\u{0}hush"])
   func refuses(text: String) throws {
     let error = #expect(throws: ConfigurationError.self) { try read(text) }
     #expect(error?.description.contains("hush") == false)

@@ -29,7 +29,8 @@ struct InterceptedRequest: Sendable {
   /// The body, given that it is JSON as the receiver will read it.
   func jsonBody() throws(Refusal) -> [UInt8] {
     let type = try single("content-type")?.lowercased() ?? ""
-    let parts = type.split(separator: ";", omittingEmptySubsequences: false).map { $0.filter { $0 != " " && $0 != "\t" } }
+    let parts = type.split(separator: ";", omittingEmptySubsequences: false)
+      .map { $0.filter { $0 != " " && $0 != "\t" } }
     guard parts.first == "application/json",
       parts.dropFirst().allSatisfy({ ["", "charset=utf-8", "charset=\"utf-8\""].contains($0) })
     else { throw Refusal(.protocolNotAllowed, "`content-type` must be application/json, in UTF-8") }
