@@ -3,6 +3,7 @@ import CASACore
 import Crypto
 import Foundation
 import Storage
+import Synchronization
 import Testing
 import Traces
 
@@ -204,6 +205,26 @@ struct ForgedTokenTests {
   }
 }
 
+/// Counts how many commits are under way at the same time.
+private final class WatchedStorage: StorageDriver {
+  private let storage: SQLiteStorage
+  private let commits = Mutex((now: 0, most: 0))
+
+  init(_ storage: SQLiteStorage) { self.storage = storage }
+
+  var mostCommits: Int { commits.withLock { $0.most } }
+
+  func commit(_ unit: [Statement]) async throws(StorageError) {
+    commits.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
+    defer { commits.withLock { $0.now -= 1 } }
+    try await storage.commit(unit)
+  }
+
+  func query(_ statement: Statement) async throws(StorageError) -> [Row] { try await storage.query(statement) }
+  func migrate(_ migrations: [Migration]) async throws(StorageError) { try await storage.migrate(migrations) }
+  func close() async { await storage.close() }
+}
+
 @Suite("The runtime's signing keys")
 struct SigningKeyTests {
   private func kids(_ system: TestSystem) -> [String] {
@@ -266,6 +287,19 @@ struct SigningKeyTests {
     let rows = try await system.storage.query(Statement("SELECT kid FROM signing_keys WHERE retired_at IS NULL"))
     #expect(try rows.map { try $0.text("kid") } == [system.server.keys.current.id.rawValue])
     #expect(kids(system).count == 17)
+  }
+
+  @Test("are replaced one after the other, since memory must follow the storage")
+  func oneRotationAtATime() async throws {
+    let system = try await TestSystem()
+    let storage = WatchedStorage(system.storage)
+    let keys = try await SigningKeys(
+      storage: storage, algorithm: .es256, tokenLifetime: .seconds(300), clock: system.clock.wallClock)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<16 { group.addTask { _ = try await keys.rotate { _ in Statement("SELECT 1") } } }
+      try await group.waitForAll()
+    }
+    #expect(storage.mostCommits == 1)
   }
 
   @Test("that were replaced still verify after a restart")
