@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -85,22 +86,35 @@ class RawAnswer:
     @property
     def statuses(self) -> list[int]:
         """The status of every answer on the connection."""
-        return [int(part[4:7]) for part in self.data.split(b"HTTP/1.")[1:] if part[4:7].isdigit()]
+        return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", self.data)]
 
 
-def send_raw(url: str, data: bytes, deadline: float = 10.0) -> RawAnswer:
-    """Sends exactly these bytes to a listener and reads until it closes the connection."""
+def send_raw(url: str, data: bytes, patience: float = 1.5) -> RawAnswer:
+    """Sends exactly these bytes to a listener and reads until it closes the connection.
+
+    A listener that waits for more gets the end of the connection after `patience` seconds without a byte; not
+    earlier, since Envoy drops a request whose sender has closed its side.
+    """
     address = httpx.URL(url)
     received = b""
-    with socket.create_connection((address.host, address.port or 80), timeout=deadline) as connection:
+    with socket.create_connection((address.host, address.port or 80), timeout=patience) as connection:
         try:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
-            while part := connection.recv(65536):
+            while part := receive(connection):
                 received += part
-        except (ConnectionError, TimeoutError):
+        except ConnectionError:
             pass
     return RawAnswer(received)
+
+
+def receive(connection: socket.socket) -> bytes:
+    """The next bytes; ends our side of the connection when none come."""
+    try:
+        return connection.recv(65536)
+    except TimeoutError:
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(10)
+        return connection.recv(65536)
 
 
 @dataclass(frozen=True)

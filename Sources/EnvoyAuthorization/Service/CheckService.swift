@@ -55,6 +55,10 @@ extension InterceptedRequest {
       guard let value = String(validating: bytes, as: UTF8.self) else {
         throw Refusal(.malformedRequest, "a header is not UTF-8")
       }
+      // Envoy lets a bare carriage return pass, which a lenient receiver takes for the end of a line.
+      guard bytes.allSatisfy({ $0 == 0x09 || (0x20...0x7E).contains($0) || $0 >= 0x80 }) else {
+        throw Refusal(.malformedRequest, "a header has a control character")
+      }
       headers.append((header.key.lowercased(), value))
     }
     // Which of the two forms says so differs between releases of Envoy.
@@ -62,6 +66,8 @@ extension InterceptedRequest {
     guard !headers.contains(where: { $0.name == partial && $0.value != "false" }),
       http.headers[partial] ?? "false" == "false"
     else { throw Refusal(.bodyTooLarge, "the body is larger than the proxy holds") }
+    // Of several `Host` fields Envoy makes one, with commas.
+    guard !http.host.contains(",") else { throw Refusal(.malformedRequest, "the header `host` was sent twice") }
     let target = http.path
     // Swift's comparison of paths takes some other characters for ASCII ones.
     guard target.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
