@@ -72,7 +72,7 @@ let package = Package(
     .target(
       name: "RuntimeAPI",
       dependencies: [
-        "AgentProtocols", "CASACore", "IntentChecks", "Storage", "TokenService", "Traces",
+        "AgentProtocols", "CASACore", "EventLoopExecution", "IntentChecks", "Storage", "TokenService", "Traces",
         .asyncHTTPClient, .hummingbird, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
       ],
       resources: [.embedInCode("openapi.json")],
@@ -80,8 +80,8 @@ let package = Package(
     .target(
       name: "EnvoyAuthorization",
       dependencies: [
-        "AgentProtocols", "CASACore", "Sidecar", .asyncHTTPClient, .crypto, .grpcCore, .grpcProtobuf, .grpcTransport,
-        .logging, .nioCore, .nioHTTP1, .serviceLifecycle, .swiftProtobuf,
+        "AgentProtocols", "CASACore", "EventLoopExecution", "Sidecar", .asyncHTTPClient, .crypto, .grpcCore, .grpcProtobuf, .grpcTransport,
+        .logging, .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle, .swiftProtobuf,
       ],
       exclude: ["Protos"],
       swiftSettings: settings),
@@ -110,6 +110,10 @@ let package = Package(
     .target(
       name: "AgentProtocols",
       dependencies: ["CASACore", .crypto],
+      swiftSettings: settings),
+    .target(
+      name: "EventLoopExecution",
+      dependencies: [.nioCore],
       swiftSettings: settings),
     .target(
       name: "CASACore",

@@ -11,15 +11,14 @@ public struct Identifier<Subject>: Sendable, Hashable, CustomStringConvertible {
     rawValue = text
   }
 
-  /// A new identifier of 128 random bits after `prefix` and an underscore.
+  /// A new identifier after `prefix` and an underscore: 48 bits of the time in milliseconds, so that what is made
+  /// together is stored together, and 80 random bits.
   public static func random(prefix: String) -> Self {
     var generator = SystemRandomNumberGenerator()
-    var text = prefix + "_"
-    for _ in 0..<2 {
-      let word = String(generator.next() as UInt64, radix: 16)
-      text += String(repeating: "0", count: 16 - word.count) + word
-    }
-    return Self(text)
+    let time = UInt64(truncatingIfNeeded: WallClock.system.now().milliseconds) << 16
+    let words: [UInt64] = [time | UInt64(generator.next() as UInt16), generator.next()]
+    let bytes = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (56 - 8 * $0)) } }
+    return Self(prefix + "_" + lowercaseHex(bytes))
   }
 
   public var description: String { rawValue }

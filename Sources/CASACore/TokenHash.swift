@@ -18,13 +18,14 @@ public struct TokenHash: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// `bytes` as lowercase hexadecimal digits.
+@inlinable
 public func lowercaseHex(_ bytes: some Sequence<UInt8>) -> String {
-  let digits = Array("0123456789abcdef".utf8)
   var text: [UInt8] = []
   text.reserveCapacity(64)
   for byte in bytes {
-    text.append(digits[Int(byte >> 4)])
-    text.append(digits[Int(byte & 15)])
+    let (high, low) = (byte >> 4, byte & 15)
+    text.append(high < 10 ? UInt8(ascii: "0") + high : UInt8(ascii: "a") + high - 10)
+    text.append(low < 10 ? UInt8(ascii: "0") + low : UInt8(ascii: "a") + low - 10)
   }
   return String(decoding: text, as: UTF8.self)
 }

@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Hummingbird
+import HummingbirdCore
 public import Logging
 import NIOCore
 public import ServiceLifecycle
@@ -93,9 +94,13 @@ public struct Runtime: Service {
       headers: TimeAmount(configuration.headerDeadline), body: TimeAmount(configuration.bodyDeadline))
     let application = Application(
       responder: responder,
-      server: .http1(
-        configuration: .init(
-          additionalChannelHandlers: [RequestArrival(deadlines: deadlines)], idleTimeout: Self.idleTimeout)),
+      server: HTTPServerBuilder { responder in
+        LoopBoundChannel(
+          base: HTTP1Channel(
+            responder: responder,
+            configuration: .init(
+              additionalChannelHandlers: [RequestArrival(deadlines: deadlines)], idleTimeout: Self.idleTimeout)))
+      },
       configuration: ApplicationConfiguration(
         address: .hostname(configuration.host, port: configuration.port), serverName: nil,
         availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: logger)),

@@ -49,8 +49,10 @@ public final class SQLiteStorage: StorageDriver {
     configuration.busyMode = .timeout(5)
     configuration.maximumReaderCount = 4
     configuration.prepareDatabase { database in
-      // FULL: a commit returns only after the write-ahead log is on the disk.
-      try database.execute(sql: "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF")
+      // FULL: a commit returns only after the write-ahead log is on the disk. The log goes into the database each
+      // 16 MiB, since pages that many commits change are then copied once.
+      try database.execute(
+        sql: "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 4096")
     }
     do {
       database = try DatabasePool(path: path, configuration: configuration)
@@ -94,10 +96,11 @@ public final class SQLiteStorage: StorageDriver {
   /// One transaction for all units; the results say of each unit whether it is in it.
   private static func commit(_ units: [[Statement]], into connection: Database) -> [Result<Void, StorageError>] {
     do {
+      if try commitTogether(units, into: connection) { return units.map { _ in .success(()) } }
       var results: [Result<Void, StorageError>] = []
       results.reserveCapacity(units.count)
       try connection.inTransaction(.immediate) {
-        for unit in units { results.append(try apply(unit, to: connection)) }
+        for unit in units { results.append(try applyInSavepoint(unit, to: connection)) }
         return .commit
       }
       return results
@@ -108,26 +111,48 @@ public final class SQLiteStorage: StorageDriver {
     }
   }
 
-  private static func apply(_ unit: [Statement], to connection: Database) throws -> Result<Void, StorageError> {
+  /// Most groups hold no unit that is refused, and so need no savepoints.
+  /// - Returns: false when a unit was refused; then nothing was stored.
+  private static func commitTogether(_ units: [[Statement]], into connection: Database) throws -> Bool {
+    var isRefused = false
+    try connection.inTransaction(.immediate) {
+      for unit in units {
+        if case .failure = try apply(unit, to: connection) {
+          isRefused = true
+          return .rollback
+        }
+      }
+      return .commit
+    }
+    return !isRefused
+  }
+
+  private static func applyInSavepoint(
+    _ unit: [Statement], to connection: Database
+  ) throws -> Result<Void, StorageError> {
     var result: Result<Void, StorageError> = .success(())
     try connection.inSavepoint {
-      do {
-        for (index, statement) in unit.enumerated() {
-          let prepared = try connection.cachedStatement(sql: statement.sql)
-          try prepared.execute(arguments: arguments(of: statement))
-          if let expected = statement.expectedChanges, connection.changesCount != expected {
-            result = .failure(
-              .unexpectedChanges(statement: index, expected: expected, actual: connection.changesCount))
-            return .rollback
-          }
-        }
-        return .commit
-      } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
-        result = .failure(.conflict)
-        return .rollback
-      }
+      result = try apply(unit, to: connection)
+      if case .failure = result { return .rollback }
+      return .commit
     }
     return result
+  }
+
+  /// Carries out a unit up to its first statement that is refused, and leaves undoing it to the caller.
+  private static func apply(_ unit: [Statement], to connection: Database) throws -> Result<Void, StorageError> {
+    do {
+      for (index, statement) in unit.enumerated() {
+        let prepared = try connection.cachedStatement(sql: statement.sql)
+        try prepared.execute(arguments: arguments(of: statement))
+        if let expected = statement.expectedChanges, connection.changesCount != expected {
+          return .failure(.unexpectedChanges(statement: index, expected: expected, actual: connection.changesCount))
+        }
+      }
+      return .success(())
+    } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
+      return .failure(.conflict)
+    }
   }
 
   public func query(_ statement: Statement) async throws(StorageError) -> [Row] {

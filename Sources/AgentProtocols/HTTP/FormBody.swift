@@ -28,6 +28,10 @@ public struct FormBody: Sendable {
   /// Undoes form encoding; nil for a broken escape, bytes that are not UTF-8, U+0000 and more combining marks in a
   /// row than may be compared.
   static func decodeComponent(_ encoded: ArraySlice<UInt8>) -> String? {
+    // Most names and values, tokens among them, stand as they are.
+    if encoded.allSatisfy({ (0x21..<0x7F).contains($0) && $0 != UInt8(ascii: "+") && $0 != UInt8(ascii: "%") }) {
+      return String(decoding: encoded, as: UTF8.self)
+    }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(encoded.count)
     var rest = encoded

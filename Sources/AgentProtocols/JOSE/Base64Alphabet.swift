@@ -16,20 +16,35 @@ struct Base64Alphabet: Sendable {
 
   /// `bytes` without padding.
   func encode(_ bytes: [UInt8]) -> String {
-    var text: [UInt8] = []
-    text.reserveCapacity((bytes.count * 4 + 2) / 3)
-    var accumulator: UInt32 = 0
-    var bits: UInt32 = 0
-    for byte in bytes {
-      accumulator = accumulator << 8 | UInt32(byte)
-      bits += 8
-      while bits >= 6 {
-        bits -= 6
-        text.append(letters[Int(accumulator >> bits & 63)])
+    let length = (bytes.count * 4 + 2) / 3
+    return String(unsafeUninitializedCapacity: length) { text in
+      var position = 0
+      func put(_ value: UInt32) {
+        text.initializeElement(at: position, to: letters[Int(value & 63)])
+        position += 1
       }
+      var index = 0
+      while index + 2 < bytes.count {
+        let group = UInt32(bytes[index]) << 16 | UInt32(bytes[index + 1]) << 8 | UInt32(bytes[index + 2])
+        put(group >> 18)
+        put(group >> 12)
+        put(group >> 6)
+        put(group)
+        index += 3
+      }
+      switch bytes.count - index {
+      case 1:
+        put(UInt32(bytes[index]) >> 2)
+        put(UInt32(bytes[index]) << 4)
+      case 2:
+        let pair = UInt32(bytes[index]) << 8 | UInt32(bytes[index + 1])
+        put(pair >> 10)
+        put(pair >> 4)
+        put(pair << 2)
+      default: break
+      }
+      return position
     }
-    if bits > 0 { text.append(letters[Int(accumulator << (6 - bits) & 63)]) }
-    return String(decoding: text, as: UTF8.self)
   }
 
   /// Reads letters without padding; nil for any other byte, for an impossible length and when bits that belong to

@@ -1,8 +1,10 @@
 import AsyncHTTPClient
 import CASACore
+import EventLoopExecution
 import GRPCCore
 import GRPCNIOTransportHTTP2
 import NIOCore
+import NIOPosix
 public import Logging
 public import ServiceLifecycle
 public import Sidecar
@@ -31,22 +33,26 @@ public struct EnvoyAuthorizationService: Service {
   }
 
   public func run() async throws {
+    // One loop carries the Envoys' connections, the runtime's and the work between them, so that a question never
+    // changes threads on its way to an answer.
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
     configuration.timeout.connect = .seconds(1)
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
-    let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    let http = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
     let result: Result<Void, any Error>
     do {
-      try await serve(http)
+      try await withTaskExecutorPreference(EventLoopTaskExecutor(group.next())) { try await serve(http, on: group) }
       result = .success(())
     } catch {
       result = .failure(error)
     }
     try await http.shutdown()
+    try await group.shutdownGracefully()
     try result.get()
   }
 
-  private func serve(_ http: HTTPClient) async throws {
+  private func serve(_ http: HTTPClient, on group: MultiThreadedEventLoopGroup) async throws {
     var guarded: [(key: SidecarKey, workload: GuardedWorkload)] = []
     for workload in workloads {
       guarded.append(
@@ -60,7 +66,7 @@ public struct EnvoyAuthorizationService: Service {
     let server = GRPCServer(
       transport: .http2NIOPosix(
         address: try address.transportAddress, transportSecurity: .plaintext,
-        config: .defaults { $0.rpc.maxRequestPayloadSize = 4 << 20 }),
+        config: .defaults { $0.rpc.maxRequestPayloadSize = 4 << 20 }, eventLoopGroup: group),
       services: [CheckService(sidecars: sidecars, logger: logger), LLMAnswerService(sidecars: sidecars, logger: logger)])
     try await withThrowingTaskGroup(of: Void.self) { group in
       for workload in sidecars.all { group.addTask { await workload.reporter.run() } }

@@ -10,8 +10,20 @@ import Traces
 public final class Registry: Sendable {
   private struct Snapshot {
     var systems: [MASID: MAS] = [:]
-    var apps: [AppID: App] = [:]
+    private(set) var apps: [AppID: App] = [:]
+    private(set) var ids: [MASID: [Name: AppID]] = [:]
     var tools: [AppID: [ToolName: RegisteredTool]] = [:]
+
+    mutating func set(_ app: App) {
+      apps[app.id] = app
+      ids[app.masID, default: [:]][app.name] = app.id
+    }
+
+    mutating func remove(_ app: App) {
+      apps[app.id] = nil
+      ids[app.masID]?[app.name] = nil
+      tools[app.id] = nil
+    }
   }
 
   private let snapshot = Mutex(Snapshot())
@@ -29,7 +41,7 @@ public final class Registry: Sendable {
     }
     for row in try await storage.query(Statement("SELECT * FROM apps")) {
       let app = try App(row: row)
-      loaded.apps[app.id] = app
+      loaded.set(app)
     }
     for row in try await storage.query(Statement("SELECT * FROM tools")) {
       let tool = try RegisteredTool(row: row)
@@ -53,7 +65,7 @@ public final class Registry: Sendable {
       .sorted { ($0.masID.rawValue, $0.name.text) < ($1.masID.rawValue, $1.name.text) }
   }
   public func app(named name: Name, in mas: MASID) -> App? {
-    snapshot.withLock { $0.apps.values.first { $0.masID == mas && $0.name == name } }
+    snapshot.withLock { snapshot in snapshot.ids[mas]?[name].flatMap { snapshot.apps[$0] } }
   }
   /// The tools a server was seen to offer, by name.
   public func tools(of app: AppID) -> [RegisteredTool] {
@@ -161,7 +173,7 @@ public final class Registry: Sendable {
           ], expectedChanges: 1),
         self.change("app_created", mas: masID, app: app.id, app.json),
       ]
-      return (unit, { $0.apps[app.id] = app })
+      return (unit, { $0.set(app) })
     }
     return (app, secret)
   }
@@ -204,7 +216,7 @@ public final class Registry: Sendable {
           ], expectedChanges: 1),
         self.change(event, mas: changed.masID, app: id, changed.json),
       ]
-      return (unit, { $0.apps[id] = changed })
+      return (unit, { $0.set(changed) })
     }
     guard let app = app(id) else { throw .notFound("app \(id)") }
     return app
@@ -219,13 +231,7 @@ public final class Registry: Sendable {
         Statement("DELETE FROM apps WHERE id = $1", [.text(id.rawValue)], expectedChanges: 1),
         self.change("app_deleted", mas: app.masID, app: id, app.json),
       ]
-      return (
-        unit,
-        {
-          $0.apps[id] = nil
-          $0.tools[id] = nil
-        }
-      )
+      return (unit, { $0.remove(app) })
     }
   }
 
