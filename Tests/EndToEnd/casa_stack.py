@@ -234,6 +234,8 @@ class Stack:
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=40, trust_env=False))
     ids: dict[str, str] = field(default_factory=dict)
     _llm_key_file: Path = field(init=False)
+    _end: int = 0
+    """The last event of the trace that was seen."""
 
     # Its life
 
@@ -341,10 +343,9 @@ class Stack:
 
     def mark(self) -> int:
         """The trace's end now: events after it are new."""
-        last = 0
-        while page := self.runtime.admin("GET", f"/trace/events?limit=1000&after={last}")["events"]:
-            last = page[-1]["sequence"]
-        return last
+        while page := self.runtime.admin("GET", f"/trace/events?limit=1000&after={self._end}")["events"]:
+            self._end = page[-1]["sequence"]
+        return self._end
 
     def events_after(self, mark: int) -> list[Json]:
         found: list[Json] = []
