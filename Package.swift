@@ -80,7 +80,8 @@ let package = Package(
     .target(
       name: "EnvoyAuthorization",
       dependencies: [
-        "AgentProtocols", "CASACore", "EventLoopExecution", "Sidecar", .asyncHTTPClient, .crypto, .grpcCore, .grpcProtobuf, .grpcTransport,
+        "AgentProtocols", "CASACore", "EventLoopExecution", "Sidecar", .asyncHTTPClient, .crypto, .grpcCore,
+        .grpcProtobuf, .grpcTransport,
         .logging, .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle, .swiftProtobuf,
       ],
       exclude: ["Protos"],

@@ -19,7 +19,10 @@ public struct GenerationalCache<Key: Hashable & Sendable, Value: Sendable>: Send
     }
     set {
       old[key] = nil
-      guard let newValue else { young[key] = nil; return }
+      guard let newValue else {
+        young[key] = nil
+        return
+      }
       insert(newValue, for: key)
     }
   }

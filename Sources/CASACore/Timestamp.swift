@@ -27,7 +27,10 @@ public struct Timestamp: Sendable, Hashable, Comparable {
   public var rfc3339: String {
     var days = milliseconds / 86_400_000
     var rest = milliseconds % 86_400_000
-    if rest < 0 { rest += 86_400_000; days -= 1 }
+    if rest < 0 {
+      rest += 86_400_000
+      days -= 1
+    }
     // Civil date from days since the epoch, counting years from March so that a leap day ends one.
     let shifted = days + 719_468
     let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097

@@ -96,7 +96,8 @@ extension LocalSystem.App {
     case (nil, nil) where kind == .client: entrance = nil
     default:
       throw ConfigurationError(
-        "line \(node.line): an agent and an mcp_server need `url`, where the app is, and `listen`, where its sidecar is called")
+        "line \(node.line): an agent and an mcp_server need `url`, where the app is, and `listen`, where its sidecar is called"
+      )
     }
     var calls: [LocalSystem.Call] = []
     for element in try fields.list("calls") {

@@ -35,7 +35,8 @@ struct Registration: Sendable {
     return id
   }
 
-  private func register(_ app: LocalSystem.App, in mas: String, known: JSONValue?) async throws(LocalModeError) -> AppID {
+  private func register(_ app: LocalSystem.App, in mas: String, known: JSONValue?) async throws(LocalModeError) -> AppID
+  {
     let settings: [String: JSONValue] = [
       "base_url": app.entrance.map { .string($0.url) } ?? .null,
       "prompt_json_path": app.promptJSONPath.map(JSONValue.string) ?? .null,
@@ -45,7 +46,8 @@ struct Registration: Sendable {
     if let known {
       guard known["kind"]?.string == app.kind.rawValue, let id = known["id"]?.string else {
         throw LocalModeError(
-          "\(app.name) is registered as \(known["kind"]?.string ?? "?"), not as \(app.kind.rawValue); choose another name")
+          "\(app.name) is registered as \(known["kind"]?.string ?? "?"), not as \(app.kind.rawValue); choose another name"
+        )
       }
       answer = try await runtime.put("/apps/\(id)", .object(settings))
       if SystemFiles.read(paths.clientSecret) == nil { answer = try await runtime.post("/apps/\(id)/secret", [:]) }

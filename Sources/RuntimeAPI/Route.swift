@@ -4,8 +4,14 @@ import HTTPTypes
 /// Every path the runtime answers, with the methods it takes there.
 enum Route: Hashable, Sendable {
   case token, exchange, introspect, spend, revoke, jwks, metadata
-  case systems, system(MASID)
-  case apps, selfApp, app(AppID), appSecret(AppID), tools(AppID), discoverTools(AppID), approveTools(AppID)
+  case systems
+  case system(MASID)
+  case apps, selfApp
+  case app(AppID)
+  case appSecret(AppID)
+  case tools(AppID)
+  case discoverTools(AppID)
+  case approveTools(AppID)
   case rotateKey
   case userInput(UserInputID)
   case traceEvents
@@ -31,12 +37,21 @@ enum Route: Hashable, Sendable {
       guard segments.dropFirst() == ["oauth-authorization-server"] else { return nil }
       self = .metadata
     case "mas":
-      if segments.count == 1 { self = .systems; return }
+      if segments.count == 1 {
+        self = .systems
+        return
+      }
       guard segments.count == 2, let id = MASID(validating: String(segments[1])) else { return nil }
       self = .system(id)
     case "apps":
-      if segments.count == 1 { self = .apps; return }
-      if segments.dropFirst() == ["self"] { self = .selfApp; return }
+      if segments.count == 1 {
+        self = .apps
+        return
+      }
+      if segments.dropFirst() == ["self"] {
+        self = .selfApp
+        return
+      }
       guard let id = AppID(validating: String(segments[1])) else { return nil }
       switch segments.dropFirst(2) {
       case []: self = .app(id)

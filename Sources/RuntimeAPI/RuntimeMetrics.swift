@@ -18,7 +18,8 @@ final class RuntimeMetrics: Sendable {
   func count(route: String, status: Int, duration: Duration) {
     state.withLock { state in
       state.requests[Series(route: route, status: status), default: 0] += 1
-      state.seconds[route, default: 0] += Double(duration.components.seconds)
+      state.seconds[route, default: 0] +=
+        Double(duration.components.seconds)
         + Double(duration.components.attoseconds) / 1e18
     }
   }

@@ -29,7 +29,8 @@ public struct EnvoyBootstrap: Sendable {
     var listeners: [JSONValue] = []
     var clusters = [authorizationCluster]
     if let ingress = workload.ingress {
-      listeners.append(listener("ingress", direction: "ingress", address: ingress.listen, to: ingress.app, readsAnswer: false))
+      listeners.append(
+        listener("ingress", direction: "ingress", address: ingress.listen, to: ingress.app, readsAnswer: false))
       clusters.append(cluster("to-ingress", ingress.app))
     }
     for (index, egress) in workload.egress.enumerated() {

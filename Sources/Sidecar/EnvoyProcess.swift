@@ -26,7 +26,9 @@ public struct EnvoyProcess: Service {
   /// Finds Envoy: `CASA_ENVOY`, then the PyPI wheel in `./.venv`, then the search path.
   public static func locate(environment: [String: String]? = nil) -> String? {
     let environment = environment ?? ProcessInfo.processInfo.environment
-    if let named = environment["CASA_ENVOY"] { return FileManager.default.isExecutableFile(atPath: named) ? named : nil }
+    if let named = environment["CASA_ENVOY"] {
+      return FileManager.default.isExecutableFile(atPath: named) ? named : nil
+    }
     // The wheel's `bin/envoy` is a script; signals must reach the program itself.
     let libraries = ".venv/lib"
     for version in (try? FileManager.default.contentsOfDirectory(atPath: libraries)) ?? [] {

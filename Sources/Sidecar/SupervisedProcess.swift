@@ -40,7 +40,8 @@ public struct SupervisedProcess: Service {
       do {
         let status = try await runOnce()
         if Task.isCancelled { return }
-        logger.error("a program ended and is started again", metadata: ["program": "\(executable)", "status": "\(status)"])
+        logger.error(
+          "a program ended and is started again", metadata: ["program": "\(executable)", "status": "\(status)"])
       } catch {
         if Task.isCancelled { return }
         logger.error("a program could not be run", metadata: ["program": "\(executable)", "error": "\(error)"])

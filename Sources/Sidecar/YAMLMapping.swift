@@ -15,7 +15,8 @@ public struct YAMLMapping {
     for (key, value) in mapping {
       guard let name = key.string, known.contains(name) else {
         throw ConfigurationError(
-          "line \(key.line): \(what) has no `\(key.string ?? "?")`; known are \(known.sorted().joined(separator: ", "))")
+          "line \(key.line): \(what) has no `\(key.string ?? "?")`; known are \(known.sorted().joined(separator: ", "))"
+        )
       }
       guard nodes.updateValue(value, forKey: name) == nil else {
         throw ConfigurationError("line \(key.line): `\(name)` is given twice")

@@ -25,6 +25,9 @@ public final class SQLiteStorage: StorageDriver {
   /// How many units share one transaction at most, so that the first does not wait for a thousand others.
   private static let maximumGroup = 512
 
+  /// How long the next group is waited for when the last one held several units.
+  private static let gatheringSeconds = 0.000_3
+
   private let database: DatabasePool
   private let lock: FileLock
   private let state = Mutex(State())
@@ -80,7 +83,10 @@ public final class SQLiteStorage: StorageDriver {
   }
 
   private func drain(into connection: Database) {
+    var previous = 0
     while true {
+      // Where several came while the last group was synced, more are on their way, and share the next sync.
+      if previous > 1 { Thread.sleep(forTimeInterval: Self.gatheringSeconds) }
       let group: [Pending] = state.withLock { state in
         let group = Array(state.pending.prefix(Self.maximumGroup))
         state.pending.removeFirst(group.count)
@@ -88,6 +94,7 @@ public final class SQLiteStorage: StorageDriver {
         return group
       }
       if group.isEmpty { return }
+      previous = group.count
       let results = Self.commit(group.map(\.unit), into: connection)
       for (pending, result) in zip(group, results) { pending.completion.resume(returning: result) }
     }

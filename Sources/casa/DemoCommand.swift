@@ -38,7 +38,8 @@ struct DemoCommand: AsyncParsableCommand {
     logger.logLevel = max(logger.logLevel, .error)
     guard FileManager.default.isExecutableFile(atPath: python), FileManager.default.fileExists(atPath: example) else {
       throw ValidationError(
-        "expected Python at \(python) and the example at \(example); run `make demo` in CASA's folder, which sets both up")
+        "expected Python at \(python) and the example at \(example); run `make demo` in CASA's folder, which sets both up"
+      )
     }
     let folder = directory ?? NSTemporaryDirectory() + "casa-demo-\(ProcessInfo.processInfo.processIdentifier)"
     let isJSON = format == .json
@@ -63,7 +64,8 @@ struct DemoCommand: AsyncParsableCommand {
 
   private func realLLM() throws -> Demo.Options.LLM? {
     let environment = ProcessInfo.processInfo.environment
-    guard let base = environment["OPENAI_BASE_URL"], !base.isEmpty, let key = environment["OPENAI_API_KEY"], !key.isEmpty
+    guard let base = environment["OPENAI_BASE_URL"], !base.isEmpty, let key = environment["OPENAI_API_KEY"],
+      !key.isEmpty
     else { return nil }
     guard let endpoint = HTTPEndpoint(base) else {
       throw ValidationError("OPENAI_BASE_URL must be an http or https URL; got '\(base)'")

@@ -24,10 +24,12 @@ struct CanonicalJSONTests {
     #expect(JSONValue.number(Double(bitPattern: bits)).canonicalText == text)
   }
 
-  @Test("writes more numbers as ECMAScript does", arguments: [
-    (100, "100"), (1e20, "100000000000000000000"), (1e-6, "0.000001"), (1e-7, "1e-7"), (1.5e-9, "1.5e-9"),
-    (123.456, "123.456"), (0.1, "0.1"), (-1.25, "-1.25"), (4.5, "4.5"), (2e-3, "0.002"), (1e21, "1e+21"),
-  ] as [(Double, String)])
+  @Test(
+    "writes more numbers as ECMAScript does",
+    arguments: [
+      (100, "100"), (1e20, "100000000000000000000"), (1e-6, "0.000001"), (1e-7, "1e-7"), (1.5e-9, "1.5e-9"),
+      (123.456, "123.456"), (0.1, "0.1"), (-1.25, "-1.25"), (4.5, "4.5"), (2e-3, "0.002"), (1e21, "1e+21"),
+    ] as [(Double, String)])
   func moreNumbers(value: Double, text: String) { #expect(JSONValue.number(value).canonicalText == text) }
 
   @Test("writes null for a number that JSON does not have", arguments: [Double.nan, .infinity, -.infinity])

@@ -7,15 +7,18 @@ struct AuthorizationFieldTests {
   @Test(
     "hold the bearer token",
     arguments: [
-      ("Bearer mF_9.B5f-4.1JqM", "mF_9.B5f-4.1JqM"), ("bearer a", "a"), ("BEARER   a~+/", "a~+/"), ("Bearer a==", "a=="),
+      ("Bearer mF_9.B5f-4.1JqM", "mF_9.B5f-4.1JqM"), ("bearer a", "a"), ("BEARER   a~+/", "a~+/"),
+      ("Bearer a==", "a=="),
     ])
   func bearer(field: String, token: String) { #expect(BearerCredentials(headerValue: field)?.token == token) }
 
   @Test(
     "hold no bearer token unless it is the only thing there",
     arguments: [
-      "", "Bearer", "Bearer ", "Bearera", " Bearer a", "Bearer\ta", "Bearer a ", "Bearer a b", "Bearer a,b", "Bearer a, Bearer b",
-      "Basic a", "Bearer =", "Bearer a=b", "Bearer a\u{0}", "Bearer é", "Bearer \u{301}a", "Bearer a\r\nX: y", "Bearer\u{A0}a",
+      "", "Bearer", "Bearer ", "Bearera", " Bearer a", "Bearer\ta", "Bearer a ", "Bearer a b", "Bearer a,b",
+      "Bearer a, Bearer b",
+      "Basic a", "Bearer =", "Bearer a=b", "Bearer a\u{0}", "Bearer é", "Bearer \u{301}a", "Bearer a\r\nX: y",
+      "Bearer\u{A0}a",
       "Bear\u{212F}r a", "Token a", "Bearer \"a\"",
     ])
   func noBearer(field: String) { #expect(BearerCredentials(headerValue: field) == nil) }
@@ -29,7 +32,8 @@ struct AuthorizationFieldTests {
   @Test(
     "hold user and password",
     arguments: [
-      ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Aladdin", "open sesame"), ("basic  YTpiOmM=", "a", "b:c"), ("BASIC Og==", "", ""),
+      ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Aladdin", "open sesame"), ("basic  YTpiOmM=", "a", "b:c"),
+      ("BASIC Og==", "", ""),
       ("Basic YSUzQWI6cCUyNSsx", "a:b", "p% 1"), ("Basic dGVzdDoxMjPCow==", "test", "123£"),
     ])
   func basic(field: String, userID: String, password: String) {
@@ -41,7 +45,8 @@ struct AuthorizationFieldTests {
   @Test(
     "hold no user and password when anything is wrong with them",
     arguments: [
-      "", "Basic", "Basic ", "Bearer Og==", "Basic YQ==", "Basic Og", "Basic Og== ", "Basic YTpi YTpi", "Basic YTolMDA=",
+      "", "Basic", "Basic ", "Bearer Og==", "Basic YQ==", "Basic Og", "Basic Og== ", "Basic YTpi YTpi",
+      "Basic YTolMDA=",
       "Basic YTolMGE=", "Basic YTolNA==", "Basic YTr/", "Basic YToK",
     ])
   func noBasic(field: String) { #expect(BasicCredentials(headerValue: field) == nil) }
@@ -66,7 +71,8 @@ struct FormBodyTests {
 
   @Test("is read as RFC 6749 appendix B says")
   func reads() throws {
-    let form = try FormBody(parsing: Array("grant_type=a%3Ab&scope=x+y%20z&+%25%26%2B%C2%A3%E2%82%AC=1%3d%3D2=3&e=%F0%9F%98%80".utf8))
+    let form = try FormBody(
+      parsing: Array("grant_type=a%3Ab&scope=x+y%20z&+%25%26%2B%C2%A3%E2%82%AC=1%3d%3D2=3&e=%F0%9F%98%80".utf8))
     #expect(form["grant_type"] == "a:b")
     #expect(form["scope"] == "x y z")
     #expect(form[" %&+£€"] == "1==2=3")
@@ -92,7 +98,8 @@ struct FormBodyTests {
   @Test(
     "is refused with a broken escape, bytes that are not UTF-8 and U+0000",
     arguments: [
-      "a=%", "a=%4", "a=%4&b=1", "a=%zz", "a=%-1", "a=% 1", "%=1", "a=%00", "%00=1", "a=\u{0}", "a=%80", "a=%C0%80", "a=%ED%A0%80",
+      "a=%", "a=%4", "a=%4&b=1", "a=%zz", "a=%-1", "a=% 1", "%=1", "a=%00", "%00=1", "a=\u{0}", "a=%80", "a=%C0%80",
+      "a=%ED%A0%80",
       "a=%C3", "%FF=1", "a=%u0041",
     ])
   func invalid(text: String) { #expect(error(text) == .invalidEncoding) }

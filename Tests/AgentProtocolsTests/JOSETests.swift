@@ -21,7 +21,8 @@ struct Base64Tests {
   @Test(
     "base64url is refused unless it is the one text for its bytes",
     arguments: [
-      "A", "AAAAA", "Zg==", "Zg=", "Zm8=", "Zh", "Zm9", "Z g", "Zg\n", " Zg", "Zm+v", "Zm/v", "Zm9v.", "Zm\u{E9}v", "Zm9v\u{0}",
+      "A", "AAAAA", "Zg==", "Zg=", "Zm8=", "Zh", "Zm9", "Z g", "Zg\n", " Zg", "Zm+v", "Zm/v", "Zm9v.", "Zm\u{E9}v",
+      "Zm9v\u{0}",
     ])
   func refusesURL(text: String) { #expect(Base64URL.decode(text) == nil) }
 
@@ -98,7 +99,9 @@ struct CompactJWSTests {
     #expect(error("\(empty).\(part(deep)).AA") == .notJSON(JSONSyntaxError(.tooDeep, at: 160)))
   }
 
-  @Test("is refused with crit or b64 in its header", arguments: [#""crit":["exp"]"#, #""crit":null"#, #""b64":false"#, #""b64":true"#])
+  @Test(
+    "is refused with crit or b64 in its header",
+    arguments: [#""crit":["exp"]"#, #""crit":null"#, #""b64":false"#, #""b64":true"#])
   func unsupported(member: String) {
     #expect(error("\(part(#"{"alg":"ES256",\#(member)}"#)).\(part("{}")).AA") == .unsupportedHeader)
     #expect(error("\(part("{}")).\(part("{\(member)}")).AA") == nil)
@@ -115,7 +118,8 @@ struct CompactJWSTests {
   @Test("is refused by errors that do not quote it")
   func descriptions() {
     let errors: [CompactJWSError] = [
-      .tooLarge(maximumBytes: 8192), .malformed, .notJSON(nil), .notJSON(JSONSyntaxError(.empty, at: 0)), .unsupportedHeader,
+      .tooLarge(maximumBytes: 8192), .malformed, .notJSON(nil), .notJSON(JSONSyntaxError(.empty, at: 0)),
+      .unsupportedHeader,
     ]
     for error in errors { #expect(!error.description.isEmpty) }
     #expect(error("e30.\(part("[secret")).AA")?.description.contains("secret") == false)

@@ -23,10 +23,12 @@ struct JSONParserTests {
       ("null", nil), (" \t\r\n true ", true), ("false", false), ("0", 0), ("-0", 0), ("-17", -17),
       ("9007199254740991", 9_007_199_254_740_991), ("-9007199254740991", -9_007_199_254_740_991),
       ("1.5", .number(1.5)), ("-0.0", 0), ("1e2", 100), ("1E+2", 100), ("25e-1", .number(2.5)),
-      ("1e300", .number(1e300)), ("5e-324", .number(.leastNonzeroMagnitude)), ("1e-400", 0), ("\"\"", ""), ("\"a b\"", "a b"),
+      ("1e300", .number(1e300)), ("5e-324", .number(.leastNonzeroMagnitude)), ("1e-400", 0), ("\"\"", ""),
+      ("\"a b\"", "a b"),
       (#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{C}\n\r\t"), (#""\u00e9\u20AC""#, "é€"), (#""\uD83D\ude00""#, "😀"),
       ("\"é€😀\"", "é€😀"), ("\"\u{7F}\u{2028}\u{FFFF}\"", "\u{7F}\u{2028}\u{FFFF}"), ("[]", []), ("{}", [:]),
-      ("[ 1 , [ ] , { } ]", [1, [], [:]]), (#"{"a":1,"b":[true,{"c":null}],"":""}"#, ["a": 1, "b": [true, ["c": nil]], "": ""]),
+      ("[ 1 , [ ] , { } ]", [1, [], [:]]),
+      (#"{"a":1,"b":[true,{"c":null}],"":""}"#, ["a": 1, "b": [true, ["c": nil]], "": ""]),
     ] as [(String, JSONValue)])
   func accepts(text: String, value: JSONValue) throws {
     #expect(try JSONValue(parsing: text) == value)
@@ -135,11 +137,13 @@ struct JSONParserTests {
     }
   }
 
-  @Test("yields a value again from its canonical form, however its numbers are spelled", arguments: 0..<20 as Range<UInt64>)
+  @Test(
+    "yields a value again from its canonical form, however its numbers are spelled", arguments: 0..<20 as Range<UInt64>)
   func roundTripOfSpellings(seed: UInt64) throws {
     var generator = SeededGenerator(seed: seed)
     for _ in 0..<500 {
-      let text = "\(Int.random(in: -99...99, using: &generator)).\(Int.random(in: 0...999, using: &generator))e"
+      let text =
+        "\(Int.random(in: -99...99, using: &generator)).\(Int.random(in: 0...999, using: &generator))e"
         + "\(Int.random(in: -30...30, using: &generator))"
       guard let value = try? JSONValue(parsing: text) else { continue }
       #expect(try JSONValue(parsing: value.canonicalBytes) == value)
@@ -200,7 +204,8 @@ struct JSONPathTests {
   @Test(
     "is refused unless it can name only one value",
     arguments: [
-      "", "a", "$a", "$.", "$..a", "$.*", "$[*]", "$[-1]", "$[0:1]", "$[00]", "$[1234567]", "$[", "$[0", "$['a'", "$['a]",
+      "", "a", "$a", "$.", "$..a", "$.*", "$[*]", "$[-1]", "$[0:1]", "$[00]", "$[1234567]", "$[", "$[0", "$['a'",
+      "$['a]",
       "$[\"a\"]", "$['a\\'b']", "$.a b", "$[?@.a]", "$.a ", " $.a", "$['a','b']",
     ])
   func refuses(path: String) { #expect(JSONPath(path) == nil) }

@@ -70,7 +70,8 @@ extension GuardedWorkload {
     return held
   }
 
-  private func admission(with token: String, _ hash: TokenHash, session: SessionTokens.Held, trace: TraceID,
+  private func admission(
+    with token: String, _ hash: TokenHash, session: SessionTokens.Held, trace: TraceID,
     request: InterceptedRequest
   ) throws(Refusal) -> Admission {
     var admission = Admission()
@@ -109,7 +110,8 @@ extension GuardedWorkload {
     let session = try await session(trace)
     record.userInputID = session.userInputID
     guard case .toolCall(_, let tool, let arguments) = message?.content else {
-      let held = try await exchanged(.call(peer.id), scope: .userInput, audience: peer.id, session: session, trace: trace)
+      let held = try await exchanged(
+        .call(peer.id), scope: .userInput, audience: peer.id, session: session, trace: trace)
       return try admission(with: held.compact, held.hash, session: session, trace: trace, request: request)
     }
     // One call, one token: never held, never used again.
@@ -137,7 +139,8 @@ extension GuardedWorkload {
       record.traceID = trace
       let session = try await session(trace)
       record.userInputID = session.userInputID
-      let held = try await exchanged(.call(peer.id), scope: .userInput, audience: peer.id, session: session, trace: trace)
+      let held = try await exchanged(
+        .call(peer.id), scope: .userInput, audience: peer.id, session: session, trace: trace)
       return try admission(with: held.compact, held.hash, session: session, trace: trace, request: request)
     }
     // A client begins sessions: what it sends to an agent is the user's input.
@@ -174,10 +177,12 @@ extension GuardedWorkload {
     do {
       let json = try JSONValue(parsing: body)
       guard json["messages"]?.array != nil, json["model"]?.string != nil else {
-        throw Refusal(.protocolNotAllowed, "the body is not a chat completion request: `model` and `messages` are expected")
+        throw Refusal(
+          .protocolNotAllowed, "the body is not a chat completion request: `model` and `messages` are expected")
       }
     } catch let error as JSONSyntaxError {
-      throw Refusal(error.problem == .tooLarge ? .bodyTooLarge : .malformedRequest, "the body is not strict JSON: \(error)")
+      throw Refusal(
+        error.problem == .tooLarge ? .bodyTooLarge : .malformedRequest, "the body is not strict JSON: \(error)")
     } catch let refusal as Refusal {
       throw refusal
     } catch {

@@ -161,7 +161,8 @@ extension GuardedWorkload {
       do {
         json = try JSONValue(parsing: body)
       } catch {
-        throw Refusal(error.problem == .tooLarge ? .bodyTooLarge : .malformedRequest, "the body is not strict JSON: \(error)")
+        throw Refusal(
+          error.problem == .tooLarge ? .bodyTooLarge : .malformedRequest, "the body is not strict JSON: \(error)")
       }
       guard let text = path.value(in: json)?.string else {
         throw Refusal(.userInputMissing, "the body has no text where the user's input is expected")

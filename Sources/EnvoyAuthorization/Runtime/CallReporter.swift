@@ -58,7 +58,9 @@ final class CallReporter: Sendable {
   private func deliver() async {
     while true {
       let (events, lost) = state.withLock { ($0.waiting.prefix(Self.batch).map(\.self), $0.lost) }
-      if lost > 0 { logger.error("records of requests were lost: the runtime is away for long", metadata: ["count": "\(lost)"]) }
+      if lost > 0 {
+        logger.error("records of requests were lost: the runtime is away for long", metadata: ["count": "\(lost)"])
+      }
       if events.isEmpty { return }
       do {
         try await runtime.record(events)

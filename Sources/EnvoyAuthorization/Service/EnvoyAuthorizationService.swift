@@ -3,9 +3,9 @@ import CASACore
 import EventLoopExecution
 import GRPCCore
 import GRPCNIOTransportHTTP2
+public import Logging
 import NIOCore
 import NIOPosix
-public import Logging
 public import ServiceLifecycle
 public import Sidecar
 
@@ -67,7 +67,9 @@ public struct EnvoyAuthorizationService: Service {
       transport: .http2NIOPosix(
         address: try address.transportAddress, transportSecurity: .plaintext,
         config: .defaults { $0.rpc.maxRequestPayloadSize = 4 << 20 }, eventLoopGroup: group),
-      services: [CheckService(sidecars: sidecars, logger: logger), LLMAnswerService(sidecars: sidecars, logger: logger)])
+      services: [
+        CheckService(sidecars: sidecars, logger: logger), LLMAnswerService(sidecars: sidecars, logger: logger),
+      ])
     try await withThrowingTaskGroup(of: Void.self) { group in
       for workload in sidecars.all { group.addTask { await workload.reporter.run() } }
       group.addTask {

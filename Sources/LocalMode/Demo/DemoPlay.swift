@@ -62,7 +62,9 @@ struct DemoPlay: Sendable {
   }
 
   func run() async throws -> Demo.Outcome {
-    let llm = options.llm.map { "the LLM at \($0.baseURL)" } ?? "a scripted stand-in for an LLM (set OPENAI_BASE_URL and OPENAI_API_KEY for a real one)"
+    let llm =
+      options.llm.map { "the LLM at \($0.baseURL)" }
+      ?? "a scripted stand-in for an LLM (set OPENAI_BASE_URL and OPENAI_API_KEY for a real one)"
     output("CASA demo: a client, an agent and a bank, each behind its own Envoy, with \(llm).")
     var after = try await events(after: 0).last?["sequence"]?.integer ?? 0
     var reports: [JSONValue] = []
@@ -133,8 +135,12 @@ struct DemoPlay: Sendable {
     let what =
       scenario.refusals.isEmpty
       ? "all calls passed" : "refused with " + scenario.refusals.map(\.rawValue).sorted().joined(separator: ", ")
-    let done = scenario.executed.isEmpty ? "the bank changed nothing" : "the bank did " + scenario.executed.joined(separator: ", ")
-    output(table.expectation(failures.isEmpty ? "\(what); \(done)" : failures.joined(separator: "; "), held: failures.isEmpty))
+    let done =
+      scenario.executed.isEmpty
+      ? "the bank changed nothing" : "the bank did " + scenario.executed.joined(separator: ", ")
+    output(
+      table.expectation(
+        failures.isEmpty ? "\(what); \(done)" : failures.joined(separator: "; "), held: failures.isEmpty))
     let report: JSONValue = [
       "title": .string(scenario.title), "story": .string(scenario.story), "prompt": .string(scenario.prompt),
       "held": .bool(failures.isEmpty), "failures": .array(failures.map(JSONValue.string)),

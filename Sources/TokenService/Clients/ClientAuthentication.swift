@@ -29,7 +29,8 @@ struct ClientAuthentication: Sendable {
 
   private func verify(assertion compact: String, claimedClient: AppID?) async throws(OAuthError) -> App {
     guard let jws = try? CompactJWS(parsing: compact, maximumBytes: 8192),
-      let issuer = jws.payload["iss"]?.string.flatMap({ AppID(validating: $0) }), jws.payload["sub"]?.string == issuer.rawValue,
+      let issuer = jws.payload["iss"]?.string.flatMap({ AppID(validating: $0) }),
+      jws.payload["sub"]?.string == issuer.rawValue,
       claimedClient == nil || claimedClient == issuer, let app = registry.app(issuer),
       let key = app.assertionKey(kid: jws.header["kid"]?.string),
       jws.header["alg"]?.string == key.algorithm.rawValue,

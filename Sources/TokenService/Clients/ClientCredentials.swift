@@ -9,6 +9,4 @@ public enum ClientCredentials: Sendable {
 /// A client whose credentials were found good; only `ClientAuthentication` makes one.
 public struct AuthenticatedClient: Sendable {
   public let app: App
-
-  init(app: App) { self.app = app }
 }

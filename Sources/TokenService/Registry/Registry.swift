@@ -148,7 +148,8 @@ public final class Registry: Sendable {
     in masID: MASID, name: Name, kind: AppKind, settings: App.Settings, jwks: JSONValue?
   ) async throws(RegistryError) -> (App, ClientSecret?) {
     if kind == .mcpServer, settings.baseURL == nil {
-      throw .invalid(InvalidField("base_url", expected: "the URL of the MCP server's endpoint, such as http://host/mcp"))
+      throw .invalid(
+        InvalidField("base_url", expected: "the URL of the MCP server's endpoint, such as http://host/mcp"))
     }
     let secret = jwks == nil ? ClientSecret.generate() : nil
     let now = clock.now()
@@ -288,7 +289,8 @@ public final class Registry: Sendable {
   /// Approves the definitions with these hashes as the server lists them now.
   /// - Parameter digests: the hash the administrator looked at, by tool, so that a change in between is not
   ///   approved unseen.
-  public func approveTools(_ digests: [ToolName: String], of id: AppID) async throws(RegistryError) -> [RegisteredTool] {
+  public func approveTools(_ digests: [ToolName: String], of id: AppID) async throws(RegistryError) -> [RegisteredTool]
+  {
     try await write {
       () throws(RegistryError) in
       guard let app = self.app(id) else { throw .notFound("app \(id)") }

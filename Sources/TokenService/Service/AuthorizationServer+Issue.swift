@@ -18,7 +18,8 @@ extension AuthorizationServer {
     if let named = request.narrowing.audience {
       let destination = try self.app(named, in: app.masID)
       guard destination.kind != .client else {
-        throw OAuthError(.invalidTarget, "`audience` must be an agent or an MCP server; \(destination.name) is a client")
+        throw OAuthError(
+          .invalidTarget, "`audience` must be an agent or an MCP server; \(destination.name) is a client")
       }
       audience.append(Audience.app(destination.id))
     }
@@ -109,7 +110,8 @@ extension AuthorizationServer {
     let now = Timestamp(seconds: clock.now().seconds)
     return try signer.sign(
       TokenClaims(
-        issuer: configuration.issuer, subject: Self.runtimeID, audience: [Audience.mas(app.masID), Audience.app(app.id)],
+        issuer: configuration.issuer, subject: Self.runtimeID,
+        audience: [Audience.mas(app.masID), Audience.app(app.id)],
         clientID: Self.runtimeID, issuedAt: now, notBefore: now, expiresAt: now + .seconds(60),
         id: .random(prefix: "tok"), scope: .discoverTools, actors: [], masID: app.masID, userInputID: nil,
         traceID: .random(), userInputSHA256: nil, tools: [], call: nil))

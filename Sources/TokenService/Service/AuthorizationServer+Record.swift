@@ -109,7 +109,8 @@ extension AuthorizationServer {
             .accessDenied, "the evidence of an llm_call must be this app's live llm-access token",
             reason: .tokenInactive)
         }
-        let recorded = sessions.activity(of: app.id, in: session).selections.count
+        let recorded =
+          sessions.activity(of: app.id, in: session).selections.count
           + answers.lazy.filter { $0.session == session }.map(\.selections.count).reduce(0, +)
         guard recorded + selections.count <= SessionLedger.maximumSelections else {
           throw OAuthError(.accessDenied, "the session holds too many selections", reason: .overloaded)

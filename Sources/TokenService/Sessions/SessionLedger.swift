@@ -92,7 +92,9 @@ final class SessionLedger: Sendable {
       else { return nil }
       var session = Session(input: try UserInput(row: row), liveUntil: liveUntil)
       for row in try await storage.query(
-        Statement("SELECT app_id, COUNT(*) AS calls FROM llm_calls WHERE user_input_id = $1 GROUP BY app_id", [.text(id.rawValue)]))
+        Statement(
+          "SELECT app_id, COUNT(*) AS calls FROM llm_calls WHERE user_input_id = $1 GROUP BY app_id",
+          [.text(id.rawValue)]))
       {
         session.activities[AppID(try row.text("app_id")), default: Activity()].llmCalls = Int(try row.integer("calls"))
       }

@@ -15,7 +15,9 @@ public struct UserInput: Sendable, Hashable {
 
 extension UserInput {
   init(row: Row) throws(StorageError) {
-    guard let traceID = TraceID(try row.text("trace_id")) else { throw .corrupt("a user input's trace id can't be read") }
+    guard let traceID = TraceID(try row.text("trace_id")) else {
+      throw .corrupt("a user input's trace id can't be read")
+    }
     self.init(
       id: UserInputID(try row.text("id")), masID: MASID(try row.text("mas_id")), appID: AppID(try row.text("app_id")),
       traceID: traceID, sha256: try row.text("sha256"),

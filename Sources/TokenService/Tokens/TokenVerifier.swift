@@ -40,7 +40,8 @@ final class TokenVerifier: Sendable {
 
   private func verifySignature(of token: UnverifiedToken) -> VerifiedToken? {
     guard let jws = try? CompactJWS(parsing: token.compact, maximumBytes: Self.maximumTokenBytes),
-      jws.header["typ"]?.string == "at+jwt", let kid = jws.header["kid"]?.string.flatMap({ SigningKeyID(validating: $0) }),
+      jws.header["typ"]?.string == "at+jwt",
+      let kid = jws.header["kid"]?.string.flatMap({ SigningKeyID(validating: $0) }),
       let key = keys.verifyingKey(kid), jws.header["alg"]?.string == key.algorithm.rawValue,
       // `jku`, `jwk`, `x5u` and the like have no say, and we never write them: refused rather than ignored.
       jws.header.object?.count == 3,

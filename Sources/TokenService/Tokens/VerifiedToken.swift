@@ -1,8 +1,8 @@
 public import CASACore
 
 /// A token whose signature, form and times were found good by `TokenVerifier`, which alone makes one. Whether
-/// it was revoked or spent since is a separate question.
-public struct VerifiedToken: Sendable {
+/// it was revoked or spent since is a separate question. A class, since it is handed around more often than made.
+public final class VerifiedToken: Sendable {
   public let claims: TokenClaims
   public let hash: TokenHash
 
