@@ -1,9 +1,7 @@
 import ArgumentParser
 import Logging
 import RuntimeAPI
-import ServiceLifecycle
 import TokenService
-import UnixSignals
 
 struct RuntimeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -59,12 +57,4 @@ struct RuntimeCommand: AsyncParsableCommand {
     }
     try await serve(runtime, logger: logger)
   }
-}
-
-/// Runs a service until SIGTERM or SIGINT asks it to end.
-func serve(_ service: some Service, logger: Logger) async throws {
-  let group = ServiceGroup(
-    configuration: ServiceGroupConfiguration(
-      services: [.init(service: service)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-  try await group.run()
 }

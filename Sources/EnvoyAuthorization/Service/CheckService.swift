@@ -100,8 +100,25 @@ extension Envoy_Service_Auth_V3_CheckResponse {
     answer.deniedResponse.status.code = .forbidden
     answer.deniedResponse.body = RefusalBody.text(refusal, record: record)
     answer.deniedResponse.headers = [.overwriting("content-type", "application/json")]
+    if let challenge = refusal.reason.bearerChallenge, record?.direction == Listener.ingress.direction {
+      answer.deniedResponse.headers.append(.overwriting("www-authenticate", challenge))
+    }
     if let id = refusal.decisionID { answer.deniedResponse.headers.append(.overwriting("x-casa-decision", id)) }
     return answer
+  }
+}
+
+extension RefusalReason {
+  /// What `WWW-Authenticate` says of a refused token (RFC 6750 section 3); nil for reasons that are not the token's.
+  /// The status stays 403 all the same: it is the caller's sidecar that lacks the token, not an app that could get one.
+  fileprivate var bearerChallenge: String? {
+    switch self {
+    case .tokenMissing: #"Bearer realm="casa""#
+    case .tokenMalformed, .tokenInactive, .tokenSpent, .tokenNotForThisApp, .tokenNotForThisCall:
+      #"Bearer realm="casa", error="invalid_token""#
+    case .insufficientScope: #"Bearer realm="casa", error="insufficient_scope""#
+    default: nil
+    }
   }
 }
 
