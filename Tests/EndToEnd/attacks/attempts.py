@@ -174,6 +174,11 @@ class Revocation:
             time.sleep(0.1)
         return watched
 
+    def settle(self) -> None:
+        """Waits until everything was refused, or its time is over."""
+        for name in self.watched:
+            self.wait(name)
+
     def _at_agent(self) -> Watched:
         headers = {"authorization": f"Bearer {self.t1}", "traceparent": self.traceparent}
         url, body = self.stack.url("agent"), message_send(NO_RULE)
@@ -220,6 +225,6 @@ class Revocation:
         except httpx.TransportError:
             # An answer of the LLM that was cut off is none; but the question was asked, so it counts as let through.
             return
-        # Another test may have the authorization service hang meanwhile; that 403 has no reason.
+        # A 403 for any other reason would say nothing of the revocation.
         if answer.status_code == 403 and "token_inactive" in answer.text:
             watched.last, watched.refused_after = answer, time.monotonic() - self.began

@@ -100,7 +100,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         verdict: Literal["refused", "PASSED"] = "refused" if row.refused else "PASSED"
         terminalreporter.line(f"{row.attack:>3}  {row.case:<{width}}  {verdict:<8}{row.layer:<8}{row.evidence}")
     refused = sum(row.refused for row in rows)
-    terminalreporter.line(f"\n{len(rows)} mounted, {refused} refused", green=refused == len(rows), red=refused < len(rows))
+    all_refused = refused == len(rows)
+    terminalreporter.line(f"\n{len(rows)} mounted, {refused} refused", green=all_refused, red=not all_refused)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -103,7 +103,8 @@ class Genuine:
         database = self.stack.state / "runtime/casa.sqlite"
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
         try:
-            row = connection.execute("SELECT private_key FROM signing_keys WHERE kid = ?", [self.header["kid"]]).fetchone()
+            query = "SELECT private_key FROM signing_keys WHERE kid = ?"
+            row = connection.execute(query, [self.header["kid"]]).fetchone()
         finally:
             connection.close()
         return ec.derive_private_key(int.from_bytes(decode(row[0]), "big"), ec.SECP256R1())

@@ -13,7 +13,8 @@ from casa_stack import NO_RULE, Stack, Stolen, refusal_of, steal, tool_call
 
 BALANCE = "What is my balance?"
 PAY = 'Transfer 25 EUR for "dinner" to IT60X0542811101000000123456'
-PAY_CARLA: Json = {"recipient_iban": "IT60X0542811101000000123456", "amount": 25, "currency": "EUR", "subject": "dinner"}
+CARLA = "IT60X0542811101000000123456"
+PAY_CARLA: Json = {"recipient_iban": CARLA, "amount": 25, "currency": "EUR", "subject": "dinner"}
 SUMMARY = "get_account_summary"
 
 
@@ -186,7 +187,10 @@ def test_an_agent_without_credentials_reports_nothing(
     assert_no_selection(stolen, attempt, "401")
 
 
-@attacks(45, "app", {"the planner": "planner", "the client": "client", "the bank": "bank"}, "a stolen T2, reported by {}")
+OTHERS = {"the planner": "planner", "the client": "client", "the bank": "bank"}
+
+
+@attacks(45, "app", OTHERS, "a stolen T2, reported by {}")
 def test_a_t2_is_evidence_for_its_own_app_only(stolen: Stolen, attempt: Attempt, app: str) -> None:
     credentials = (stolen.stack.ids[app], stolen.stack.app(app).secret or "")
     answer = stolen.stack.runtime.http.post("/trace/events", json=selection(stolen.t2), auth=credentials)
@@ -246,7 +250,7 @@ def test_no_token_reaches_an_app(stack: Stack, attempt: Attempt) -> None:
     session = stack.begin_session()
     attempt.begin()
     answer = session.ask_llm(NO_RULE, [])
-    seen = json.dumps(stack.llm_requests[-1]) + str(answer.headers) + answer.text
+    seen = json.dumps(stack.llm_requests) + str(answer.headers) + answer.text
     told = stack.send_prompt(NO_RULE)
     assert "eyJ" not in seen and "eyJ" not in json.dumps(told) and "authorization" not in told["metadata"]["trace"]
     attempt.refused("proxy", "no token in what the agent, or the LLM's host, got to see")
@@ -329,7 +333,10 @@ def test_an_exchange_for_several_calls_yields_no_token(
     attempt.refused("runtime", "400 invalid_authorization_details; trace: no token_exchanged")
 
 
-@attacks(50, "tools", {"one unknown": f"{SUMMARY} launch_missiles", "one twice": f"{SUMMARY} {SUMMARY}"}, "a T1 for tools, {}")
+BAD_TOOLS = {"one unknown": f"{SUMMARY} launch_missiles", "one twice": f"{SUMMARY} {SUMMARY}"}
+
+
+@attacks(50, "tools", BAD_TOOLS, "a T1 for tools, {}")
 def test_one_bad_tool_refuses_all(stolen: Stolen, attempt: Attempt, tools: str) -> None:
     answer = stolen.stack.app("agent").exchange(stolen.t1, "user-input", audience="planner", tools=tools)
     assert answer.status_code == 400 and "access_token" not in answer.text

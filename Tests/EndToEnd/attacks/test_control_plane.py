@@ -1,21 +1,18 @@
-"""Attacks 23, 37, 39, 43, 46 and 48: the runtime's own API, the parts' identities, and what opens when a part dies."""
+"""Attacks 23, 39, 43, 46 and 48: the runtime's own API, changed tools, and identities in header fields."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from attempts import TO_ATTACKER, TRANSFER, Attempt, attack, attacks, sha256
-from casa_runtime import Cast, Json, make_cast, token_of, wait_until
+from casa_runtime import Cast, Json, make_cast, token_of
 from casa_stack import NO_RULE, Stack, Stolen, message_send, new_traceparent, refusal_of, steal, tool_call
 
 SUMMARY = "get_account_summary"
@@ -231,7 +228,8 @@ def test_casa_s_own_fields_are_refused_everywhere(
 
 @attack(48, "claims as parameters of an exchange")
 def test_claims_in_a_form_are_not_taken_over(stolen: Stolen, attempt: Attempt) -> None:
-    smuggled = {"sub": stolen.stack.ids["planner"], "mas_id": "mas_0", "user_input_id": "inp_0", "act": "{}", "aud": "x"}
+    planner = stolen.stack.ids["planner"]
+    smuggled = {"sub": planner, "mas_id": "mas_0", "user_input_id": "inp_0", "act": "{}", "aud": "x"}
     token = token_of(stolen.stack.app("agent").exchange(stolen.t1, "llm-access", **smuggled))
     claims = stolen.stack.app("agent").introspect(token)
     assert claims["sub"] == stolen.stack.ids["client"] and claims["mas_id"] == stolen.stack.mas
@@ -253,84 +251,18 @@ def test_nothing_of_the_session_leaves_for_the_llm(stack: Stack, attempt: Attemp
     session = stack.begin_session()
     fields = {"baggage": "user=erika", "tracestate": "casa=1"}
     assert session.ask_llm(NO_RULE, [], **fields).status_code == 200
-    assert not {"baggage", "tracestate", "traceparent"} & set(stack.llm_requests[-1])
+    assert not [seen for seen in stack.llm_requests if {"baggage", "tracestate", "traceparent"} & set(seen)]
     attempt.refused("proxy", "they are taken off before the LLM's host")
 
 
 @attack(48, "a token of CASA in a field to the LLM's host")
 def test_no_token_leaves_for_the_llm(stolen: Stolen, attempt: Attempt) -> None:
     session = stolen.stack.begin_session()
-    before = len(stolen.stack.llm_requests)
     for name in ("authorization", "x-api-key", "cookie"):
         value = f"Bearer {stolen.t1}" if name == "authorization" else stolen.t1
         answer = session.ask_llm(NO_RULE, [], **{name: value})
         attempt.refused_by_proxy(answer, "token_sent_to_llm_host", "agent")
-    assert len(stolen.stack.llm_requests) == before
-
-
-# Attack 37: a part that is gone opens nothing.
-
-
-def processes_of(stack: Stack, command: str) -> list[int]:
-    """The processes of the stack that run this command of casa."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if words[1:2] == [command.encode()] and str(stack.state).encode() in b" ".join(words):
-            found.append(int(entry.name))
-    return found
-
-
-@contextmanager
-def stopped(stack: Stack, command: str) -> Iterator[None]:
-    """Stops a part for a while; it does not answer, and its connections stay open."""
-    (process,) = processes_of(stack, command)
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
-
-
-def try_everything(stack: Stack, stolen: Stolen, t3: str) -> list[httpx.Response]:
-    headers = {"traceparent": stolen.traceparent}
-    return [
-        stack.call_bank(t3, tool_call(TRANSFER, TO_ATTACKER)),
-        stack.http.post(stack.url("agent->bank"), json=tool_call(TRANSFER, TO_ATTACKER), headers=headers),
-    ]
-
-
-@attacks(37, "command", {"the authorization service": "authorize", "the runtime": "runtime"}, "{} hangs")
-def test_a_part_that_hangs_opens_nothing(stack: Stack, stolen: Stolen, attempt: Attempt, command: str) -> None:
-    t3 = stolen.t3(TRANSFER, TO_ATTACKER)
-    attempt.begin()
-    with stopped(stack, command):
-        answers = try_everything(stack, stolen, t3)
-        assert {answer.status_code for answer in answers} == {403}, answers
-        attempt.assert_bank_untouched()
-    attempt.assert_bank_untouched()
-    attempt.refused("proxy", "2 x 403 in bounded time; nothing reached the bank, then or later")
-
-
-@attack(37, "the authorization service is killed")
-def test_a_killed_authorization_service_opens_nothing(stack: Stack, stolen: Stolen, attempt: Attempt) -> None:
-    t3 = stolen.t3("get_contacts", {})
-    attempt.begin()
-    (process,) = processes_of(stack, "authorize")
-    os.kill(process, signal.SIGKILL)
-    answer = stack.call_bank(t3, tool_call(TRANSFER, TO_ATTACKER))
-    assert answer.status_code == 403
-    attempt.assert_bank_untouched()
-
-    def is_back() -> bool:
-        return stack.call_bank(t3, tool_call("get_contacts", {})).status_code == 200
-
-    wait_until(is_back, "it is started again and lets the good call pass", 15)
-    attempt.before = stack.ledger
-    attempt.refused("proxy", "403; it was started again, and the good call passed")
+    assert stolen.t1 not in str(stolen.stack.llm_requests)
 
 
 # Attack 23: a tool that is not what was approved.
@@ -407,7 +339,8 @@ def test_a_tool_that_changed_is_not_called(
         stack.runtime.admin("POST", discover)
         answer = agent.exchange_for_call(t1, "words", "lookup", {})
         assert answer.status_code == 403 and refusal_of(answer) == "modified_mcp_tool_defs", answer.text
-    refused = [e for e in stack.events_after(attempt.mark) if e["kind"] == "exchange_refused" and e["app_id"] == agent.id]
+    events = stack.events_after(attempt.mark)
+    refused = [event for event in events if event["kind"] == "exchange_refused" and event["app_id"] == agent.id]
     assert refused[-1]["payload"]["reason"] == "modified_mcp_tool_defs"
     attempt.refused("runtime", "403 modified_mcp_tool_defs; trace: exchange_refused with the decision")
 

@@ -324,7 +324,9 @@ SHAPES: dict[str, Forge] = {
     "padding": lambda genuine: genuine.text + "==",
     "padding within": lambda genuine: genuine.text.replace(".", "=.", 1),
     "the signature in DER": der_signature,
-    "a byte after the signature": lambda genuine: genuine.text.rsplit(".", 1)[0] + "." + encode(genuine.signature + b"\0"),
+    "a byte after the signature": lambda genuine: (
+        genuine.text.rsplit(".", 1)[0] + "." + encode(genuine.signature + b"\0")
+    ),
     "the other alphabet of base64": lambda genuine: genuine.text[:-2] + "+/",
     "a percent-encoded dot": lambda genuine: genuine.text.replace(".", "%2E", 1),
     "the header in other JSON, the same signature": lambda genuine: compact(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from attempts import TO_ATTACKER, TRANSFER, Attempt, Revocation, attack, attacks, sha256
+from attempts import TRANSFER, Attempt, Revocation, attack, attacks, sha256
 from casa_runtime import Cast, Json, Runtime, make_cast, token_of, wait_until
 from casa_stack import LLM_KEY, NO_RULE, Session, Stack, Stolen, at_once, mcp_headers, message_send, steal, tool_call
 from forging import ORDER, Genuine, encode
@@ -255,8 +255,11 @@ def test_a_t3_of_another_mas_calls_nothing(other: Cast, stack: Stack, attempt: A
     attempt.refused_by_proxy(answer, "token_not_for_this_app", "bank", token_sha256=sha256(t3))
 
 
-@attacks(6, "place", {"the bank": "planner->bank", "the LLM": "planner->llm"}, "the planner names the agent's trace to {}")
-def test_a_trace_id_is_no_credential(stolen: Stolen, stack: Stack, attempt: Attempt, place: str) -> None:
+PLANNER_WAYS = {"the bank": "planner->bank", "the LLM": "planner->llm"}
+
+
+@attacks(6, "place", PLANNER_WAYS, "the planner names the agent's trace to {}")
+def test_a_trace_id_is_no_credential(stack: Stack, attempt: Attempt, place: str) -> None:
     session = stack.begin_session()
     arguments = session.select("What is my balance?", "get_account_summary")
     attempt.begin()
@@ -450,7 +453,12 @@ class Secrets:
     known: dict[str, str]
 
     def leaks(self, seen: dict[str, str]) -> list[str]:
-        return [f"{name} in {place}" for place, text in seen.items() for name, secret in self.known.items() if secret in text]
+        return [
+            f"{name} in {place}"
+            for place, text in seen.items()
+            for name, secret in self.known.items()
+            if secret in text
+        ]
 
 
 def busy_session(stack: Stack) -> Secrets:
