@@ -72,6 +72,11 @@ extension LocalSystem {
     for node in try fields.list("apps") { apps.append(try App(node, relativeTo: directory)) }
     self.apps = apps
     guard Set(apps.map(\.name)).count == apps.count else { throw ConfigurationError("two apps have the same name") }
+    var addresses: Set<ListenAddress> = [runtime]
+    for address in apps.flatMap({ app in app.calls.map(\.listen) + (app.entrance.map { [$0.listen] } ?? []) })
+    where !addresses.insert(address).inserted {
+      throw ConfigurationError("\(address) is given twice; each `listen` needs an address of its own")
+    }
     for app in apps {
       for case .app(let callee) in app.calls.map(\.destination)
       where !apps.contains(where: { $0.name == callee && $0.entrance != nil }) {
