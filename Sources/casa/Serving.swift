@@ -10,19 +10,23 @@ import UnixSignals
 
 /// Runs a service until SIGTERM or SIGINT asks it to end.
 func serve(_ service: some Service, logger: Logger) async throws {
-  forbidCoreDumps()
+  keepMemoryPrivate()
   let group = ServiceGroup(
     configuration: ServiceGroupConfiguration(
       services: [.init(service: service)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
   try await group.run()
 }
 
-/// Memory holds tokens, prompts and keys: a crash leaves none of it in a file. What is started from here inherits it.
-private func forbidCoreDumps() {
+/// Memory holds tokens, prompts and keys: a crash leaves none of it in a file, neither in a core dump nor in Swift's
+/// report, which shows memory at the registers. Who looks for a crash's cause sets `SWIFT_BACKTRACE`. What is started
+/// from here inherits it.
+private func keepMemoryPrivate() {
   var none = rlimit(rlim_cur: 0, rlim_max: 0)
   #if canImport(Glibc)
     setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
   #else
     setrlimit(RLIMIT_CORE, &none)
   #endif
+  guard getenv("SWIFT_BACKTRACE") == nil else { return }
+  for number in [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV] { signal(number, SIG_DFL) }
 }
