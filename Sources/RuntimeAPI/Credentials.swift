@@ -50,9 +50,3 @@ extension ClientCredentials {
     }
   }
 }
-
-extension OAuthError {
-  static let unauthenticated = OAuthError(
-    .invalidClient,
-    "client authentication failed; send client_secret_basic, client_secret_post or an unused private_key_jwt")
-}

@@ -86,17 +86,25 @@ private final class RequestPartsHandler: ChannelDuplexHandler {
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
     bytesArrived()
+    schedule(in: deadlines.headers)
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
-    deadline?.cancel()
+    cancelDeadline()
     self.context = nil
   }
 
   func bytesArrived() {
-    guard phase == .idle else { return }
-    phase = .headers
-    schedule(in: deadlines.headers)
+    if phase == .idle { phase = .headers }
+  }
+
+  /// Deadlines begin here: a request that came whole, as most do, needs none.
+  func channelReadComplete(context: ChannelHandlerContext) {
+    if deadline == nil {
+      if phase == .headers { schedule(in: deadlines.headers) }
+      if phase == .body { schedule(in: deadlines.body) }
+    }
+    context.fireChannelReadComplete()
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -105,14 +113,14 @@ private final class RequestPartsHandler: ChannelDuplexHandler {
       guard phase != .lingering else { return }
       unanswered += 1
       phase = .body
-      schedule(in: deadlines.body)
+      cancelDeadline()
     case .body:
       guard phase != .lingering else { return }
     case .end:
       guard phase != .lingering else { return close() }
       if phase == .body {
         phase = .idle
-        deadline?.cancel()
+        cancelDeadline()
       }
     }
     context.fireChannelRead(data)
@@ -138,12 +146,18 @@ private final class RequestPartsHandler: ChannelDuplexHandler {
     }
   }
 
-  private func schedule(in amount: TimeAmount) {
+  private func cancelDeadline() {
     deadline?.cancel()
+    deadline = nil
+  }
+
+  private func schedule(in amount: TimeAmount) {
+    cancelDeadline()
     deadline = context?.eventLoop.assumeIsolated().scheduleTask(in: amount) { self.deadlineReached() }
   }
 
   private func deadlineReached() {
+    deadline = nil
     switch phase {
     case .idle: return
     case .headers, .lingering: close()

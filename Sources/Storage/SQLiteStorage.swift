@@ -6,8 +6,8 @@ import Synchronization
 
 /// The embedded driver: one SQLite file in WAL mode, synced before any commit is acknowledged.
 ///
-/// Commits are grouped: units that arrive while one transaction is being synced share the next one, each in a
-/// savepoint of its own, so that one refused unit does not touch its neighbours.
+/// Commits are grouped: units that arrive while one transaction is being synced share the next one, in which one that
+/// is refused does not touch its neighbours.
 public final class SQLiteStorage: StorageDriver {
   private struct Pending {
     let unit: [Statement]
@@ -29,6 +29,7 @@ public final class SQLiteStorage: StorageDriver {
   private static let gatheringSeconds = 0.000_3
 
   private let database: DatabasePool
+  private let checkpointer: WALCheckpointer
   private let lock: FileLock
   private let state = Mutex(State())
 
@@ -52,13 +53,14 @@ public final class SQLiteStorage: StorageDriver {
     configuration.busyMode = .timeout(5)
     configuration.maximumReaderCount = 4
     configuration.prepareDatabase { database in
-      // FULL: a commit returns only after the write-ahead log is on the disk. The log goes into the database each
-      // 16 MiB, since pages that many commits change are then copied once.
+      // FULL: a commit returns only after the write-ahead log is on the disk. A commit that finds the log larger
+      // than 16 MiB copies what the checkpointer has not, and the log begins anew.
       try database.execute(
         sql: "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 4096")
     }
     do {
       database = try DatabasePool(path: path, configuration: configuration)
+      checkpointer = try WALCheckpointer(path: path, configuration: configuration)
     } catch {
       throw Self.storageError(error)
     }
@@ -96,6 +98,7 @@ public final class SQLiteStorage: StorageDriver {
       if group.isEmpty { return }
       previous = group.count
       let results = Self.commit(group.map(\.unit), into: connection)
+      checkpointer.didCommit(group.count)
       for (pending, result) in zip(group, results) { pending.completion.resume(returning: result) }
     }
   }
@@ -214,7 +217,8 @@ public final class SQLiteStorage: StorageDriver {
     // A connection that is gone must not be touched again: SQLite would crash.
     if wasClosed { return }
     // The writer is serial: when this runs, everything queued before it was committed.
-    try? await database.writeWithoutTransaction { connection in
+    try? await database.writeWithoutTransaction { [checkpointer] connection in
+      checkpointer.close()
       _ = try connection.checkpoint(.truncate)
     }
     try? database.close()

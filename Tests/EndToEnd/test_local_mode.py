@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from casa_runtime import ROOT, binary, free_port
 
@@ -26,12 +27,13 @@ def run(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[st
     )
 
 
-def write_system(folder: Path, apps: str = "") -> Path:
+def write_system(folder: Path, apps: str = "", more: str = "", entrance: int | None = None) -> Path:
     """A system of a client and an agent; nothing listens where the agent is said to be."""
     file = folder / "system.yaml"
     file.write_text(f"""
 mas: small
 runtime: 127.0.0.1:{free_port()}
+{more}
 apps:
   - name: web
     kind: client
@@ -39,7 +41,7 @@ apps:
   - name: helper
     kind: agent
     url: http://127.0.0.1:{free_port()}/
-    listen: 127.0.0.1:{free_port()}
+    listen: 127.0.0.1:{entrance or free_port()}
 {apps}""")
     return file
 
@@ -94,6 +96,20 @@ def test_up_ends_all_its_parts_with_sigterm_and_exits_with_0(tmp_path: Path) -> 
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert processes_of(process.pid) == []
+
+
+@pytest.mark.parametrize("over_tcp", [False, True], ids=["unix socket", "tcp"])
+def test_a_sidecar_asks_the_authorization_service(tmp_path: Path, over_tcp: bool) -> None:
+    port = free_port()
+    system = write_system(
+        tmp_path, more=f"authorization: 127.0.0.1:{free_port()}" if over_tcp else "", entrance=port
+    )
+    with up(system, tmp_path / "s"):
+        answer = httpx.post(f"http://127.0.0.1:{port}/", json={"jsonrpc": "2.0", "id": 1, "method": "message/send"})
+    assert answer.status_code == 403
+    # The service's own answer, not Envoy's for a service that is away.
+    assert answer.json()["reason"] == "token_missing"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="casa"'
 
 
 def test_up_started_again_goes_on_with_the_same_apps(tmp_path: Path) -> None:

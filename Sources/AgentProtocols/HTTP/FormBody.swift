@@ -7,13 +7,16 @@ public struct FormBody: Sendable {
   /// - Parameter maximumFields: how many fields there may be, with or without a value.
   /// - Throws: `FormBodyError`
   public init(parsing bytes: [UInt8], maximumFields: Int = 64) throws(FormBodyError) {
-    let pairs = bytes.split(separator: UInt8(ascii: "&"), maxSplits: max(0, maximumFields))
-    guard pairs.count <= maximumFields else { throw .tooManyFields(maximum: maximumFields) }
     var seen: Set<String> = []
-    for pair in pairs {
-      let mark = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
-      guard let name = Self.decodeComponent(pair[..<mark]),
-        let value = Self.decodeComponent(pair[mark...].dropFirst())
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let pair = rest.prefix { $0 != UInt8(ascii: "&") }
+      rest = rest.dropFirst(pair.count + 1)
+      if pair.isEmpty { continue }
+      guard seen.count < maximumFields else { throw .tooManyFields(maximum: maximumFields) }
+      let encodedName = pair.prefix { $0 != UInt8(ascii: "=") }
+      guard let name = Self.decodeComponent(encodedName),
+        let value = Self.decodeComponent(pair[encodedName.endIndex...].dropFirst())
       else { throw .invalidEncoding }
       guard seen.insert(name).inserted else { throw .repeatedName }
       if !value.isEmpty { fields[name] = value }

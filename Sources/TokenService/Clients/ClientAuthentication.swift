@@ -4,7 +4,6 @@ import Storage
 
 /// Verifies client credentials.
 struct ClientAuthentication: Sendable {
-  static let assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
   /// How far ahead an assertion may expire.
   static let maximumAssertionLifetime = Duration.seconds(300)
 
@@ -20,7 +19,7 @@ struct ClientAuthentication: Sendable {
       // An unknown client costs the same comparison as a known one.
       let hashed = app?.secret ?? HashedSecret(salt: "", hash: HashedSecret.hash("", salt: ""))
       let matches = hashed.matches(secret)
-      guard let app, app.secret != nil, matches else { throw Self.failure }
+      guard let app, app.secret != nil, matches else { throw OAuthError.unauthenticated }
       return AuthenticatedClient(app: app)
     case .assertion(let compact, let claimed):
       return AuthenticatedClient(app: try await verify(assertion: compact, claimedClient: claimed))
@@ -35,7 +34,7 @@ struct ClientAuthentication: Sendable {
       let key = app.assertionKey(kid: jws.header["kid"]?.string),
       jws.header["alg"]?.string == key.algorithm.rawValue,
       key.isValid(signature: jws.signature, of: jws.signingInput)
-    else { throw Self.failure }
+    else { throw OAuthError.unauthenticated }
     let claims = jws.payload
     let audience: [String] = claims["aud"]?.string.map { [$0] } ?? claims["aud"]?.array?.compactMap(\.string) ?? []
     let now = clock.now()
@@ -44,7 +43,7 @@ struct ClientAuthentication: Sendable {
       let expiry = claims["exp"]?.integer, expiry > now.seconds - 30, expiry <= latest.seconds,
       (claims["nbf"]?.integer ?? 0) <= now.seconds + 30, (claims["iat"]?.integer ?? 0) <= now.seconds + 30,
       let jti = claims["jti"]?.string, (1...256).contains(jti.utf8.count)
-    else { throw Self.failure }
+    else { throw OAuthError.unauthenticated }
     do {
       try await storage.commit([
         Statement(
@@ -53,15 +52,17 @@ struct ClientAuthentication: Sendable {
           expectedChanges: 1)
       ])
     } catch .conflict {
-      throw Self.failure  // a replay
+      throw OAuthError.unauthenticated  // a replay
     } catch {
       throw OAuthError(.temporarilyUnavailable, "the client's assertion can't be recorded now; try again")
     }
     return app
   }
+}
 
+extension OAuthError {
   /// One answer for every cause, so that it is no oracle.
-  static let failure = OAuthError(
+  public static let unauthenticated = OAuthError(
     .invalidClient,
     "client authentication failed; send client_secret_basic, client_secret_post or an unused private_key_jwt")
 }
