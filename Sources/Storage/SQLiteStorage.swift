@@ -26,7 +26,7 @@ public final class SQLiteStorage: StorageDriver {
   private static let maximumGroup = 512
 
   /// How long the next group is waited for when the last one held several units.
-  private static let gatheringSeconds = 0.000_3
+  private static let gatheringSeconds = 0.000_6
 
   private let database: DatabasePool
   private let checkpointer: WALCheckpointer
@@ -226,13 +226,14 @@ public final class SQLiteStorage: StorageDriver {
   }
 
   private static func arguments(of statement: Statement) -> StatementArguments {
+    // As existentials: for a sequence of one type GRDB goes over key paths, which costs more.
     StatementArguments(
-      statement.arguments.map { value -> DatabaseValue in
+      statement.arguments.map { value -> (any DatabaseValueConvertible)? in
         switch value {
-        case .null: .null
-        case .integer(let integer): integer.databaseValue
-        case .text(let text): text.databaseValue
-        case .blob(let bytes): Data(bytes).databaseValue
+        case .null: nil
+        case .integer(let integer): integer
+        case .text(let text): text
+        case .blob(let bytes): Data(bytes)
         }
       })
   }
