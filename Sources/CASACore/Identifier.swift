@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// An opaque identifier whose type says what it identifies, so that an app's id is never taken for a MAS's.
 public struct Identifier<Subject>: Sendable, Hashable, CustomStringConvertible {
   public let rawValue: String
@@ -23,7 +29,7 @@ public struct Identifier<Subject>: Sendable, Hashable, CustomStringConvertible {
 
   public var description: String { rawValue }
 
-  public static func == (a: Self, b: Self) -> Bool { a.rawValue.utf8.elementsEqual(b.rawValue.utf8) }
+  public static func == (a: Self, b: Self) -> Bool { haveSameBytes(a.rawValue, b.rawValue) }
 }
 
 /// What an `Identifier` can name; these have no values.
@@ -53,5 +59,16 @@ func isNameByte(_ byte: UInt8) -> Bool {
     UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."):
     true
   default: false
+  }
+}
+
+/// Whether two strings are the same bytes. Swift's own comparison takes other characters for ASCII ones.
+public func haveSameBytes(_ a: String, _ b: String) -> Bool {
+  var (a, b) = (a, b)
+  return a.withUTF8 { a in
+    b.withUTF8 { b in
+      guard a.count == b.count, let start = a.baseAddress, let other = b.baseAddress else { return a.count == b.count }
+      return memcmp(start, other, a.count) == 0
+    }
   }
 }

@@ -1,32 +1,34 @@
 /// An `application/x-www-form-urlencoded` body (RFC 6749 appendix B). A parameter without a value counts as not
 /// sent (RFC 6749 section 3.2).
 public struct FormBody: Sendable {
+  /// With those that have no value, as empty text.
   private var fields: [String: String] = [:]
 
   /// Reads all fields of a form.
   /// - Parameter maximumFields: how many fields there may be, with or without a value.
   /// - Throws: `FormBodyError`
   public init(parsing bytes: [UInt8], maximumFields: Int = 64) throws(FormBodyError) {
-    var seen: Set<String> = []
     var rest = bytes[...]
     while !rest.isEmpty {
       let pair = rest.prefix { $0 != UInt8(ascii: "&") }
       rest = rest.dropFirst(pair.count + 1)
       if pair.isEmpty { continue }
-      guard seen.count < maximumFields else { throw .tooManyFields(maximum: maximumFields) }
+      guard fields.count < maximumFields else { throw .tooManyFields(maximum: maximumFields) }
       let encodedName = pair.prefix { $0 != UInt8(ascii: "=") }
       guard let name = Self.decodeComponent(encodedName),
         let value = Self.decodeComponent(pair[encodedName.endIndex...].dropFirst())
       else { throw .invalidEncoding }
-      guard seen.insert(name).inserted else { throw .repeatedName }
-      if !value.isEmpty { fields[name] = value }
+      guard fields.updateValue(value, forKey: name) == nil else { throw .repeatedName }
     }
   }
 
   /// The value of the parameter `name`, never empty; nil when it was not sent or has no value.
-  public subscript(name: String) -> String? { fields[name] }
+  public subscript(name: String) -> String? {
+    guard let value = fields[name], !value.isEmpty else { return nil }
+    return value
+  }
   /// The parameters that have a value, in no order.
-  public var names: [String] { Array(fields.keys) }
+  public var names: [String] { fields.filter { !$0.value.isEmpty }.map(\.key) }
 
   /// Undoes form encoding; nil for a broken escape, bytes that are not UTF-8, U+0000 and more combining marks in a
   /// row than may be compared.

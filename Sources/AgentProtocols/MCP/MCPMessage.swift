@@ -75,7 +75,7 @@ public struct MCPMessage: Sendable {
         throw malformed("`name` must be a tool's name: 1 to 128 of A-Z a-z 0-9 _ - . /")
       }
       // By bytes: Swift's own comparison takes some other characters for ASCII ones.
-      guard nameHeader.map({ $0.utf8.elementsEqual(tool.text.utf8) }) ?? true else {
+      guard nameHeader.map({ haveSameBytes($0, tool.text) }) ?? true else {
         throw malformed("the header `Mcp-Name` differs from the body's tool")
       }
       switch params["arguments"] {
