@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -80,18 +81,16 @@ class Stack:
         form = {"grant_type": EXCHANGE, "subject_token": subject, "subject_token_type": ACCESS_TOKEN, "scope": scope}
         return {**form, **more}
 
-    def pid(self, command: str) -> int:
-        """The process of one part, found by its first argument."""
+    def pid(self, *words: str) -> int:
+        """The one process of this stack whose command line holds these words."""
         for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
             try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            if len(words) > 2 and words[1] == command.encode() and str(self.folder).encode() in b" ".join(words):
+            if entry.name.isdigit() and str(self.folder) in line and all(word in line for word in words):
                 return int(entry.name)
-        raise RuntimeError(f"casa {command} does not run")
+        raise RuntimeError(f"no process of the stack has {words} in its command line")
 
 
 @contextmanager
@@ -187,7 +186,7 @@ class Result:
     def line(self) -> str:
         ratio = f"{self.ratio:7.1%} of {self.baseline_value:,.0f} ({self.baseline})" if self.ratio else ""
         latency = f"p50 {self.p50_ms:.2f} ms, p99 {self.p99_ms:.2f} ms" if self.p50_ms is not None else ""
-        return f"{self.name:34} {self.value:12,.1f} {self.unit:22} {ratio:58} {latency}".rstrip()
+        return f"{self.name:36} {self.value:12,.1f} {self.unit:22} {ratio:58} {latency}".rstrip()
 
 
 def rounded(value: float | None, digits: int = 1) -> float | None:
@@ -211,7 +210,7 @@ def form_target(stack: Stack, path: str, app: str, form: dict[str, str]) -> Targ
 
 def per_core(stack: Stack, target: Target) -> tuple[float, Load]:
     """Requests for each second that the runtime keeps one core busy, at full load."""
-    pid = stack.pid("runtime")
+    pid = stack.pid(" runtime ")
     load.run(target, seconds=1)
     rates = []
     loads = []
@@ -295,6 +294,14 @@ def ingress_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Resul
         envoy.start(folder, "jwt-uncached", envoy.with_jwt(uncached, upstream, jwks, stack.runtime, cache=False)),
     ]
     ports = {"plain": plain, "jwt": cached, "jwt_uncached": uncached, "casa": stack.ports["bank_in"]}
+    # Whose time a request takes beside the server's and the load generator's.
+    at_work = {
+        "plain": [processes[0].pid],
+        "jwt": [processes[1].pid],
+        "jwt_uncached": [processes[2].pid],
+        "casa": [stack.pid("_bin/envoy", "/apps/bank/"), stack.pid(" authorize "), stack.pid(" runtime ")],
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ports}
     try:
         found: dict[str, list[Load]] = {name: [] for name in ports}
         for port in ports.values():
@@ -304,7 +311,10 @@ def ingress_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Resul
         # Taken in turns, so that what else the machine does falls on all alike.
         for _ in range(ROUNDS):
             for name, port in ports.items():
-                found[name].append(load.run(Target(f"http://127.0.0.1:{port}/mcp", headers, body), seconds=SECONDS))
+                before = sum(map(load.cpu_seconds, at_work[name]))
+                run = load.run(Target(f"http://127.0.0.1:{port}/mcp", headers, body), seconds=SECONDS)
+                rates[name].append(run.requests / (sum(map(load.cpu_seconds, at_work[name])) - before))
+                found[name].append(run)
     finally:
         for process in processes:
             process.kill()
@@ -322,6 +332,10 @@ def ingress_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Resul
         yield Result(
             name, casa.per_second, "MCP calls/s", label, medians[baseline].per_second, casa.p50_ms, casa.p99_ms
         )
+    core = {name: statistics.median(each) for name, each in rates.items()}
+    yield Result("ingress_per_core_vs_envoy_plain", core["casa"], "MCP calls/s per core", "Envoy alone", core["plain"])
+    jwt = "Envoy jwt_authn, cached"
+    yield Result("ingress_per_core_vs_envoy_jwt_authn", core["casa"], "MCP calls/s per core", jwt, core["jwt"])
     for name in ("plain", "jwt", "jwt_uncached"):
         each = medians[name]
         yield Result(f"envoy_{name}", each.per_second, "req/s", p50_ms=each.p50_ms, p99_ms=each.p99_ms)
@@ -329,7 +343,7 @@ def ingress_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Resul
 
 def memory_results(stack: Stack) -> Iterator[Result]:
     for part in ("runtime", "authorize"):
-        yield Result(f"{part}_resident_memory", load.resident_mb(stack.pid(part)), "MB after the load")
+        yield Result(f"{part}_resident_memory", load.resident_mb(stack.pid(f" {part} ")), "MB after the load")
     yield Result("up_until_ready", stack.start_seconds * 1000, "ms until all parts answer")
 
 
@@ -350,7 +364,8 @@ def main() -> int:
             wait_until(lambda: answers(f"http://127.0.0.1:{upstream}/"), "the server answers")
             with running_stack(folder, upstream) as stack:
                 wait_until(lambda: tools_are_approved(stack), "the server's tool is approved")
-                for measured in (runtime_results(stack), ingress_results(stack, folder, upstream), memory_results(stack)):
+                ingress = ingress_results(stack, folder, upstream)
+                for measured in (runtime_results(stack), ingress, memory_results(stack)):
                     for result in measured:
                         print(result.line(), flush=True)
                         results.append(result)

@@ -68,7 +68,7 @@ public struct LocalStack: Service {
 
   private func start(_ http: HTTPClient, _ body: @Sendable (Running) async throws -> Void) async throws {
     try files.prepare(apps: system.apps.map(\.name.text))
-    let authorization = system.authorization ?? .unix(path: files.authorizationSocket)
+    let authorization = files.authorization(of: system)
     if case .unix(let path) = authorization, ListenAddress("unix:" + path) == nil {
       throw LocalModeError("\(path) is too long for a socket; set `authorization`, or choose a shorter folder")
     }

@@ -92,7 +92,7 @@ struct Registration: Sendable {
     var members: [String: JSONValue] = [
       "runtime": .string("http://\(system.runtime)"), "client_id": .string(id.rawValue),
       "client_secret_file": .string(paths.clientSecret), "sidecar_key_file": .string(paths.sidecarKey),
-      "authorization": .string(authorization.description), "egress": .array(egress),
+      "authorization": .string(files.authorization(of: system).description), "egress": .array(egress),
     ]
     if let entrance = app.entrance {
       members["ingress"] = ["listen": .string(entrance.listen.description), "app": .string(entrance.app.description)]
@@ -100,6 +100,4 @@ struct Registration: Sendable {
     if app.kind == .client, let path = app.promptJSONPath { members["prompt_json_path"] = .string(path) }
     return .object(members)
   }
-
-  private var authorization: ListenAddress { system.authorization ?? .unix(path: files.authorizationSocket) }
 }

@@ -10,7 +10,11 @@ struct SystemFiles: Sendable {
 
   var runtimeData: String { directory + "/runtime" }
   var adminCredential: String { runtimeData + "/admin-credential" }
-  var authorizationSocket: String { directory + "/authorization.sock" }
+
+  /// Where the authorization service listens: where the system says, or on a socket among these files.
+  func authorization(of system: LocalSystem) -> ListenAddress {
+    system.authorization ?? .unix(path: directory + "/authorization.sock")
+  }
 
   func app(_ name: String) -> AppFiles { AppFiles(directory: directory + "/apps/" + name) }
   func log(_ name: String) -> String { directory + "/logs/" + name + ".log" }
