@@ -221,7 +221,7 @@ def per_core(stack: Stack, target: Target) -> tuple[float, Load]:
             raise RuntimeError(f"{found.failures} of {found.requests} answers of {target.url} were no success")
         rates.append(found.requests / (load.cpu_seconds(pid) - before))
         loads.append(found)
-    return sorted(rates)[len(rates) // 2], load.median(loads)
+    return statistics.median(rates), load.median(loads)
 
 
 def es256_signatures() -> float:
@@ -242,9 +242,8 @@ def runtime_results(stack: Stack) -> Iterator[Result]:
     health = measure(Target(stack.runtime + "/healthz"))
     yield Result("healthz", health.per_second, "req/s", p50_ms=health.p50_ms, p99_ms=health.p99_ms)
     signatures = es256_signatures()
-    t1 = stack.token(
-        "client", grant_type="client_credentials", user_input="Ping.", audience="agent"
-    )["access_token"]  # fmt: skip
+    issued = stack.token("client", grant_type="client_credentials", user_input="Ping.", audience="agent")
+    t1 = issued["access_token"]
     t2_form = stack.exchange_form(t1, "llm-access")
     for name, form in [("exchange", t2_form), ("exchange_tool_call", tool_call_form(stack, t1))]:
         target = form_target(stack, "/oauth/token", "agent", form)

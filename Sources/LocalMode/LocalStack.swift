@@ -35,7 +35,7 @@ public struct LocalStack: Service {
   ///   - onReady: called when every part answers; when it returns, the system goes on until a graceful shutdown.
   public init(
     system: LocalSystem, directory: String, executable: String, logger: Logger,
-    onReady: @escaping @Sendable (Running) async throws -> Void
+    onReady: @escaping @Sendable (Running) async throws -> Void = { _ in }
   ) {
     self.system = system
     files = SystemFiles(directory: directory)
@@ -136,14 +136,7 @@ public struct LocalStack: Service {
   // MARK: Waiting
 
   private func waitUntil(_ what: String, log: String, _ condition: @Sendable () async -> Bool) async throws {
-    let deadline = ContinuousClock.now + Self.startTimeout
-    while !(await condition()) {
-      if Task.isCancelled || Task.isShuttingDownGracefully { throw CancellationError() }
-      guard ContinuousClock.now < deadline else {
-        throw LocalModeError("waited \(Self.startTimeout) until \(what); see \(files.log(log))")
-      }
-      try await Task.sleep(for: .milliseconds(20))
-    }
+    try await LocalMode.waitUntil("\(what); see \(files.log(log))", within: Self.startTimeout, condition)
   }
 
   private func answers(_ http: HTTPClient, _ url: String) async -> Bool {

@@ -43,10 +43,11 @@ struct SystemFiles: Sendable {
   /// Writes a file that its owner alone can read.
   /// - Throws: `LocalModeError`
   static func write(_ text: String, to path: String) throws(LocalModeError) {
-    try? FileManager.default.removeItem(atPath: path)
-    guard
-      FileManager.default.createFile(atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
-    else { throw LocalModeError("\(path) can't be written") }
+    do {
+      try SecretFile.write(text, to: path)
+    } catch {
+      throw LocalModeError(error.description)
+    }
   }
 
   static func read(_ path: String) -> String? {

@@ -138,10 +138,8 @@ struct RuntimeResponder: HTTPResponder {
 
   private func requireType(_ type: String, of request: Request) throws(Refused) {
     let refusal = Refused(.unsupportedMediaType, "`Content-Type` must be \(type), in UTF-8")
-    guard request.headers[.contentEncoding] == nil, let value = request.headers[.contentType] else { throw refusal }
-    if value == type { return }
-    let parts = value.lowercased().split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" } }
-    guard parts.first == type, parts.dropFirst().allSatisfy({ $0 == "charset=utf-8" || $0 == "charset=\"utf-8\"" })
+    guard request.headers[.contentEncoding] == nil, let value = request.headers[.contentType],
+      ContentType.isUTF8(value, of: type)
     else { throw refusal }
   }
 

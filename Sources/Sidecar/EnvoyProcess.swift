@@ -47,11 +47,7 @@ public struct EnvoyProcess: Service {
     try FileManager.default.createDirectory(
       atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     let path = directory + "/envoy.json"
-    try? FileManager.default.removeItem(atPath: path)
-    guard
-      FileManager.default.createFile(
-        atPath: path, contents: Data(bootstrap.text.utf8), attributes: [.posixPermissions: 0o600])
-    else { throw ConfigurationError.cannotWrite(path) }
+    try SecretFile.write(bootstrap.text, to: path)
     try await SupervisedProcess(
       executable: executable,
       arguments: [

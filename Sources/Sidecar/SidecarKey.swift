@@ -25,4 +25,13 @@ public enum SecretFile {
     }
     return secret
   }
+
+  /// Writes a file anew that its owner alone can read.
+  /// - Throws: `ConfigurationError`
+  public static func write(_ text: String, to path: String) throws(ConfigurationError) {
+    try? FileManager.default.removeItem(atPath: path)
+    guard
+      FileManager.default.createFile(atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
+    else { throw .cannotWrite(path) }
+  }
 }

@@ -28,12 +28,9 @@ struct InterceptedRequest: Sendable {
 
   /// The body, given that it is JSON as the receiver will read it.
   func jsonBody() throws(Refusal) -> [UInt8] {
-    let type = try single("content-type")?.lowercased() ?? ""
-    let parts = type.split(separator: ";", omittingEmptySubsequences: false)
-      .map { $0.filter { $0 != " " && $0 != "\t" } }
-    guard parts.first == "application/json",
-      parts.dropFirst().allSatisfy({ ["", "charset=utf-8", "charset=\"utf-8\""].contains($0) })
-    else { throw Refusal(.protocolNotAllowed, "`content-type` must be application/json, in UTF-8") }
+    guard ContentType.isUTF8(try single("content-type") ?? "", of: "application/json") else {
+      throw Refusal(.protocolNotAllowed, "`content-type` must be application/json, in UTF-8")
+    }
     let encodings = values("content-encoding")
     guard encodings.allSatisfy({ $0.lowercased() == "identity" }) else {
       throw Refusal(.protocolNotAllowed, "a body with `content-encoding` can't be checked")

@@ -1,13 +1,5 @@
-import AgentProtocols
-import AsyncHTTPClient
-import CASACore
-import Foundation
 public import Logging
-import NIOCore
-import NIOHTTP1
 public import Sidecar
-import Subprocess
-import SystemPackage
 
 /// The demonstration: the banking example behind real sidecars, played through faithfully and in every way an agent
 /// could cheat, with what must come of each.
@@ -77,7 +69,7 @@ public struct Demo: Sendable {
     try SystemFiles.write(key + "\n", to: keyFile)
     let system = try ports.system(llm: options.llm?.baseURL ?? ports.standIn, apiKeyFile: keyFile)
     let stack = LocalStack(
-      system: system, directory: options.directory, executable: options.executable, logger: logger, onReady: { _ in })
+      system: system, directory: options.directory, executable: options.executable, logger: logger)
     let finished = Collected()
     try await stack.withStack { running in
       try await withThrowingTaskGroup(of: Void.self) { group in

@@ -52,10 +52,12 @@ struct DemoPlay: Sendable {
     var urls = ["http://127.0.0.1:\(ports.bank)/healthz", "http://127.0.0.1:\(ports.agent)/healthz"]
     if options.llm == nil { urls.append("http://127.0.0.1:\(ports.llm)/healthz") }
     for url in urls {
-      try await wait("\(url) answers; see \(running.files.directory)/logs", Self.appTimeout) { await fetch(url) != nil }
+      try await waitUntil("\(url) answers; see \(running.files.directory)/logs", within: Self.appTimeout) {
+        await fetch(url) != nil
+      }
     }
     guard let bank = Name("bank").flatMap({ running.apps[$0] }) else { return }
-    try await wait("the bank's tools are approved", Self.appTimeout) {
+    try await waitUntil("the bank's tools are approved", within: Self.appTimeout) {
       let tools = try await running.administration.get("/apps/\(bank)/tools")["tools"]?.array ?? []
       return !tools.isEmpty && tools.allSatisfy { $0["status"]?.string == "pinned" }
     }
@@ -104,7 +106,6 @@ struct DemoPlay: Sendable {
     var last = start
     var rows: [DemoRow] = []
     var refusals: Set<String> = []
-    let expected = Set(scenario.refusals.map(\.rawValue))
     var isActing = true
     var quietSince = ContinuousClock.now
     var actedAt = ContinuousClock.now
@@ -125,7 +126,7 @@ struct DemoPlay: Sendable {
       }
       if !fresh.isEmpty || wasActing { quietSince = .now }
       let isQuiet = ContinuousClock.now - quietSince > Self.quiet
-      let isComplete = expected.isSubset(of: refusals) || ContinuousClock.now - actedAt > Self.traceTimeout
+      let isComplete = scenario.reasons.isSubset(of: refusals) || ContinuousClock.now - actedAt > Self.traceTimeout
       if !isActing, isQuiet, isComplete { break }
       if !isActing { try await Task.sleep(for: .milliseconds(50)) }
     }
@@ -134,7 +135,7 @@ struct DemoPlay: Sendable {
     let failures = failures(scenario, refusals: refusals, changes: changes)
     let what =
       scenario.refusals.isEmpty
-      ? "all calls passed" : "refused with " + scenario.refusals.map(\.rawValue).sorted().joined(separator: ", ")
+      ? "all calls passed" : "refused with " + scenario.reasons.sorted().joined(separator: ", ")
     let done =
       scenario.executed.isEmpty
       ? "the bank changed nothing" : "the bank did " + scenario.executed.joined(separator: ", ")
@@ -151,9 +152,8 @@ struct DemoPlay: Sendable {
 
   private func failures(_ scenario: DemoScenario, refusals: Set<String>, changes: [String]) -> [String] {
     var failures: [String] = []
-    let expected = Set(scenario.refusals.map(\.rawValue))
-    if refusals != expected {
-      failures.append("expected refusals \(expected.sorted()), saw \(refusals.sorted())")
+    if refusals != scenario.reasons {
+      failures.append("expected refusals \(scenario.reasons.sorted()), saw \(refusals.sorted())")
     }
     if changes != scenario.executed {
       failures.append("expected the bank to do \(scenario.executed), it did \(changes)")
@@ -250,13 +250,5 @@ struct DemoPlay: Sendable {
     return try? JSONValue(
       parsing: Array(body.readableBytesView),
       limits: JSONLimits(maximumBytes: 4 << 20, maximumDepth: 64, maximumNodes: 200_000))
-  }
-
-  private func wait(_ what: String, _ timeout: Duration, _ condition: @Sendable () async throws -> Bool) async throws {
-    let deadline = ContinuousClock.now + timeout
-    while !(try await condition()) {
-      guard ContinuousClock.now < deadline else { throw LocalModeError("waited \(timeout) until \(what)") }
-      try await Task.sleep(for: .milliseconds(50))
-    }
   }
 }

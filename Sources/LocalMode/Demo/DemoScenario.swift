@@ -1,4 +1,3 @@
-import AgentProtocols
 import CASACore
 
 /// One thing the demonstration shows: what somebody tries, and what must come of it.
@@ -28,6 +27,8 @@ struct DemoScenario: Sendable {
   let act: Act
   /// Every reason that refusals gave.
   let refusals: Set<RefusalReason>
+  /// The same as a trace has them.
+  var reasons: Set<String> { Set(refusals.map(\.rawValue)) }
   /// The changes the bank really made, in order.
   let executed: [String]
 

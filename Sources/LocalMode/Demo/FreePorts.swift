@@ -1,6 +1,5 @@
 import NIOCore
 import NIOPosix
-import Sidecar
 
 /// Ports of the loopback interface that nobody listens on now.
 enum FreePorts {

@@ -12,23 +12,36 @@ struct StolenTokens: Sendable {
 
   /// The header fields of a request that carries a stolen token.
   func headers(with token: DemoScenario.StolenToken, prompt: String) async throws(LocalModeError) -> JSONValue {
-    if case .none = token { return [:] }
+    let stolen: JSONValue
+    let session: Session
+    switch token {
+    case .none: return [:]
+    case .userInput:
+      session = try await begin(prompt)
+      stolen = try await exchange(session.token, [("scope", "user-input"), ("audience", "bank")])
+    case .toolCall:
+      session = try await begin(prompt)
+      stolen = try await toolToken(session.token)
+    }
+    guard let compact = stolen["access_token"]?.string else { throw LocalModeError("the runtime exchanged nothing") }
+    return [
+      "authorization": .string("Bearer " + compact),
+      "traceparent": .string(TraceParent.random(traceID: session.trace).text),
+    ]
+  }
+
+  private struct Session {
+    let token: String
+    let trace: TraceID
+  }
+
+  private func begin(_ prompt: String) async throws(LocalModeError) -> Session {
     let issued = try await runtime.post(
       "/oauth/token",
       form: [("grant_type", "client_credentials"), ("user_input", prompt), ("audience", "agent")], as: client)
-    guard let subject = issued["access_token"]?.string,
-      let trace = issued["trace_id"]?.string.flatMap({ TraceID($0) })
+    guard let token = issued["access_token"]?.string, let trace = issued["trace_id"]?.string.flatMap({ TraceID($0) })
     else { throw LocalModeError("the runtime issued no token") }
-    let stolen: JSONValue?
-    switch token {
-    case .none: return [:]
-    case .userInput: stolen = try await exchange(subject, [("scope", "user-input"), ("audience", "bank")])
-    case .toolCall: stolen = try await toolToken(subject)
-    }
-    guard let compact = stolen?["access_token"]?.string else { throw LocalModeError("the runtime exchanged nothing") }
-    return [
-      "authorization": .string("Bearer " + compact), "traceparent": .string(TraceParent.random(traceID: trace).text),
-    ]
+    return Session(token: token, trace: trace)
   }
 
   private func toolToken(_ subject: String) async throws(LocalModeError) -> JSONValue {
