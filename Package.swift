@@ -80,15 +80,22 @@ let package = Package(
     .target(
       name: "EnvoyAuthorization",
       dependencies: [
-        "AgentProtocols", "CASACore", "EventLoopExecution", "Sidecar", .asyncHTTPClient, .crypto, .grpcCore,
+        "AgentProtocols", "CASACore", "Enforcement", "EventLoopExecution", "Sidecar", .asyncHTTPClient, .crypto,
+        .grpcCore,
         .grpcProtobuf, .grpcTransport,
         .logging, .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle, .swiftProtobuf,
       ],
       exclude: ["Protos"],
       swiftSettings: settings),
     .target(
+      name: "Enforcement",
+      dependencies: ["AgentProtocols", "CASACore", .crypto],
+      swiftSettings: settings),
+    .target(
       name: "Sidecar",
-      dependencies: ["AgentProtocols", "CASACore", .logging, .serviceLifecycle, .subprocess, .system, .yams],
+      dependencies: [
+        "AgentProtocols", "CASACore", "Enforcement", .logging, .serviceLifecycle, .subprocess, .system, .yams,
+      ],
       swiftSettings: settings),
     .target(
       name: "TokenService",
@@ -146,7 +153,11 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "EnvoyAuthorizationTests",
-      dependencies: ["AgentProtocols", "CASACore", "EnvoyAuthorization", "Sidecar", .swiftProtobuf],
+      dependencies: ["AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "Sidecar", .swiftProtobuf],
+      swiftSettings: settings),
+    .testTarget(
+      name: "EnforcementTests",
+      dependencies: ["AgentProtocols", "CASACore", "Enforcement"],
       swiftSettings: settings),
   ]
 )

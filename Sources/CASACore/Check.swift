@@ -29,6 +29,7 @@ public enum RefusalReason: String, Sendable, Hashable, CaseIterable, Error {
   case traceContextMissing = "trace_context_missing"
   case traceContextMismatch = "trace_context_mismatch"
   case sessionUnknown = "session_unknown"
+  case sessionAmbiguous = "session_ambiguous"
   case userInputMissing = "user_input_missing"
   case userInputMismatch = "user_input_mismatch"
   case protocolNotAllowed = "protocol_not_allowed"

@@ -8,6 +8,8 @@ public struct JSONPath: Sendable, Hashable {
     case element(Int)
   }
 
+  /// The path as it was given.
+  public let text: String
   private let steps: [Step]
   /// The most members and elements a path may go through.
   public static let maximumSteps = 32
@@ -16,6 +18,7 @@ public struct JSONPath: Sendable, Hashable {
   /// whole value; a quoted name has no escapes; an index has up to six digits and no leading zero.
   public init?(_ text: String) {
     guard text.utf8.count <= 1024 else { return nil }
+    self.text = text
     var rest = Array(text.unicodeScalars)[...]
     guard rest.popFirst() == "$" else { return nil }
     var steps: [Step] = []

@@ -13,14 +13,19 @@ public struct MCPMethod: Sendable, Hashable {
 
   public let name: String
   public let methodClass: Class
-  let isNotification: Bool
+  var isNotification: Bool { name.hasPrefix("notifications/") }
+
+  public static let toolListing = MCPMethod(name: "tools/list", methodClass: .toolListing)
+
+  private init(name: String, methodClass: Class) {
+    self.name = name
+    self.methodClass = methodClass
+  }
 
   /// nil for a method that MCP does not know.
   public init?(_ name: String) {
     guard let known = Self.known[name] else { return nil }
-    self.name = name
-    methodClass = known
-    isNotification = name.hasPrefix("notifications/")
+    self.init(name: name, methodClass: known)
   }
 
   private static let known: [String: Class] = [

@@ -23,25 +23,10 @@ final class CallReporter: Sendable {
     self.logger = logger
   }
 
-  func report(_ record: RequestRecord, refusal: Refusal?, decisionID: String?, latency: Duration) {
-    var event: [String: JSONValue] = [
-      "kind": refusal == nil ? "call_admitted" : "call_refused", "direction": .string(record.direction),
-      "latency_ms": .number((latency.inMilliseconds * 1000).rounded() / 1000),
-    ]
-    event["destination"] = record.destination.map(JSONValue.string)
-    event["method"] = record.method.map { .string(String($0.prefix(64))) }
-    event["tool"] = record.tool.map { .string($0.text) }
-    event["trace_id"] = record.traceID.map { .string($0.text) }
-    event["user_input_id"] = record.userInputID.map { .string($0.rawValue) }
-    event["token_sha256"] = record.tokenHash.map { .string($0.text) }
-    event["decision_id"] = decisionID.map(JSONValue.string)
-    if let refusal {
-      event["reason"] = .string(refusal.reason.rawValue)
-      event["explanation"] = .string(String(refusal.explanation.prefix(256)))
-    }
-    let complete = JSONValue.object(event)
+  /// - Parameter event: as `RequestRecord.event` makes it.
+  func report(_ event: JSONValue) {
     state.withLock { state in
-      if state.waiting.count < Self.capacity { state.waiting.append(complete) } else { state.lost += 1 }
+      if state.waiting.count < Self.capacity { state.waiting.append(event) } else { state.lost += 1 }
     }
   }
 

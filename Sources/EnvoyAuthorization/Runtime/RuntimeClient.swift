@@ -1,7 +1,7 @@
 import AgentProtocols
 import AsyncHTTPClient
 import CASACore
-import Crypto
+import Enforcement
 import NIOCore
 import NIOHTTP1
 
@@ -55,13 +55,26 @@ struct RuntimeClient: Sendable {
     return try await token(form)
   }
 
+  /// Asks for a token with which this workload opens a connection to a callee and lists what it offers, in no session.
+  func discover(audience: AppID) async throws(Refusal) -> GrantedToken {
+    try await token([
+      ("grant_type", "client_credentials"), ("scope", Scope.discoverTools.rawValue),
+      ("audience", Audience.app(audience)),
+    ])
+  }
+
+  /// Asks for the token of a session that was delivered to this workload before.
+  func resume(_ trace: TraceID) async throws(Refusal) -> GrantedToken {
+    try await token([("grant_type", "urn:casa:params:oauth:grant-type:delivered-session"), ("trace_id", trace.text)])
+  }
+
   private func token(_ form: [(String, String)]) async throws(Refusal) -> GrantedToken {
     let json = try await post("/oauth/token", form)
     guard let compact = json["access_token"]?.string, let lifetime = json["expires_in"]?.integer, lifetime > 0 else {
       throw Self.unreadable
     }
     return GrantedToken(
-      compact: compact, hash: TokenHash(digest: SHA256.hash(data: Array(compact.utf8))),
+      compact: compact, hash: tokenHash(compact),
       expiresAt: clock.now() + .seconds(lifetime),
       userInputID: json["user_input_id"]?.string.flatMap { UserInputID(validating: $0) },
       traceID: json["trace_id"]?.string.flatMap { TraceID($0) }, decisionID: json["decision_id"]?.string)

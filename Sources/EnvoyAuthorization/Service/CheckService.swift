@@ -1,5 +1,6 @@
 import AgentProtocols
 import CASACore
+import Enforcement
 import GRPCCore
 import Logging
 import SwiftProtobuf

@@ -1,5 +1,6 @@
 import AgentProtocols
 import CASACore
+import Enforcement
 import Foundation
 import GRPCCore
 import Logging
@@ -104,15 +105,7 @@ private struct LLMExchange {
       guard let token else {
         throw Refusal(.llmResponseUnreadable, "the proxy did not say for which session it asked the LLM")
       }
-      try await workload.runtime.record([
-        [
-          "kind": "llm_call", "token": .string(token),
-          "selections": .array(
-            selections.map {
-              ["tool": .string($0.tool.text), "arguments_sha256": .string($0.argumentsSHA256)]
-            }),
-        ]
-      ])
+      try await workload.record(selections, evidence: token)
       return bytes
     }
   }
@@ -123,7 +116,7 @@ extension Envoy_Service_ExtProc_V3_ProcessingResponse {
     var answer = Self()
     answer.immediateResponse.status.code = .badGateway
     answer.immediateResponse.body = Data(
-      RefusalBody.text(refusal, record: RequestRecord(direction: "egress", destination: "llm")).utf8)
+      RefusalBody.text(refusal, record: RequestRecord(direction: EnforcementPoint.egress, destination: RequestRecord.llm)).utf8)
     answer.immediateResponse.headers.setHeaders = [.overwriting("content-type", "application/json")]
     return answer
   }

@@ -1,0 +1,194 @@
+import AgentProtocols
+public import CASACore
+import Synchronization
+
+/// Decides within the proxy what can be decided there: refuses what no token could make pass, and admits what the
+/// authorization service admitted a moment ago, by the same rules. Everything else is asked.
+///
+/// What is remembered counts for at most a second after the authorization service last answered, and nothing of it
+/// once that service says by a new epoch that something was revoked. So what it takes back ends here within a second,
+/// and when it is gone, requests are refused within a second.
+///
+/// Never blocks and never calls out.
+public final class LocalDecisions: Sendable {
+  public enum Verdict: Sendable {
+    case admit(Admission)
+    case refuse(Refusal)
+    case ask
+  }
+
+  /// For how long an answer of the authorization service vouches for what it said before.
+  public static let contactFor = Duration.seconds(1)
+  static let tokenCapacity = 20_000
+  static let recordCapacity = 10_000
+
+  private struct Use: Hashable {
+    let trace: TraceID
+    let purpose: TokenPurpose
+  }
+
+  private struct SessionToken {
+    let token: HeldToken
+    let apiKey: String?
+    let until: Timestamp
+  }
+
+  private struct RepeatedRecord: Hashable {
+    let method: String?
+    let token: TokenHash?
+    let trace: TraceID?
+    let session: UserInputID?
+    let correlation: RequestRecord.Correlation?
+    let destination: String?
+  }
+
+  private struct State {
+    var epoch: UInt64?
+    var contactUntil = Timestamp(milliseconds: 0)
+    var identity: WorkloadIdentity?
+    var identityUntil = Timestamp(milliseconds: 0)
+    var tokens = GenerationalCache<Use, SessionToken>(capacity: tokenCapacity)
+    var owners = GenerationalCache<MCPSessionID, AppID>(capacity: tokenCapacity)
+    var repeats: [RepeatedRecord: Int] = [:]
+    var refusals: [JSONValue] = []
+    var lostRefusals = 0
+    var undelivered: String?
+
+    var hasRoom: Bool { repeats.count < recordCapacity }
+  }
+
+  private let point: EnforcementPoint
+  private let clock: WallClock
+  private let state = Mutex(State())
+  private let active: ActiveTokens
+  private let claimed = ClaimedTokens(capacity: 4096)
+
+  public init(at point: EnforcementPoint, clock: WallClock = .system) {
+    self.point = point
+    self.clock = clock
+    active = ActiveTokens(capacity: Self.tokenCapacity, clock: clock)
+  }
+
+  /// Decides about a request.
+  /// - Returns: the verdict, and what is known of the request for the answer's form.
+  public func decide(_ request: InterceptedRequest) -> (verdict: Verdict, record: RequestRecord) {
+    var record = RequestRecord(direction: point.direction)
+    let now = clock.now()
+    let identity = state.withLock { $0.identityUntil > now ? $0.identity : nil }
+    guard let identity else { return (.ask, record) }
+    do throws(Refusal) {
+      let verdict =
+        point.side == .ingress
+        ? try admit(request, identity: identity, now: now, record: &record)
+        : try release(request, identity: identity, now: now, record: &record)
+      return (verdict, record)
+    } catch {
+      record.requestID = record.requestID ?? error.requestID
+      let event = record.event(refusal: error, decisionID: error.decisionID, latency: nil)
+      state.withLock { state in
+        if state.refusals.count < Self.recordCapacity { state.refusals.append(event) } else { state.lostRefusals += 1 }
+      }
+      return (.refuse(error), record)
+    }
+  }
+
+  private func admit(
+    _ request: InterceptedRequest, identity: WorkloadIdentity, now: Timestamp, record: inout RequestRecord
+  ) throws(Refusal) -> Verdict {
+    let call = try IngressCall(request, at: point, identity: identity, tokens: claimed, record: &record)
+    if let session = call.mcpSession {
+      guard let owner = state.withLock({ $0.owners[session] }) else { return .ask }
+      try call.check(sessionOwner: owner)
+    } else {
+      try call.check(sessionOwner: nil)
+    }
+    // What an agent is told is delivered to the authorization service too, which finds sessions by it.
+    guard !call.usesUpToken, call.text == nil, active.isActive(call.token.hash) == true, call.token.claims.expiresAt > now else {
+      return .ask
+    }
+    let admission = try call.admission(record: &record)
+    return reuse(admission, now: now, record: record)
+  }
+
+  private func release(
+    _ request: InterceptedRequest, identity: WorkloadIdentity, now: Timestamp, record: inout RequestRecord
+  ) throws(Refusal) -> Verdict {
+    let call = try EgressCall(request, at: point, identity: identity, record: &record)
+    guard let trace = call.namedTrace, let purpose = call.purpose,
+      let held = state.withLock({ $0.tokens[Use(trace: trace, purpose: purpose)] }), held.until > now
+    else { return .ask }
+    try call.check(beginningOf: held.token)
+    let admission = call.admission(with: held.token, trace: trace, apiKey: held.apiKey, record: &record)
+    return reuse(admission, now: now, record: record)
+  }
+
+  /// Admits by what is remembered, if it still counts and can be recorded.
+  private func reuse(_ admission: Admission, now: Timestamp, record: RequestRecord) -> Verdict {
+    let key = RepeatedRecord(
+      method: record.method, token: admission.tokenHash ?? record.tokenHash, trace: record.traceID,
+      session: admission.userInputID ?? record.userInputID, correlation: record.correlation,
+      destination: record.destination)
+    return state.withLock { state in
+      guard state.contactUntil > now, state.hasRoom else { return .ask }
+      state.repeats[key, default: 0] += 1
+      return .admit(admission)
+    }
+  }
+
+  // MARK: Learning
+
+  /// The authorization service answered.
+  /// - Parameters:
+  ///   - epoch: as it said; another than before voids all that was learned.
+  ///   - facts: nil when it said nothing to remember.
+  ///   - asked: when the question left, so that an answer that took long does not count from its end.
+  public func learn(_ facts: DecisionFacts?, epoch: UInt64, asked: Timestamp) {
+    state.withLock { state in
+      if state.epoch != epoch {
+        // An answer that was overtaken by a newer one says nothing.
+        if let known = state.epoch, epoch < known, known - epoch < 1 << 32 { return }
+        state.epoch = epoch
+        state.tokens = GenerationalCache(capacity: Self.tokenCapacity)
+        state.identity = nil
+        active.forgetAll()
+      }
+      state.contactUntil = max(state.contactUntil, asked + Self.contactFor)
+      guard let facts else { return }
+      if let identity = facts.identity {
+        state.identity = identity
+        state.identityUntil = asked + .seconds(60)
+      }
+      if let fact = facts.activeToken {
+        active.keep(isActive: true, until: asked + fact.lifetime, session: fact.session, for: fact.hash)
+      }
+      if let fact = facts.sessionToken {
+        state.tokens[Use(trace: fact.trace, purpose: fact.purpose)] = SessionToken(
+          token: fact.token, apiKey: fact.apiKey, until: asked + fact.lifetime)
+      }
+      if let fact = facts.sessionOwner { state.owners[fact.session] = fact.app }
+    }
+  }
+
+  /// What was decided here and is not recorded yet, as the body of `POST /casa/records`; nil when there is nothing.
+  /// The same again until `recordsWereDelivered` says that it arrived.
+  /// - Parameter limit: how many lines at most.
+  public func takeRecords(limit: Int = 500) -> String? {
+    state.withLock { state in
+      if let undelivered = state.undelivered { return undelivered }
+      var lines = state.refusals.prefix(limit).map { "1 \($0.canonicalText)\n" }
+      state.refusals.removeFirst(lines.count)
+      while lines.count < limit, let (key, count) = state.repeats.first {
+        state.repeats[key] = nil
+        var record = RequestRecord(direction: point.direction, destination: key.destination)
+        (record.method, record.tokenHash, record.traceID) = (key.method, key.token, key.trace)
+        (record.userInputID, record.correlation) = (key.session, key.correlation)
+        lines.append("\(count) \(record.event(refusal: nil, decisionID: nil, latency: nil).canonicalText)\n")
+      }
+      state.undelivered = lines.isEmpty ? nil : lines.joined()
+      return state.undelivered
+    }
+  }
+
+  /// The records taken last are stored.
+  public func recordsWereDelivered() { state.withLock { $0.undelivered = nil } }
+}

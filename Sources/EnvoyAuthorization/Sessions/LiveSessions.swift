@@ -1,0 +1,151 @@
+import AgentProtocols
+import CASACore
+import Enforcement
+import Synchronization
+
+/// The sessions that were delivered to a workload, or, for a client, that it began. The app sees none of their
+/// tokens; what a request says of its session only chooses among those of this very workload, so knowing it gives
+/// nothing.
+///
+/// Bounded: when it is full no further session is taken, and those that are live stay.
+final class LiveSessions: Sendable {
+  static let capacity = 131_072
+  private static let sweepInterval = Duration.seconds(20)
+  private static let maximumSelections = 262_144
+
+  struct Session: Sendable {
+    let compact: String
+    let hash: TokenHash
+    let expiresAt: Timestamp
+  }
+
+  enum Finding: Sendable {
+    case none
+    case one(TraceID, RequestRecord.Correlation)
+    case several
+  }
+
+  private struct Kept {
+    let token: PackedToken
+    let expiresAt: Timestamp
+  }
+
+  private struct Selection: Hashable {
+    let tool: ToolName
+    let argumentsSHA256: String
+  }
+
+  private struct State {
+    var sessions: [TraceID: Kept] = [:]
+    var headers: [String: String] = [:]
+    var texts = TextIndex()
+    var contexts = GenerationalCache<String, TraceID>(capacity: 50_000)
+    /// How often each call was selected and not yet made, by session.
+    var selections: [Selection: [TraceID: Int]] = [:]
+    var selectionCount = 0
+    var sweptAt: Timestamp?
+  }
+
+  private let state = Mutex(State())
+  private let clock: WallClock
+
+  init(clock: WallClock) { self.clock = clock }
+
+  var count: Int { state.withLock { $0.sessions.count } }
+
+  /// A session's token with what came with it.
+  /// - Parameters:
+  ///   - text: the words by which the session's requests can be recognized.
+  ///   - contextID: A2A's name for the conversation.
+  /// - Throws: `Refusal` when there is no room.
+  func take(
+    _ compact: String, expiresAt: Timestamp, in trace: TraceID, text: String?, contextID: String?
+  ) throws(Refusal) {
+    let now = clock.now()
+    let hasRoom = state.withLock { state -> Bool in
+      if state.sweptAt.map({ $0 + Self.sweepInterval < now }) ?? true { Self.sweep(&state, now: now) }
+      guard state.sessions.count < Self.capacity || state.sessions[trace] != nil else { return false }
+      guard let token = PackedToken(compact, sharing: &state.headers) else { return false }
+      state.sessions[trace] = Kept(token: token, expiresAt: expiresAt)
+      if let text { state.texts.insert(text, for: trace) }
+      if let contextID { state.contexts[contextID] = trace }
+      return true
+    }
+    guard hasRoom else { throw Refusal(.overloaded, "too many sessions are live in this workload") }
+  }
+
+  /// The session's token, good for a few seconds more.
+  func session(_ trace: TraceID) -> Session? {
+    let limit = clock.now() + .seconds(2)
+    let kept = state.withLock { $0.sessions[trace] }
+    guard let kept, kept.expiresAt > limit else { return nil }
+    let compact = kept.token.compact
+    return Session(compact: compact, hash: tokenHash(compact), expiresAt: kept.expiresAt)
+  }
+
+  /// The LLM selected these calls in a session.
+  func select(_ calls: [ToolSelection], in trace: TraceID) {
+    state.withLock { state in
+      for call in calls where state.selectionCount < Self.maximumSelections {
+        let key = Selection(tool: call.tool, argumentsSHA256: call.argumentsSHA256)
+        state.selections[key, default: [:]][trace, default: 0] += 1
+        state.selectionCount += 1
+      }
+    }
+  }
+
+  /// One of the selected calls was granted.
+  func use(_ tool: ToolName, argumentsSHA256: String, in trace: TraceID) {
+    state.withLock { state in
+      let key = Selection(tool: tool, argumentsSHA256: argumentsSHA256)
+      guard let count = state.selections[key]?[trace] else { return }
+      state.selections[key]?[trace] = count > 1 ? count - 1 : nil
+      if state.selections[key]?.isEmpty ?? false { state.selections[key] = nil }
+      state.selectionCount -= 1
+    }
+  }
+
+  /// The session of a call that names none: the one it can belong to, or none is found.
+  func find(_ call: EgressCall.Content) -> Finding {
+    let now = clock.now()
+    return state.withLock { state in
+      func isLive(_ trace: TraceID) -> Bool { state.sessions[trace].map { $0.expiresAt > now } ?? false }
+      func finding(_ traces: some Sequence<TraceID>, _ correlation: RequestRecord.Correlation) -> Finding {
+        let live = traces.filter(isLive)
+        return live.count > 1 ? .several : live.first.map { .one($0, correlation) } ?? .none
+      }
+      func finding(_ texts: [String]) -> Finding {
+        switch state.texts.find(in: texts, among: isLive) {
+        case .none: .none
+        case .one(let trace): .one(trace, .content)
+        case .several: .several
+        }
+      }
+      switch call {
+      case .llm(let texts): return finding(texts)
+      case .toolCall(let call):
+        let key = Selection(tool: call.tool, argumentsSHA256: call.argumentsSHA256)
+        guard let traces = state.selections[key]?.keys else { return .none }
+        return finding(traces, .content)
+      case .agent(let text, let contextID):
+        if let trace = contextID.flatMap({ state.contexts[$0] }) { return finding([trace], .context) }
+        return finding(text.map { [$0] } ?? [])
+      case .mcp: return finding(state.sessions.keys.lazy.filter(isLive).prefix(2), .onlySession)
+      }
+    }
+  }
+
+  private static func sweep(_ state: inout State, now: Timestamp) {
+    state.sweptAt = now
+    let ended = Set(state.sessions.lazy.filter { $0.value.expiresAt <= now }.map(\.key))
+    guard !ended.isEmpty else { return }
+    for trace in ended { state.sessions[trace] = nil }
+    state.texts.remove(where: ended.contains)
+    for (key, traces) in state.selections {
+      let left = traces.filter { !ended.contains($0.key) }
+      guard left.count < traces.count else { continue }
+      state.selections[key] = left.isEmpty ? nil : left
+      state.selectionCount -= traces.values.reduce(0, +) - left.values.reduce(0, +)
+    }
+  }
+}
