@@ -95,6 +95,19 @@ struct InterceptedRequestTests {
   }
 }
 
+/// What is read of the bytes that SwiftProtobuf writes.
+private func read(_ http: HTTPRequest) throws(Refusal) -> InterceptedRequest {
+  var question = Envoy_Service_Auth_V3_CheckRequest()
+  question.attributes.request.http = http
+  let reader: CheckRequestReader
+  do {
+    reader = try CheckRequestReader(parsing: Array(question.serializedData()))
+  } catch {
+    throw Refusal(.malformedRequest, "\(error)")
+  }
+  return try InterceptedRequest(reader)
+}
+
 @Suite("Envoy's description of a request")
 struct CheckRequestTests {
   private func description(_ headers: [(String, String)] = [(":method", "POST")], path: String = "/mcp") -> HTTPRequest
@@ -112,7 +125,7 @@ struct CheckRequestTests {
   }
 
   private func reason(_ http: HTTPRequest) -> RefusalReason? {
-    refusal { () throws(Refusal) in _ = try InterceptedRequest(http) }
+    refusal { () throws(Refusal) in _ = try read(http) }
   }
 
   @Test("is taken over, with the headers as they were sent and without Envoy's own")
@@ -122,7 +135,7 @@ struct CheckRequestTests {
       ("x-envoy-auth-partial-body", "false"),
     ])
     http.rawBody = Data("{}".utf8)
-    let request = try InterceptedRequest(http)
+    let request = try read(http)
     #expect(request.method == "POST")
     #expect(request.path == "/mcp")
     #expect(!request.hasQuery)
@@ -138,7 +151,7 @@ struct CheckRequestTests {
     (header.key, header.value) = ("a", "plain")
     http.headerMap.headers.append(header)
     http.body = "{}"
-    let request = try InterceptedRequest(http)
+    let request = try read(http)
     #expect(request.values("a") == ["plain"])
     #expect(request.body == Array("{}".utf8))
   }
@@ -179,7 +192,7 @@ struct CheckRequestTests {
 
   @Test("shows whether there is a query", arguments: ["/mcp?", "/mcp?x=1", "/mcp#f", "/mcp?x#y"])
   func queries(path: String) throws {
-    let request = try InterceptedRequest(description(path: path))
+    let request = try read(description(path: path))
     #expect(request.path == "/mcp")
     #expect(request.hasQuery)
   }
