@@ -15,13 +15,12 @@ extension Target.Dependency {
   static let asyncHTTPClient = product(name: "AsyncHTTPClient", package: "async-http-client")
   static let crypto = product(name: "Crypto", package: "swift-crypto")
   static let grdb = product(name: "GRDB", package: "GRDB.swift")
-  static let grpcCore = product(name: "GRPCCore", package: "grpc-swift-2")
-  static let grpcTransport = product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport")
-  static let grpcProtobuf = product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
   static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
   static let logging = product(name: "Logging", package: "swift-log")
   static let nioCore = product(name: "NIOCore", package: "swift-nio")
+  static let nioHPACK = product(name: "NIOHPACK", package: "swift-nio-http2")
   static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
+  static let nioHTTP2 = product(name: "NIOHTTP2", package: "swift-nio-http2")
   static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
   static let serviceLifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
   static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
@@ -41,12 +40,10 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-    .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
-    .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
-    .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -81,9 +78,7 @@ let package = Package(
       name: "EnvoyAuthorization",
       dependencies: [
         "AgentProtocols", "CASACore", "Enforcement", "EventLoopExecution", "Sidecar", .asyncHTTPClient, .crypto,
-        .grpcCore,
-        .grpcProtobuf, .grpcTransport,
-        .logging, .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle, .swiftProtobuf,
+        .logging, .nioCore, .nioHPACK, .nioHTTP1, .nioHTTP2, .nioPosix, .serviceLifecycle, .swiftProtobuf,
       ],
       exclude: ["Protos"],
       swiftSettings: settings),
@@ -153,7 +148,10 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "EnvoyAuthorizationTests",
-      dependencies: ["AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "Sidecar", .swiftProtobuf],
+      dependencies: [
+        "AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "Sidecar", .nioCore, .nioHPACK, .nioHTTP2,
+        .nioPosix, .swiftProtobuf,
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "EnforcementTests",

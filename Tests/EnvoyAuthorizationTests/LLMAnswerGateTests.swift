@@ -1,5 +1,6 @@
 import AgentProtocols
 import CASACore
+import Enforcement
 import Testing
 
 @testable import EnvoyAuthorization

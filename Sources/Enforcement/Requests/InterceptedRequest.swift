@@ -6,52 +6,22 @@ public struct InterceptedRequest: Sendable {
   public let method: String
   /// Without the query.
   public let path: String
-  public let query: Substring?
+  /// After the question mark, or the number sign that nobody should send; nil when there is none.
+  public let query: String?
   /// Names in lower case; a field sent twice stands here twice.
   public let headers: [(name: String, value: String)]
   public let body: [UInt8]
 
   public var hasQuery: Bool { query != nil }
 
-  init(method: String, target: String, headers: [(name: String, value: String)], body: [UInt8]) {
-    let path = target.prefix { $0 != "?" && $0 != "#" }
+  init(
+    method: String, path: String, query: String? = nil, headers: [(name: String, value: String)], body: [UInt8]
+  ) {
     self.method = method
-    self.path = String(path)
-    query = path.endIndex == target.endIndex ? nil : target[target.index(after: path.endIndex)...]
+    self.path = path
+    self.query = query
     self.headers = headers
     self.body = body
-  }
-
-  /// Takes over what a proxy says of a request.
-  /// - Parameters:
-  ///   - target: path and query as they were sent.
-  ///   - host: the value of `Host` or `:authority`.
-  ///   - fields: every header field as it was sent and in order; pseudo fields are passed over.
-  /// - Throws: `Refusal` for what another reader could read differently.
-  public init(
-    method: String, target: String, host: String, fields: some Sequence<(name: String, value: some Collection<UInt8>)>,
-    body: [UInt8]
-  ) throws(Refusal) {
-    var headers: [(name: String, value: String)] = []
-    for (name, bytes) in fields where !name.utf8.starts(with: ":".utf8) {
-      // Envoy lets a bare carriage return pass, which a lenient receiver takes for the end of a line.
-      guard bytes.allSatisfy({ $0 == 0x09 || (0x20...0x7E).contains($0) || $0 >= 0x80 }) else {
-        throw Refusal(.malformedRequest, "a header has a control character")
-      }
-      guard let value = String(validating: bytes, as: UTF8.self) else {
-        throw Refusal(.malformedRequest, "a header is not UTF-8")
-      }
-      headers.append((name.lowercased(), value))
-    }
-    // Of several `Host` fields Envoy makes one, with commas.
-    guard !host.utf8.contains(UInt8(ascii: ",")) else {
-      throw Refusal(.malformedRequest, "the header `host` was sent twice")
-    }
-    // Swift's comparison of paths takes some other characters for ASCII ones.
-    guard target.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-      throw Refusal(.malformedRequest, "the request's target must be of printable ASCII characters")
-    }
-    self.init(method: method, target: target, headers: headers, body: body)
   }
 
   public func values(_ name: String) -> [String] { headers.lazy.filter { $0.name == name }.map(\.value) }

@@ -1,4 +1,5 @@
 import CASACore
+import Enforcement
 import Logging
 import ServiceLifecycle
 import Synchronization

@@ -2,15 +2,14 @@ import AsyncHTTPClient
 import CASACore
 import Enforcement
 import EventLoopExecution
-import GRPCCore
-import GRPCNIOTransportHTTP2
 public import Logging
 import NIOCore
+import NIOHPACK
 import NIOPosix
 public import ServiceLifecycle
 public import Sidecar
 
-/// The authorization service: answers the Envoys of some workloads over gRPC.
+/// The authorization service: answers the Envoys of some workloads.
 public struct EnvoyAuthorizationService: Service {
   private let address: ListenAddress
   private let workloads: [Workload]
@@ -65,38 +64,16 @@ public struct EnvoyAuthorizationService: Service {
     }
     let sidecars = try SidecarDirectory(guarded)
     try PrivateSocket.prepare(address)
-    let server = GRPCServer(
-      transport: .http2NIOPosix(
-        address: try address.transportAddress, transportSecurity: .plaintext,
-        config: .defaults { $0.rpc.maxRequestPayloadSize = 4 << 20 }, eventLoopGroup: group),
-      services: [
-        CheckService(sidecars: sidecars, logger: logger), LLMAnswerService(sidecars: sidecars, logger: logger),
-      ])
+    let router = AuthorizationRouter(sidecars: sidecars, logger: logger)
+    let server = HTTP2Server(address: address, eventLoop: group.next()) { router.exchange(for: $0) }
     try await withThrowingTaskGroup(of: Void.self) { group in
       for workload in sidecars.all { group.addTask { await workload.reporter.run() } }
-      group.addTask {
-        _ = try await server.listeningAddress
+      try await server.run {
         try PrivateSocket.protect(address)
         onReady()
-      }
-      try await withGracefulShutdownHandler {
-        try await server.serve()
-      } onGracefulShutdown: {
-        server.beginGracefulShutdown()
       }
       group.cancelAll()
     }
     logger.notice("the authorization service has stopped")
-  }
-}
-
-extension ListenAddress {
-  var transportAddress: GRPCNIOTransportHTTP2.SocketAddress {
-    get throws {
-      switch self {
-      case .unix(let path): .unixDomainSocket(path: path)
-      case .tcp(let host, let port): host.contains(":") ? .ipv6(host: host, port: port) : .ipv4(host: host, port: port)
-      }
-    }
   }
 }

@@ -2,40 +2,49 @@ import AgentProtocols
 import CASACore
 import Enforcement
 import Foundation
-import GRPCCore
 import Logging
+import NIOHPACK
 import SwiftProtobuf
 
 /// Envoy's `ExternalProcessor/Process` on the way back from the LLM: records which calls the answer selects before
 /// the agent gets it. Whatever goes wrong here ends the stream, and Envoy then ends the request.
-struct LLMAnswerService: Envoy_Service_ExtProc_V3_ExternalProcessor.ServiceProtocol {
+struct LLMAnswerService: Sendable {
   typealias Question = Envoy_Service_ExtProc_V3_ProcessingRequest
   typealias Answer = Envoy_Service_ExtProc_V3_ProcessingResponse
+
+  static let path = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 
   let sidecars: SidecarDirectory
   let logger: Logger
 
-  func process(
-    request: StreamingServerRequest<Question>, context: ServerContext
-  ) async throws -> StreamingServerResponse<Answer> {
-    guard let workload = sidecars.workload(for: request.metadata) else {
-      throw RPCError(code: .permissionDenied, message: "unknown sidecar")
+  func exchange(_ head: HPACKHeaders) -> HTTP2Exchange {
+    guard let workload = sidecars.workload(for: head) else {
+      return .refusal(GRPCStatus(.permissionDenied, "unknown sidecar").trailersOnly)
     }
-    let logger = self.logger
-    return StreamingServerResponse { writer in
-      var exchange = LLMExchange(workload: workload)
-      for try await question in request.messages {
-        do {
-          if let answer = try await exchange.answer(question) { try await writer.write(answer) }
-        } catch let refusal as Refusal {
-          logger.warning(
-            "an LLM's answer was stopped",
-            metadata: ["reason": "\(refusal.reason.rawValue)", "why": "\(refusal.explanation)"])
-          guard exchange.headersAreHeld else { throw RPCError(code: .aborted, message: refusal.explanation) }
-          try await writer.write(.refusing(refusal))
-        }
-      }
-      return [:]
+    return .messages(LLMMessages(exchange: LLMExchange(workload: workload), logger: logger))
+  }
+}
+
+/// The messages about one request to the LLM.
+private struct LLMMessages: GRPCMessageExchange {
+  var exchange: LLMExchange
+  let logger: Logger
+
+  mutating func answer(_ message: [UInt8]) async throws(GRPCStatus) -> [UInt8]? {
+    do {
+      let question = try LLMAnswerService.Question(serializedBytes: message)
+      guard let answer = try await exchange.answer(question) else { return nil }
+      return try answer.serializedBytes()
+    } catch let refusal as Refusal {
+      logger.warning(
+        "an LLM's answer was stopped",
+        metadata: ["reason": "\(refusal.reason.rawValue)", "why": "\(refusal.explanation)"])
+      guard exchange.headersAreHeld,
+        let answer: [UInt8] = try? LLMAnswerService.Answer.refusing(refusal).serializedBytes()
+      else { throw GRPCStatus(.aborted, refusal.explanation) }
+      return answer
+    } catch {
+      throw GRPCStatus(.invalidArgument, "the message can't be read")
     }
   }
 }
@@ -117,7 +126,11 @@ extension Envoy_Service_ExtProc_V3_ProcessingResponse {
     answer.immediateResponse.status.code = .badGateway
     answer.immediateResponse.body = Data(
       RefusalBody.text(refusal, record: RequestRecord(direction: EnforcementPoint.egress, destination: RequestRecord.llm)).utf8)
-    answer.immediateResponse.headers.setHeaders = [.overwriting("content-type", "application/json")]
+    var type = Envoy_Config_Core_V3_HeaderValueOption()
+    type.header.key = "content-type"
+    type.header.value = "application/json"
+    type.appendAction = .overwriteIfExistsOrAdd
+    answer.immediateResponse.headers.setHeaders = [type]
     return answer
   }
 }

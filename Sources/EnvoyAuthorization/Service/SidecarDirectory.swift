@@ -1,6 +1,6 @@
 import CASACore
 import Crypto
-import GRPCCore
+import NIOHPACK
 import Sidecar
 
 /// Finds the workload whose sidecar asks, by the key that Envoy sends with each question.
@@ -21,8 +21,9 @@ struct SidecarDirectory: Sendable {
 
   var all: [GuardedWorkload] { Array(workloads.values) }
 
-  func workload(for metadata: Metadata) -> GuardedWorkload? {
-    let keys = Array(metadata[stringValues: Self.keyField])
+  /// - Parameter head: of the question; it must hold one key.
+  func workload(for head: HPACKHeaders) -> GuardedWorkload? {
+    let keys = head[Self.keyField]
     guard keys.count == 1 else { return nil }
     return workloads[Self.digest(keys[0])]
   }

@@ -130,7 +130,13 @@ final class LiveSessions: Sendable {
       case .agent(let text, let contextID):
         if let trace = contextID.flatMap({ state.contexts[$0] }) { return finding([trace], .context) }
         return finding(text.map { [$0] } ?? [])
-      case .mcp: return finding(state.sessions.keys.lazy.filter(isLive).prefix(2), .onlySession)
+      case .mcp:
+        var live: [TraceID] = []
+        for (trace, kept) in state.sessions where kept.expiresAt > now {
+          live.append(trace)
+          if live.count == 2 { break }
+        }
+        return finding(live, .onlySession)
       }
     }
   }

@@ -1,0 +1,97 @@
+import CASACore
+import Synchronization
+import Testing
+
+@testable import Enforcement
+
+/// A clock that stands still until a test moves it.
+private final class TestClock: Sendable {
+  static let start = Timestamp(seconds: 1_800_000_000)
+  private let moment = Mutex(start)
+  var wallClock: WallClock { WallClock { self.moment.withLock { $0 } } }
+  func advance(by interval: Duration) { moment.withLock { $0 = $0 + interval } }
+}
+
+private func hash(_ byte: UInt8) -> TokenHash { TokenHash(digest: [UInt8](repeating: byte, count: 32)) }
+
+@Suite("What is remembered of introspections")
+struct ActiveTokensTests {
+  private let clock: TestClock
+  private let cache: ActiveTokens
+
+  init() {
+    clock = TestClock()
+    cache = ActiveTokens(clock: clock.wallClock)
+  }
+
+  private func claims(expiresIn lifetime: Duration) -> TokenClaims {
+    TokenClaims(
+      issuer: "i", subject: AppID("a"), audience: [], clientID: AppID("a"), issuedAt: TestClock.start,
+      notBefore: TestClock.start, expiresAt: TestClock.start + lifetime, id: TokenID("t"), scope: .userInput,
+      actors: [],
+      masID: MASID("m"), userInputID: UserInputID("u"), traceID: nil, userInputSHA256: nil, tools: [], call: nil)
+  }
+
+  @Test("knows an active token for 30 s")
+  func active() {
+    let claims = claims(expiresIn: .seconds(300))
+    #expect(cache.isActive(hash(1)) == nil)
+    cache.keep(claims, for: hash(1))
+    clock.advance(by: .milliseconds(29_999))
+    #expect(cache.isActive(hash(1)) == true)
+    #expect(cache.isActive(hash(2)) == nil)
+    clock.advance(by: .milliseconds(1))
+    #expect(cache.isActive(hash(1)) == nil)
+  }
+
+  @Test("never knows a token beyond its end")
+  func expiry() {
+    cache.keep(claims(expiresIn: .seconds(5)), for: hash(1))
+    clock.advance(by: .milliseconds(4999))
+    #expect(cache.isActive(hash(1)) != nil)
+    clock.advance(by: .milliseconds(1))
+    #expect(cache.isActive(hash(1)) == nil)
+    cache.keep(claims(expiresIn: .seconds(-1)), for: hash(2))
+    #expect(cache.isActive(hash(2)) == nil)
+  }
+
+  @Test("knows for 2 s that a token is not active")
+  func inactive() {
+    cache.keep(nil, for: hash(1))
+    clock.advance(by: .milliseconds(1999))
+    #expect(cache.isActive(hash(1)) == false)
+    clock.advance(by: .milliseconds(1))
+    #expect(cache.isActive(hash(1)) == nil)
+  }
+
+  @Test("reading an answer does not lengthen its life")
+  func reading() {
+    cache.keep(claims(expiresIn: .seconds(300)), for: hash(1))
+    for _ in 0..<29 {
+      clock.advance(by: .seconds(1))
+      #expect(cache.isActive(hash(1)) != nil)
+    }
+    clock.advance(by: .seconds(1))
+    #expect(cache.isActive(hash(1)) == nil)
+  }
+
+  @Test("a newer answer takes the place of an older one")
+  func replacement() {
+    cache.keep(claims(expiresIn: .seconds(300)), for: hash(1))
+    cache.keep(nil, for: hash(1))
+    #expect(cache.isActive(hash(1)) == false)
+  }
+
+  @Test("is forgotten by session, and nothing else with it")
+  func forgetting() {
+    var other = claims(expiresIn: .seconds(300))
+    other.userInputID = UserInputID("v")
+    cache.keep(claims(expiresIn: .seconds(300)), for: hash(1))
+    cache.keep(other, for: hash(2))
+    cache.forget([UserInputID("u")])
+    #expect(cache.isActive(hash(1)) == nil)
+    #expect(cache.isActive(hash(2)) == true)
+    cache.forgetAll()
+    #expect(cache.isActive(hash(2)) == nil)
+  }
+}

@@ -1,0 +1,39 @@
+import AgentProtocols
+import CASACore
+import Testing
+
+@testable import Enforcement
+
+@Suite("The answer to a refused request")
+struct RefusalBodyTests {
+  private let refusal = Refusal(.toolNotSelectedByLLM, "why", decisionID: "dec_1")
+
+  private func body(_ record: RequestRecord?) throws -> JSONValue {
+    try JSONValue(parsing: RefusalBody.text(refusal, record: record))
+  }
+
+  @Test("is JSON-RPC's error where a request has an id")
+  func jsonRPC() throws {
+    var record = RequestRecord(direction: "egress", destination: "weather")
+    record.requestID = .integer(7)
+    let body = try body(record)
+    #expect(body["id"] == 7)
+    #expect(body["error"]?["code"] == -32_003)
+    #expect(
+      body["error"]?["data"] == ["reason": "tool_not_selected_by_llm", "explanation": "why", "decision_id": "dec_1"])
+  }
+
+  @Test("is OpenAI's error where the LLM was asked")
+  func openAI() throws {
+    let body = try body(RequestRecord(direction: "egress", destination: "llm"))
+    #expect(body["error"]?["code"] == "tool_not_selected_by_llm")
+    #expect(body["error"]?["type"] == "casa_refused")
+  }
+
+  @Test("is a problem elsewhere")
+  func problem() throws {
+    let body = try body(nil)
+    #expect(body["status"] == 403)
+    #expect(body["reason"] == "tool_not_selected_by_llm")
+  }
+}
