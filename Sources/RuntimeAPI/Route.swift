@@ -3,7 +3,7 @@ import HTTPTypes
 
 /// Every path the runtime answers, with the methods it takes there.
 enum Route: Hashable, Sendable {
-  case token, exchange, introspect, spend, revoke, jwks, metadata
+  case token, exchange, introspect, spend, revoke, revocations, jwks, metadata
   case systems
   case system(MASID)
   case apps, selfApp
@@ -30,6 +30,7 @@ enum Route: Hashable, Sendable {
       case ["introspect"]: self = .introspect
       case ["spend"]: self = .spend
       case ["revoke"]: self = .revoke
+      case ["revocations"]: self = .revocations
       case ["jwks"]: self = .jwks
       default: return nil
       }
@@ -82,7 +83,7 @@ enum Route: Hashable, Sendable {
     switch self {
     case .token, .exchange, .introspect, .spend, .revoke, .appSecret, .discoverTools, .approveTools, .rotateKey:
       [.post]
-    case .jwks, .metadata, .selfApp, .tools, .userInput, .health, .readiness, .metrics, .openAPI: [.get]
+    case .revocations, .jwks, .metadata, .selfApp, .tools, .userInput, .health, .readiness, .metrics, .openAPI: [.get]
     case .systems, .apps, .traceEvents: [.get, .post]
     case .system, .app: [.get, .put, .delete]
     }
@@ -96,6 +97,7 @@ enum Route: Hashable, Sendable {
     case .introspect: "/oauth/introspect"
     case .spend: "/oauth/spend"
     case .revoke: "/oauth/revoke"
+    case .revocations: "/oauth/revocations"
     case .jwks: "/oauth/jwks"
     case .metadata: "/.well-known/oauth-authorization-server"
     case .systems: "/mas"
@@ -120,7 +122,7 @@ enum Route: Hashable, Sendable {
   /// Whether errors here have OAuth's form.
   var isOAuth: Bool {
     switch self {
-    case .token, .exchange, .introspect, .spend, .revoke, .selfApp: true
+    case .token, .exchange, .introspect, .spend, .revoke, .revocations, .selfApp: true
     default: false
     }
   }

@@ -12,15 +12,32 @@ extension RuntimeResponder {
       let peers = server.registry.apps(of: client.app.masID).filter { $0.id != client.app.id }
       var members = client.app.json.object ?? [:]
       members["peers"] = .array(
-        peers.map { ["id": .string($0.id.rawValue), "name": .string($0.name.text), "kind": .string($0.kind.rawValue)] })
+        peers.map { peer in
+          var members: [String: JSONValue] = [
+            "id": .string(peer.id.rawValue), "name": .string(peer.name.text), "kind": .string(peer.kind.rawValue),
+          ]
+          if peer.kind == .mcpServer {
+            members["allowed_methods"] = .array(peer.settings.allowedMethods.map(JSONValue.string))
+            var tools: [String: JSONValue] = [:]
+            for tool in server.registry.tools(of: peer.id) where tool.isPinned {
+              tools[tool.name.text] = tool.pinnedSHA256.map(JSONValue.string)
+            }
+            members["tools"] = .object(tools)
+          }
+          return .object(members)
+        })
       return Answer(.ok, json: .object(members)).unstored()
     }
+    if case .revocations = route { return try await revocations(request) }
     let form = try await form(request)
     let client = try await authenticatedClient(request, form: form)
     switch route {
     case .token:
       switch try TokenRequest(form: form) {
       case .issue(let issue): return Answer(.ok, json: try await server.issue(issue, to: client).json).unstored()
+      case .discover(let discover):
+        return Answer(.ok, json: try await server.discover(discover, by: client).json).unstored()
+      case .resume(let trace): return Answer(.ok, json: try await server.resume(trace, by: client).json).unstored()
       case .exchange(let exchange):
         return Answer(.ok, json: try await server.exchange(exchange, by: client).json).unstored()
       }
@@ -38,6 +55,26 @@ extension RuntimeResponder {
       try await server.revoke(try token(form), by: client)
       return Answer(.ok, json: [:]).unstored()
     }
+  }
+
+  /// Which sessions of the client's MAS something was revoked in; waits for it for at most 20 s.
+  private func revocations(_ request: Request) async throws -> Answer {
+    let client = try await authenticatedClient(request, form: nil)
+    var cursor: RevocationFeed.Cursor?
+    if let text = try query(request)["after"] {
+      guard let parsed = RevocationFeed.Cursor(text) else {
+        throw Refused(.badRequest, "`after` must be the `cursor` of an earlier answer")
+      }
+      cursor = parsed
+    }
+    let page = await server.revocations.page(after: cursor, of: client.app.masID, waitingFor: .seconds(20))
+    return Answer(
+      .ok,
+      json: [
+        "cursor": .string(page.cursor.text), "is_partial": .bool(page.isPartial),
+        "user_input_ids": .array(page.sessions.map { .string($0.rawValue) }),
+      ]
+    ).unstored()
   }
 
   func authenticatedClient(_ request: Request, form: FormBody?) async throws -> AuthenticatedClient {
@@ -59,9 +96,11 @@ extension RuntimeResponder {
       "issuer": .string(issuer), "token_endpoint": .string(issuer + "/oauth/token"),
       "introspection_endpoint": .string(issuer + "/oauth/introspect"),
       "revocation_endpoint": .string(issuer + "/oauth/revoke"), "jwks_uri": .string(issuer + "/oauth/jwks"),
-      "grant_types_supported": ["client_credentials", .string(TokenRequest.tokenExchangeGrant)],
+      "grant_types_supported": [
+        "client_credentials", .string(TokenRequest.tokenExchangeGrant), .string(TokenRequest.deliveredSessionGrant),
+      ],
       "response_types_supported": [],
-      "scopes_supported": ["user-input", "llm-access", "call-tools"],
+      "scopes_supported": ["user-input", "llm-access", "call-tools", "discover-tools"],
       "token_endpoint_auth_methods_supported": methods,
       "introspection_endpoint_auth_methods_supported": methods,
       "revocation_endpoint_auth_methods_supported": methods,

@@ -101,7 +101,7 @@ struct RuntimeResponder: HTTPResponder {
       answer.headers[.cacheControl] = "public, max-age=60"
       return answer
     case .metadata: return Answer(.ok, json: metadata)
-    case .token, .exchange, .introspect, .spend, .revoke, .selfApp:
+    case .token, .exchange, .introspect, .spend, .revoke, .revocations, .selfApp:
       return try await oauthAnswer(to: request, route: route)
     case .traceEvents where request.method == .post: return try await record(request)
     case .userInput(let id): return try await userInput(id, request)

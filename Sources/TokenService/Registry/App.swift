@@ -19,6 +19,8 @@ public struct App: Sendable {
     public var baseURL: String?
     /// Where a request to this app carries the user's input, when it is not an A2A message.
     public var promptJSONPath: String?
+    /// MCP methods beside tools that are let through to this server: resources, prompts and the like.
+    public var allowedMethods: [String] = []
 
     public init(baseURL: String? = nil, promptJSONPath: String? = nil) {
       self.baseURL = baseURL
@@ -54,6 +56,7 @@ extension App.Settings {
     [
       "base_url": baseURL.map(JSONValue.string) ?? .null,
       "prompt_json_path": promptJSONPath.map(JSONValue.string) ?? .null,
+      "allowed_methods": .array(allowedMethods.map(JSONValue.string)),
     ]
   }
 
@@ -71,6 +74,21 @@ extension App.Settings {
         throw InvalidField("prompt_json_path", expected: "a path such as $.prompt or $.messages[0].content")
       }
       promptJSONPath = text
+    }
+    if let value = json["allowed_methods"], value != .null {
+      guard let list = value.array, list.count <= 64 else {
+        throw InvalidField("allowed_methods", expected: "an array of at most 64 MCP methods")
+      }
+      for element in list {
+        guard let method = element.string.flatMap({ MCPMethod($0) }), method.methodClass == .restricted,
+          !allowedMethods.contains(method.name)
+        else {
+          throw InvalidField(
+            "allowed_methods",
+            expected: "methods of MCP that are refused by default, such as resources/read or prompts/get, each once")
+        }
+        allowedMethods.append(method.name)
+      }
     }
   }
 

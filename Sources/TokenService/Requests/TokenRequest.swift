@@ -5,18 +5,30 @@ public import CASACore
 public enum TokenRequest: Sendable {
   case issue(IssueRequest)
   case exchange(ExchangeRequest)
+  case discover(DiscoverRequest)
+  case resume(TraceID)
 
+  /// Our own extension grant (RFC 6749 section 4.5): the token of a session that was delivered to the client before.
+  public static let deliveredSessionGrant = "urn:casa:params:oauth:grant-type:delivered-session"
   public static let tokenExchangeGrant = "urn:ietf:params:oauth:grant-type:token-exchange"
 
   /// Reads the form of RFC 6749 section 4.4.2 or RFC 8693 section 2.1.
   public init(form: FormBody) throws(OAuthError) {
     switch form["grant_type"] {
+    case "client_credentials" where form["scope"] == Scope.discoverTools.rawValue:
+      self = .discover(try DiscoverRequest(form: form))
+    case Self.deliveredSessionGrant:
+      guard let trace = form["trace_id"].flatMap({ TraceID($0) }) else {
+        throw OAuthError(.invalidRequest, "`trace_id` must be 32 lowercase hexadecimal digits, not all zero")
+      }
+      self = .resume(trace)
     case "client_credentials": self = .issue(try IssueRequest(form: form))
     case Self.tokenExchangeGrant: self = .exchange(try ExchangeRequest(form: form))
     case nil: throw OAuthError(.invalidRequest, "`grant_type` is missing")
     default:
       throw OAuthError(
-        .unsupportedGrantType, "`grant_type` must be client_credentials or \(Self.tokenExchangeGrant)")
+        .unsupportedGrantType,
+        "`grant_type` must be client_credentials, \(Self.tokenExchangeGrant) or \(Self.deliveredSessionGrant)")
     }
   }
 }
@@ -66,6 +78,22 @@ public struct Narrowing: Sendable {
     } else {
       lifetime = nil
     }
+  }
+}
+
+/// `client_credentials` without a user's input: asks for a token with which a callee's offers can be listed.
+public struct DiscoverRequest: Sendable {
+  /// An app of the MAS by its name or by `urn:casa:app:ID`.
+  public let audience: String
+
+  init(form: FormBody) throws(OAuthError) {
+    guard form["user_input"] == nil, form["user_input_id"] == nil else {
+      throw OAuthError(.invalidScope, "discover-tools belongs to no user's input")
+    }
+    guard let audience = form["audience"] else {
+      throw OAuthError(.invalidTarget, "name the app you are about to call in `audience`")
+    }
+    self.audience = audience
   }
 }
 

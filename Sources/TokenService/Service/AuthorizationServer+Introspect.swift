@@ -17,6 +17,10 @@ extension AuthorizationServer {
         throw Self.storageFailure
       }
     }
+    // Whoever asks about a session's token got it: should it lose it, it may have it again.
+    if verified.claims.scope == .userInput, client.app.kind != .mcpServer {
+      sessions.markDelivered(verified, to: client.app.id)
+    }
     return .active(verified.claims)
   }
 

@@ -1,4 +1,4 @@
-import CASACore
+public import CASACore
 import Crypto
 import Storage
 import Traces
@@ -84,6 +84,7 @@ extension AuthorizationServer {
         .invalidRequest, "the trace id belongs to another session; begin each user's input with a new one")
     }
     verifier.remember(token)
+    sessions.markDelivered(VerifiedToken(claims: token.claims, hash: token.hash), to: app.id)
     return TokenResponse(token: token, decision: nil)
   }
 
@@ -103,6 +104,73 @@ extension AuthorizationServer {
     TraceEvent(
       .userInputReceived, at: input.createdAt, masID: input.masID, userInputID: input.id, traceID: input.traceID,
       appID: input.appID, payload: ["sha256": .string(input.sha256), "bytes": .number(Double(bytes))])
+  }
+
+  /// Issues a token with which an app may open a connection to a callee and list what it offers, in no session and
+  /// for nothing else; good for at most the tokens' lifetime.
+  public func discover(_ request: DiscoverRequest, by client: AuthenticatedClient) async throws(OAuthError)
+    -> TokenResponse
+  {
+    let app = client.app
+    guard app.kind != .mcpServer else {
+      throw OAuthError(.unauthorizedClient, "an MCP server answers calls and makes none")
+    }
+    let callee = try self.app(request.audience, in: app.masID)
+    guard callee.kind != .client, callee.id != app.id else {
+      throw OAuthError(.invalidTarget, "`audience` must be another agent or an MCP server")
+    }
+    let now = Timestamp(seconds: clock.now().seconds)
+    let token = try signer.sign(
+      TokenClaims(
+        issuer: configuration.issuer, subject: app.id,
+        audience: [Audience.mas(app.masID), Audience.app(callee.id)], clientID: app.id, issuedAt: now, notBefore: now,
+        expiresAt: now + configuration.tokenLifetime, id: .random(prefix: "tok"), scope: .discoverTools, actors: [],
+        masID: app.masID, userInputID: nil, traceID: .random(), userInputSHA256: nil, tools: [], call: nil))
+    do {
+      try await storage.commit([
+        insertion(of: token, parent: nil),
+        TraceLog.insertion(
+          of: TraceEvent(
+            .tokenIssued, at: clock.now(), masID: app.masID, appID: app.id,
+            payload: description(of: token, parent: nil))),
+      ])
+    } catch {
+      throw Self.storageFailure
+    }
+    verifier.remember(token)
+    return TokenResponse(token: token, decision: nil)
+  }
+
+  /// Issues the token of a session again to an app that it was delivered to, whose part was started anew and has lost
+  /// it. The new token says what the delivered one said and ends with it.
+  public func resume(_ trace: TraceID, by client: AuthenticatedClient) async throws(OAuthError) -> TokenResponse {
+    let app = client.app
+    let unknown = OAuthError(
+      .invalidRequest, "no live session of this trace was delivered to this client", reason: .sessionUnknown)
+    guard let delivered = sessions.delivered(to: app.id, in: trace, of: app.masID), isLive(delivered) else {
+      throw unknown
+    }
+    let now = Timestamp(seconds: clock.now().seconds)
+    var claims = delivered.claims
+    claims.issuedAt = now
+    claims.notBefore = now
+    claims.id = .random(prefix: "tok")
+    let token = try signer.sign(claims)
+    do {
+      try await storage.commit([
+        insertion(of: token, parent: delivered.claims.id),
+        TraceLog.insertion(
+          of: TraceEvent(
+            .tokenIssued, at: clock.now(), masID: app.masID, userInputID: claims.userInputID, traceID: trace,
+            appID: app.id, payload: description(of: token, parent: delivered))),
+      ])
+    } catch .unexpectedChanges {
+      throw unknown
+    } catch {
+      throw Self.storageFailure
+    }
+    verifier.remember(token)
+    return TokenResponse(token: token, decision: nil)
   }
 
   /// A token with which the runtime itself lists one MCP server's tools; good for a minute and nothing else.

@@ -58,7 +58,9 @@ extension CallReport {
     self.verdict = verdict
     var payload: [String: JSONValue] = [:]
     // Only what is known, as short text: a report is no place for prompts or tokens.
-    for name in ["direction", "destination", "method", "tool", "explanation", "decision_id", "token_sha256"] {
+    for name in [
+      "direction", "destination", "method", "tool", "explanation", "decision_id", "token_sha256", "correlated_by",
+    ] {
       guard let value = json[name] else { continue }
       guard let text = value.string, text.utf8.count <= 300 else {
         throw InvalidField(name, expected: "text of at most 300 bytes")
@@ -70,6 +72,13 @@ extension CallReport {
         throw InvalidField("latency_ms", expected: "a number of milliseconds")
       }
       payload["latency_ms"] = latency
+    }
+    // A request that was decided again as it was decided before is counted, not told again.
+    if let count = json["count"] {
+      guard let number = count.integer, (1...1_000_000_000).contains(number) else {
+        throw InvalidField("count", expected: "a whole number from 1 to 1000000000")
+      }
+      payload["count"] = count
     }
     if case .refuse(let reason) = verdict { payload["reason"] = .string(reason.rawValue) }
     self.payload = payload

@@ -39,6 +39,7 @@ extension AuthorizationServer {
       }
       let ended = dead
       revoked.withLock { $0.merge(ended) { $1 } }
+      revocations.publish(claims.userInputID, of: claims.masID)
     } catch {
       throw Self.storageFailure
     }

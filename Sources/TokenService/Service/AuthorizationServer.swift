@@ -36,6 +36,8 @@ public final class AuthorizationServer: Sendable {
   let verifier: TokenVerifier
   let signer: TokenSigner
   let clients: ClientAuthentication
+  /// Tells the data plane at once.
+  public let revocations = RevocationFeed()
   /// The revoked tokens that have not expired.
   let revoked: Mutex<[TokenID: Timestamp]>
 
@@ -104,15 +106,16 @@ public final class AuthorizationServer: Sendable {
 
   /// The claims of a token that is alive: verified, not revoked, of apps that still exist.
   func live(_ token: UnverifiedToken) -> VerifiedToken? {
-    guard let verified = verifier.verify(token), !revoked.withLock({ $0[verified.claims.id] != nil }) else {
-      return nil
-    }
-    let claims = verified.claims
-    guard registry.mas(claims.masID) != nil else { return nil }
-    if claims.scope == .discoverTools { return verified }
-    guard registry.app(claims.clientID)?.masID == claims.masID, registry.app(claims.subject)?.masID == claims.masID
-    else { return nil }
+    guard let verified = verifier.verify(token), isLive(verified) else { return nil }
     return verified
+  }
+
+  func isLive(_ verified: VerifiedToken) -> Bool {
+    let claims = verified.claims
+    guard !revoked.withLock({ $0[claims.id] != nil }), claims.expiresAt > clock.now(), registry.mas(claims.masID) != nil
+    else { return false }
+    if claims.scope == .discoverTools, claims.clientID == Self.runtimeID { return true }
+    return registry.app(claims.clientID)?.masID == claims.masID && registry.app(claims.subject)?.masID == claims.masID
   }
 
   /// Resolves an `audience`: an app's name in the MAS or its URN.

@@ -18,6 +18,14 @@ final class SessionLedger: Sendable {
     var input: UserInput
     var liveUntil: Timestamp
     var activities: [AppID: Activity] = [:]
+    /// The session's newest token by the app that it was delivered to. In memory only: after a restart a session is
+    /// known to be delivered when its token is next asked about.
+    var deliveries: [AppID: VerifiedToken] = [:]
+  }
+
+  private struct TraceOfMAS: Hashable {
+    let mas: MASID
+    let trace: TraceID
   }
 
   /// One app's doings in one session.
@@ -27,6 +35,7 @@ final class SessionLedger: Sendable {
   }
 
   private let sessions = Mutex([UserInputID: Session]())
+  private let delivered = Mutex(GenerationalCache<TraceOfMAS, UserInputID>(capacity: 2 * maximumSessions))
   private let storage: any StorageDriver
   private let clock: WallClock
   private let loads = SerialQueue()
@@ -51,6 +60,25 @@ final class SessionLedger: Sendable {
 
   /// The session of a live token; nil when it is not live.
   func input(_ id: UserInputID) -> UserInput? { sessions.withLock { $0[id]?.input } }
+
+  /// An app holds a token of a session.
+  func markDelivered(_ token: VerifiedToken, to app: AppID) {
+    guard let id = token.claims.userInputID else { return }
+    sessions.withLock { sessions in
+      guard let session = sessions[id] else { return }
+      let known = session.deliveries[app]
+      // A token that was issued again does not stand in for the one that was delivered.
+      guard known.map({ $0.claims.expiresAt < token.claims.expiresAt }) ?? true else { return }
+      sessions[id]?.deliveries[app] = token
+    }
+    delivered.withLock { $0[TraceOfMAS(mas: token.claims.masID, trace: token.claims.traceID ?? .random())] = id }
+  }
+
+  /// The token of a session that an app holds.
+  func delivered(to app: AppID, in trace: TraceID, of mas: MASID) -> VerifiedToken? {
+    guard let id = delivered.withLock({ $0[TraceOfMAS(mas: mas, trace: trace)] }) else { return nil }
+    return sessions.withLock { $0[id]?.deliveries[app] }
+  }
 
   func activity(of app: AppID, in id: UserInputID) -> Activity {
     sessions.withLock { $0[id]?.activities[app] ?? Activity() }
