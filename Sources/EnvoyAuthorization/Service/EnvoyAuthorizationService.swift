@@ -62,7 +62,12 @@ public struct EnvoyAuthorizationService: Service {
     }
     let sidecars = try SidecarDirectory(guarded)
     try PrivateSocket.prepare(address)
-    let router = AuthorizationRouter(sidecars: sidecars, logger: logger)
+    let router = AuthorizationRouter(
+      check: CheckService(sidecars: sidecars, logger: logger),
+      answers: LLMAnswerService(sidecars: sidecars, logger: logger),
+      plain: PlainService(
+        sidecars: sidecars, epoch: DecisionEpoch(startingAt: UInt64(max(1, WallClock.system.now().milliseconds))),
+        reuse: { _, _, _ in nil }, records: { _, _, _ in }, logger: logger))
     let server = HTTP2Server(address: address, eventLoop: group.next()) { router.exchange(for: $0) }
     try await withThrowingTaskGroup(of: Void.self) { group in
       for workload in sidecars.all { group.addTask { await workload.reporter.run() } }
