@@ -85,6 +85,7 @@ let package = Package(
     .target(
       name: "Sidecar",
       dependencies: ["AgentProtocols", "CASACore", .logging, .serviceLifecycle, .subprocess, .system, .yams],
+      resources: [.embedInCode("Lua/casa.lua")],
       swiftSettings: settings),
     .target(
       name: "TokenService",
