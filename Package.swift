@@ -91,6 +91,7 @@ let package = Package(
       dependencies: [
         "AgentProtocols", "CASACore", "Enforcement", .logging, .serviceLifecycle, .subprocess, .system, .yams,
       ],
+      resources: [.embedInCode("Lua/casa.lua")],
       swiftSettings: settings),
     .target(
       name: "TokenService",

@@ -87,6 +87,8 @@ final class GuardedWorkload: Sendable {
   /// Forgets what it holds of sessions in which something was revoked; the runtime is asked anew.
   func forget(_ sessions: Set<UserInputID>) { active.forget(sessions) }
 
+  func forgetAll() { active.forgetAll() }
+
   // MARK: Ingress
 
   private func admit(

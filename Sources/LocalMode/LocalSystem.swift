@@ -20,6 +20,8 @@ public struct LocalSystem: Sendable, Hashable {
     /// Where a request carries the user's input, when it is not an A2A message.
     public let promptJSONPath: String?
     public let calls: [Call]
+    /// By what its sidecar asks the authorization service.
+    public let adapter: Workload.Adapter
   }
 
   /// Where an app is called: its sidecar listens and hands on what passes.
@@ -64,12 +66,14 @@ extension LocalSystem {
   /// - Throws: `ConfigurationError` that names the line and the key.
   public init(yaml: String, relativeTo directory: String) throws(ConfigurationError) {
     let fields = try YAMLMapping(
-      yaml: yaml, of: "a system with `mas`, `runtime` and `apps`", known: ["mas", "runtime", "authorization", "apps"])
+      yaml: yaml, of: "a system with `mas`, `runtime` and `apps`",
+      known: ["mas", "runtime", "authorization", "adapter", "apps"])
     mas = try fields.required("mas", "the system's name: 1 to 63 of a-z, 0-9 and -") { Name($0) }
     runtime = try fields.required("runtime", "an IP address and a port") { ListenAddress(literal: $0) }
     authorization = try fields.optional("authorization", "unix:/path or host:port") { ListenAddress($0) }
     var apps: [App] = []
-    for node in try fields.list("apps") { apps.append(try App(node, relativeTo: directory)) }
+    let adapter = try fields.optional("adapter", Workload.Adapter.names) { Workload.Adapter(rawValue: $0) } ?? .grpc
+    for node in try fields.list("apps") { apps.append(try App(node, relativeTo: directory, adapter: adapter)) }
     self.apps = apps
     guard Set(apps.map(\.name)).count == apps.count else { throw ConfigurationError("two apps have the same name") }
     var addresses: Set<ListenAddress> = [runtime]
@@ -87,13 +91,18 @@ extension LocalSystem {
 }
 
 extension LocalSystem.App {
-  fileprivate init(_ node: Node, relativeTo directory: String) throws(ConfigurationError) {
+  /// - Parameter adapter: the system's, for an app that names none.
+  fileprivate init(
+    _ node: Node, relativeTo directory: String, adapter: Workload.Adapter
+  ) throws(ConfigurationError) {
     let fields = try YAMLMapping(
-      node, of: "an app", known: ["name", "kind", "url", "listen", "prompt_json_path", "calls"])
+      node, of: "an app", known: ["name", "kind", "url", "listen", "prompt_json_path", "adapter", "calls"])
     name = try fields.required("name", "1 to 63 of a-z, 0-9 and -") { Name($0) }
     let kinds = AppKind.allCases.map(\.rawValue).joined(separator: ", ")
     kind = try fields.required("kind", kinds) { AppKind(rawValue: $0) }
     promptJSONPath = try fields.optional("prompt_json_path", "a path such as $.prompt") { $0 }
+    self.adapter =
+      try fields.optional("adapter", Workload.Adapter.names) { Workload.Adapter(rawValue: $0) } ?? adapter
     let app = try fields.optional("url", "the app's http URL") { HTTPEndpoint($0) }
     let listen = try fields.optional("listen", "an IP address and a port") { ListenAddress(literal: $0) }
     switch (app, listen) {

@@ -93,6 +93,7 @@ struct Registration: Sendable {
       "runtime": .string("http://\(system.runtime)"), "client_id": .string(id.rawValue),
       "client_secret_file": .string(paths.clientSecret), "sidecar_key_file": .string(paths.sidecarKey),
       "authorization": .string(files.authorization(of: system).description), "egress": .array(egress),
+      "adapter": .string(app.adapter.rawValue),
     ]
     if let entrance = app.entrance {
       members["ingress"] = ["listen": .string(entrance.listen.description), "app": .string(entrance.app.description)]

@@ -84,7 +84,7 @@ public struct EnvoyBootstrap: Sendable {
   private func connectionManager(
     _ name: String, direction: String, to upstream: HTTPEndpoint, readsAnswer: Bool
   ) -> JSONValue {
-    var filters = [authorizationFilter]
+    var filters = authorizationFilters(name)
     if readsAnswer { filters.append(answerFilter) }
     filters.append([
       "name": "envoy.filters.http.router",
@@ -119,16 +119,7 @@ public struct EnvoyBootstrap: Sendable {
                   "cluster": .string("to-" + name), "timeout": "0s", "idle_timeout": "300s",
                   "host_rewrite_literal": .string(upstream.authority),
                 ],
-                "typed_per_filter_config": [
-                  "envoy.filters.http.ext_authz": [
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
-                    "check_settings": [
-                      "context_extensions": [
-                        "casa.direction": .string(direction), "casa.listener": .string(name),
-                      ]
-                    ],
-                  ]
-                ],
+                "typed_per_filter_config": routeSettings(name, direction: direction),
               ]
             ],
           ]
@@ -139,6 +130,19 @@ public struct EnvoyBootstrap: Sendable {
 
   // MARK: Filters
 
+  /// What ext_authz tells the authorization service of the listener; the others say it themselves.
+  private func routeSettings(_ name: String, direction: String) -> JSONValue {
+    guard case .grpc = workload.adapter else { return [:] }
+    return [
+      "envoy.filters.http.ext_authz": [
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+        "check_settings": [
+          "context_extensions": ["casa.direction": .string(direction), "casa.listener": .string(name)]
+        ],
+      ]
+    ]
+  }
+
   private func service(timeout: String) -> JSONValue {
     [
       "envoy_grpc": ["cluster_name": "authorization"], "timeout": .string(timeout),
@@ -146,7 +150,15 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  private var authorizationFilter: JSONValue {
+  /// What asks the authorization service about each request of a listener.
+  private func authorizationFilters(_ listener: String) -> [JSONValue] {
+    switch workload.adapter {
+    case .grpc: [externalAuthorizationFilter]
+    case .lua: LuaFilter(key: key, listener: listener).filters
+    }
+  }
+
+  private var externalAuthorizationFilter: JSONValue {
     [
       "name": "envoy.filters.http.ext_authz",
       "typed_config": [

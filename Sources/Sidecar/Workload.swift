@@ -17,6 +17,18 @@ public struct Workload: Sendable, Hashable {
   public let egress: [Egress]
   /// Where a client's request carries the user's input, when it is not an A2A message.
   public let promptJSONPath: JSONPath?
+  public let adapter: Adapter
+
+  /// By what Envoy asks the authorization service.
+  public enum Adapter: String, Sendable, Hashable, CaseIterable {
+    /// Envoy's ext_authz.
+    case grpc
+    /// A script in Envoy's Lua.
+    case lua
+
+    /// The names there are, for errors.
+    public static var names: String { allCases.map(\.rawValue).joined(separator: " or ") }
+  }
 
   /// Where the workload is called.
   public struct Ingress: Sendable, Hashable {
@@ -55,7 +67,7 @@ extension Workload {
       yaml: yaml, of: "a workload with `runtime`, `client_id` and more",
       known: [
         "runtime", "client_id", "client_secret_file", "authorization", "sidecar_key_file", "ingress", "egress",
-        "prompt_json_path",
+        "prompt_json_path", "adapter",
       ])
     func path(_ text: String) -> String? {
       text.isEmpty ? nil : text.hasPrefix("/") ? text : directory + "/" + text
@@ -66,6 +78,7 @@ extension Workload {
     authorization = try fields.required("authorization", "unix:/path or host:port") { ListenAddress($0) }
     sidecarKeyFile = try fields.required("sidecar_key_file", "a path", path)
     promptJSONPath = try fields.optional("prompt_json_path", "a path such as $.prompt") { JSONPath($0) }
+    adapter = try fields.optional("adapter", Adapter.names) { Adapter(rawValue: $0) } ?? .grpc
     if let node = fields["ingress"] {
       let fields = try YAMLMapping(node, of: "ingress", known: ["listen", "app"])
       ingress = Ingress(

@@ -187,8 +187,8 @@ class Endpoints:
         path = {"bank": "/mcp", "llm": "/v1/chat/completions"}.get(destination, "/")
         return f"http://127.0.0.1:{self.ports[name]}{path}"
 
-    def system(self, key_file: Path) -> str:
-        """The system's file."""
+    def system(self, key_file: Path, adapter: str | None = None) -> str:
+        """The system's file; without an adapter it leaves the choice to casa."""
 
         def listen(name: str) -> str:
             return f'listen: "127.0.0.1:{self.ports[name]}"'
@@ -197,6 +197,7 @@ class Endpoints:
         return f"""
 mas: banking
 runtime: 127.0.0.1:{self.runtime}
+{f"adapter: {adapter}" if adapter else ""}
 apps:
   - name: client
     kind: client
@@ -229,6 +230,8 @@ class Stack:
     """The running system."""
 
     directory: Path
+    adapter: str | None = None
+    """By what the sidecars ask the authorization service; None for what casa chooses."""
     endpoints: Endpoints = field(default_factory=Endpoints)
     processes: list[Process] = field(default_factory=list)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=40, trust_env=False))
@@ -245,7 +248,7 @@ class Stack:
         self._llm_key_file.write_text(LLM_KEY + "\n")
         self._llm_key_file.chmod(0o600)
         system = self.directory / "system.yaml"
-        system.write_text(self.endpoints.system(self._llm_key_file))
+        system.write_text(self.endpoints.system(self._llm_key_file, self.adapter))
         for name, arguments in self._apps().items():
             self.processes.append(Process([sys.executable, *arguments], self.directory / f"app-{name}.log"))
         output = self.directory / "up.log"

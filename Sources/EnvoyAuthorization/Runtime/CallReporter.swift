@@ -24,8 +24,15 @@ final class CallReporter: Sendable {
     self.logger = logger
   }
 
-  /// - Parameter event: as `RequestRecord.event` makes it.
-  func report(_ event: JSONValue) {
+  /// - Parameters:
+  ///   - event: as `RequestRecord.event` makes it.
+  ///   - count: how many requests it stands for.
+  func report(_ event: JSONValue, count: Int = 1) {
+    var event = event
+    if count > 1, var members = event.object {
+      members["count"] = .number(Double(count))
+      event = .object(members)
+    }
     state.withLock { state in
       if state.waiting.count < Self.capacity { state.waiting.append(event) } else { state.lost += 1 }
     }

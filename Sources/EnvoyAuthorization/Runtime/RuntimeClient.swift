@@ -106,6 +106,26 @@ struct RuntimeClient: Sendable {
     return try await answer(to: request)
   }
 
+  /// In which sessions something was revoked since `cursor`; the answer may be a while in coming.
+  func revocations(after cursor: String?) async throws(Refusal) -> Revocations {
+    var request = HTTPClientRequest(url: baseURL + "/oauth/revocations" + (cursor.map { "?after=" + $0 } ?? ""))
+    request.headers.add(name: "authorization", value: authorization)
+    let json = try await answer(to: request, timeout: .seconds(30))
+    guard let cursor = json["cursor"]?.string, cursor.utf8.allSatisfy({ $0 != UInt8(ascii: "&") && $0 > 0x20 }),
+      let isPartial = json["is_partial"]?.bool, let list = json["user_input_ids"]?.array
+    else { throw Self.unreadable }
+    let sessions = list.compactMap { $0.string.flatMap { UserInputID(validating: $0) } }
+    return Revocations(
+      cursor: cursor, sessions: Set(sessions), isPartial: isPartial || sessions.count < list.count)
+  }
+
+  struct Revocations: Sendable {
+    let cursor: String
+    let sessions: Set<UserInputID>
+    /// Whether more may have been revoked than `sessions` says.
+    let isPartial: Bool
+  }
+
   /// Reports what was seen; returns when it is stored.
   func record(_ events: [JSONValue]) async throws(Refusal) {
     var request = HTTPClientRequest(url: baseURL + "/trace/events")
@@ -123,11 +143,13 @@ struct RuntimeClient: Sendable {
     return try await answer(to: request)
   }
 
-  private func answer(to request: HTTPClientRequest) async throws(Refusal) -> JSONValue {
+  private func answer(
+    to request: HTTPClientRequest, timeout: TimeAmount = RuntimeClient.timeout
+  ) async throws(Refusal) -> JSONValue {
     let status: Int
     let body: [UInt8]
     do {
-      let response = try await http.execute(request, timeout: Self.timeout)
+      let response = try await http.execute(request, timeout: timeout)
       status = Int(response.status.code)
       body = Array(try await response.body.collect(upTo: Self.maximumAnswerBytes).readableBytesView)
     } catch {

@@ -3,20 +3,18 @@ import NIOHPACK
 
 /// Which of the service's parts answers a request.
 struct AuthorizationRouter: Sendable {
-  private let check: CheckService
-  private let answers: LLMAnswerService
-
-  init(sidecars: SidecarDirectory, logger: Logger) {
-    check = CheckService(sidecars: sidecars, logger: logger)
-    answers = LLMAnswerService(sidecars: sidecars, logger: logger)
-  }
+  let check: CheckService
+  let answers: LLMAnswerService
+  let plain: PlainService
 
   func exchange(for head: HPACKHeaders) -> HTTP2Exchange {
     guard head.first(name: ":method") == "POST", let path = head.first(name: ":path") else {
       return .refusal(HTTP2Answer(status: 405))
     }
-    guard GRPC.isCall(head) else { return .refusal(HTTP2Answer(status: 415)) }
     switch path {
+    case PlainService.checkPath: return plain.check(head)
+    case PlainService.recordsPath: return plain.takeRecords(head)
+    case _ where !GRPC.isCall(head): return .refusal(HTTP2Answer(status: 415))
     case CheckService.path: return check.exchange(head)
     case LLMAnswerService.path: return answers.exchange(head)
     default: return .refusal(GRPCStatus(.unimplemented, "there is no such method").trailersOnly)

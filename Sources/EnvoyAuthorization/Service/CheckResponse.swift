@@ -14,7 +14,9 @@ enum CheckResponse {
       for header in admission.setHeaders { write(header, as: 2, to: &ok) }
       for name in admission.removeHeaders { ok.write(5, text: name) }
     }
-    let metadata = [("decision", admission.decisionID), ("llm_token", admission.llmToken)]
+    let metadata = [
+      ("decision", admission.decisionID), ("llm_token", admission.llmToken), ("listing", admission.listing?.text),
+    ]
     if metadata.contains(where: { $0.1 != nil }) {
       answer.write(4) { fields in
         for case (let name, let text?) in metadata {

@@ -64,10 +64,18 @@ public struct EnvoyAuthorizationService: Service {
     }
     let sidecars = try SidecarDirectory(guarded)
     try PrivateSocket.prepare(address)
-    let router = AuthorizationRouter(sidecars: sidecars, logger: logger)
+    // Begins with the time: a service that starts anew never repeats an epoch of the one before.
+    let epoch = DecisionEpoch(startingAt: UInt64(max(1, WallClock.system.now().milliseconds)))
+    let router = AuthorizationRouter(
+      check: CheckService(sidecars: sidecars, logger: logger),
+      answers: LLMAnswerService(sidecars: sidecars, logger: logger),
+      plain: PlainService(sidecars: sidecars, epoch: epoch, logger: logger))
     let server = HTTP2Server(address: address, eventLoop: group.next()) { router.exchange(for: $0) }
     try await withThrowingTaskGroup(of: Void.self) { group in
-      for workload in sidecars.all { group.addTask { await workload.reporter.run() } }
+      for workload in sidecars.all {
+        group.addTask { await workload.reporter.run() }
+        group.addTask { await RevocationWatcher(workload: workload, epoch: epoch).run() }
+      }
       try await server.run {
         try PrivateSocket.protect(address)
         onReady()

@@ -1,0 +1,107 @@
+import AgentProtocols
+import CASACore
+import Enforcement
+import Logging
+import NIOHPACK
+import Sidecar
+
+/// The plain endpoint: what the Lua script and the dynamic module ask, over HTTP/2 without gRPC.
+struct PlainService: Sendable {
+  static let checkPath = "/casa/check"
+  static let recordsPath = "/casa/records"
+
+  /// A body of the largest size that a sidecar lets through, and the largest header section.
+  private static let maximumCheckBytes = (1 << 20) + (1 << 17)
+  private static let maximumRecordsBytes = 1 << 20
+  private static let field = (type: "content-type", listener: "x-casa-listener")
+
+  let sidecars: SidecarDirectory
+  let epoch: DecisionEpoch
+  let logger: Logger
+
+  func check(_ head: HPACKHeaders) -> HTTP2Exchange {
+    guard let workload = sidecars.workload(for: head) else { return unknownSidecar() }
+    guard head[Self.field.type] == ["application/vnd.casa.request"] else { return .refusal(bare(415)) }
+    let listeners = head[Self.field.listener]
+    guard listeners.count == 1, let listener = Listener(name: listeners[0]) else { return .refusal(bare(400)) }
+    return .whole(
+      WholeExchange(limit: Self.maximumCheckBytes, tooLarge: bare(413), tooLate: bare(504)) { body in
+        await self.answer(body, workload, listener)
+      })
+  }
+
+  private func answer(_ body: [UInt8], _ workload: GuardedWorkload, _ listener: Listener) async -> HTTP2Answer {
+    // Before anything is decided: what is revoked meanwhile makes this answer an old one.
+    let epoch = epoch.current
+    let envelope: EnvelopeReader
+    do {
+      envelope = try EnvelopeReader(parsing: body)
+    } catch {
+      return PlainAnswer.bare(400, epoch: epoch)
+    }
+    let request: InterceptedRequest
+    do {
+      request = try InterceptedRequest(envelope)
+    } catch {
+      return PlainAnswer.refused(error, record: nil, epoch: epoch)
+    }
+    let (result, record) = await workload.decide(request, at: listener)
+    switch result {
+    case .success(let admission):
+      var reuse: PlainAnswer.Reuse?
+      if let lifetime = admission.reuse, lifetime > .zero {
+        reuse = PlainAnswer.Reuse(
+          milliseconds: Int(lifetime.wholeMilliseconds),
+          record: record.event(refusal: nil, decisionID: nil, latency: nil).canonicalText,
+          id: JSONRPCIDLocation(in: request.body))
+      }
+      return PlainAnswer.admitted(
+        admission, reuse: reuse, facts: admission.facts?.json.canonicalBytes ?? [], epoch: epoch)
+    case .failure(let refusal): return PlainAnswer.refused(refusal, record: record, epoch: epoch)
+    }
+  }
+
+  func takeRecords(_ head: HPACKHeaders) -> HTTP2Exchange {
+    guard let workload = sidecars.workload(for: head) else { return unknownSidecar() }
+    return .whole(
+      WholeExchange(limit: Self.maximumRecordsBytes, tooLarge: bare(413), tooLate: bare(504)) { body in
+        guard let lines = RecordLines(parsing: body) else { return self.bare(400) }
+        for line in lines.lines { workload.reporter.report(line.record, count: line.count) }
+        return self.bare(204)
+      })
+  }
+
+  /// Says nothing of why, nor which epoch it is.
+  private func unknownSidecar() -> HTTP2Exchange {
+    logger.warning("a proxy with an unknown sidecar key asked")
+    return .refusal(HTTP2Answer(status: 403))
+  }
+
+  private func bare(_ status: Int) -> HTTP2Answer { PlainAnswer.bare(status, epoch: epoch.current) }
+}
+
+/// Lines of a count, a space and a JSON object; the last one may end in a line feed.
+struct RecordLines: Sendable {
+  private static let maximumLines = 10_000
+  private static let maximumCount = 1_000_000_000
+
+  let lines: [(count: Int, record: JSONValue)]
+
+  /// nil when a single line is not as it must be.
+  init?(parsing body: [UInt8]) {
+    var lines: [(count: Int, record: JSONValue)] = []
+    var parts = body.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    if parts.last?.isEmpty ?? false { parts.removeLast() }
+    guard parts.count <= Self.maximumLines else { return nil }
+    for part in parts {
+      guard let space = part.firstIndex(of: UInt8(ascii: " ")) else { return nil }
+      let digits = part[..<space]
+      guard (1...10).contains(digits.count), digits.allSatisfy({ (0x30...0x39).contains($0) }), digits.first != 0x30,
+        let count = Int(String(decoding: digits, as: UTF8.self)), count <= Self.maximumCount,
+        let record = try? JSONValue(parsing: Array(part[(space + 1)...])), record.object != nil
+      else { return nil }
+      lines.append((count, record))
+    }
+    self.lines = lines
+  }
+}

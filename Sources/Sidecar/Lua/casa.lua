@@ -1,0 +1,215 @@
+-- Asks the authorization service about each request and does as it says. Before it stand the sidecar's settings:
+-- KEY, by which the authorization service knows the sidecar, and LISTENER, which of the sidecar's listeners this is.
+--
+-- A request passes only when this script has marked it, in metadata that no app can write; a filter behind this one
+-- refuses every other. So nothing passes when the script fails, whatever it fails of.
+--
+-- Each of Envoy's threads has a Lua state of its own, and so a cache of its own.
+
+local TIMEOUT_MS = 5000
+local FRESH_MS = 1000          -- a kept decision needs an answer, about whatever, that is no older
+local RECORD_EVERY_MS = 100
+local MAX_ENTRIES = 1000       -- of each of two generations
+local MAX_BYTES = 4 * 1024 * 1024
+local MAX_KEY_BYTES = 64 * 1024
+
+local concat, find, format, sub, match = table.concat, string.find, string.format, string.sub, string.match
+
+local young, young_count, young_bytes = {}, 0, 0
+local old = {}
+local dirty, dirty_count, records_due = {}, 0, 0
+local epoch = 0
+local answered_at = nil
+
+local function now(handle)
+  return tonumber(handle:timestamp(EnvoyTimestampResolution.MILLISECOND))
+end
+
+-- Kept decisions
+
+local function forget_all()
+  young, young_count, young_bytes, old = {}, 0, 0, {}
+end
+
+local function keep(key, entry)
+  if young[key] == nil then
+    if young_count >= MAX_ENTRIES or young_bytes + #key + entry.bytes > MAX_BYTES then
+      old, young, young_count, young_bytes = young, {}, 0, 0
+    end
+    young_count, young_bytes = young_count + 1, young_bytes + #key + entry.bytes
+  end
+  young[key] = entry
+end
+
+local function kept(key, time)
+  local entry = young[key]
+  if entry == nil then
+    entry = old[key]
+    if entry == nil then return nil end
+    old[key] = nil
+    keep(key, entry)
+  end
+  -- A clock that was set back makes nothing last longer.
+  if entry.epoch ~= epoch or time >= entry.expires or time < entry.made then return nil end
+  return entry
+end
+
+-- What Envoy itself makes, and what follows from the rest.
+local function is_left_out(name)
+  return name == "x-request-id" or name == "content-length" or sub(name, 1, 12) == "x-forwarded-"
+end
+
+-- Of a proper `traceparent` only the trace counts.
+local function trace_of(value)
+  if #value ~= 55 then return value end
+  local trace, parent = match(value, "^00%-([0-9a-f]+)%-([0-9a-f]+)%-[0-9a-f][0-9a-f]$")
+  if trace and #trace == 32 and #parent == 16 and find(trace, "[1-9a-f]") and find(parent, "[1-9a-f]") then
+    return trace
+  end
+  return value
+end
+
+-- The first whole number that is called "id": its first and last place. See JSONRPCIDLocation.
+local function id_in(body)
+  local first, last = find(body, '"id":[1-9][0-9]*[,}]')
+  if first == nil or last - first - 5 > 15 then return nil end
+  return first + 5, last - 1
+end
+
+-- Records of kept decisions that were used
+
+local function send_records(handle, time)
+  if dirty_count == 0 or time < records_due then return end
+  local lines = {}
+  for index = 1, dirty_count do
+    local entry = dirty[index]
+    lines[index] = format("%d %s", entry.used, entry.record)
+    entry.used = 0
+  end
+  dirty, dirty_count = {}, 0
+  handle:httpCall("authorization", {
+    [":method"] = "POST", [":path"] = "/casa/records", [":authority"] = "authorization", ["x-casa-sidecar-key"] = KEY,
+  }, concat(lines, "\n"), TIMEOUT_MS, true)
+end
+
+local function count_use(entry, time)
+  if entry.used == 0 then
+    if dirty_count == 0 then records_due = time + RECORD_EVERY_MS end
+    dirty_count = dirty_count + 1
+    dirty[dirty_count] = entry
+  end
+  entry.used = entry.used + 1
+end
+
+-- Acting on a verdict
+
+local function admit(handle, entry)
+  local headers = handle:headers()
+  for index = 1, #entry.remove do headers:remove(entry.remove[index]) end
+  for name, value in pairs(entry.set) do headers:replace(name, value) end
+  local metadata = handle:streamInfo():dynamicMetadata()
+  if entry.llm_token then metadata:set("envoy.filters.http.ext_authz", "llm_token", entry.llm_token) end
+  if entry.listing then metadata:set("envoy.filters.http.ext_authz", "listing", entry.listing) end
+  if entry.decision then metadata:set("envoy.filters.http.ext_authz", "decision", entry.decision) end
+  -- The last thing of all: what went wrong before has left the request unmarked.
+  metadata:set("casa", "admitted", "yes")
+end
+
+local NO_ANSWER = '{"type":"about:blank","title":"Forbidden","status":403,"reason":"no_decision",' ..
+  '"detail":"refused by CASA: no_decision: there was no valid answer of the authorization service"}'
+
+local function refuse(handle, answer, body)
+  local headers = {[":status"] = "403", ["content-type"] = "application/json"}
+  if answer then
+    headers["content-type"] = answer["content-type"]
+    headers["www-authenticate"] = answer["www-authenticate"]
+    headers["x-casa-decision"] = answer["x-casa-decision"]
+  end
+  handle:respond(headers, answer and body or NO_ANSWER)
+end
+
+local function admission_in(answer)
+  local entry = {set = {}, remove = {}, used = 0, bytes = 0}
+  for name, value in pairs(answer) do
+    if sub(name, 1, 11) == "x-casa-set-" and #name > 11 then entry.set[sub(name, 12)] = value end
+    entry.bytes = entry.bytes + #name + #value
+  end
+  for name in string.gmatch(answer["x-casa-remove"] or "", "[^, ]+") do entry.remove[#entry.remove + 1] = name end
+  entry.llm_token, entry.listing = answer["x-casa-llm-token"], answer["x-casa-listing"]
+  entry.decision = answer["x-casa-decision"]
+  return entry
+end
+
+-- Whether the service says that the number at `first` to `last` is the request's id.
+local function is_id(answer, first, last)
+  local offset, length = tonumber(answer["x-casa-id-offset"]), tonumber(answer["x-casa-id-length"])
+  return first ~= nil and offset == first - 1 and length == last - first + 1
+end
+
+local function decide(handle)
+  local buffer = handle:body()
+  local body = buffer and buffer:getBytes(0, buffer:length()) or ""
+  local envelope, key = {}, {}
+  local count, key_count = 0, 0
+  for name, value in pairs(handle:headers()) do
+    local field = concat({#name, ",", #value, ":", name, value})
+    count = count + 1
+    envelope[count] = field
+    if not is_left_out(name) then
+      key_count = key_count + 1
+      if name == "traceparent" then
+        local trace = trace_of(value)
+        field = concat({#name, ",", #trace, ":", name, trace})
+      end
+      key[key_count] = field
+    end
+  end
+  local fields = concat(key)
+  local time = now(handle)
+  send_records(handle, time)
+
+  -- Of equal requests with other ids, and of quite equal ones. No key of one kind is one of the other.
+  local with_any_id, exact
+  local first, last = id_in(body)
+  if #fields + #body <= MAX_KEY_BYTES then
+    exact = concat({"=", fields, ";", body})
+    if first then with_any_id = concat({"#", fields, ";", sub(body, 1, first - 1), "#", sub(body, last + 1)}) end
+    if answered_at and time >= answered_at and time - answered_at < FRESH_MS then
+      local entry = (with_any_id and kept(with_any_id, time)) or kept(exact, time)
+      if entry then
+        count_use(entry, time)
+        return admit(handle, entry)
+      end
+    end
+  end
+
+  envelope[count + 1] = ";"
+  envelope[count + 2] = body
+  local answer, answer_body = handle:httpCall("authorization", {
+    [":method"] = "POST", [":path"] = "/casa/check", [":authority"] = "authorization",
+    ["content-type"] = "application/vnd.casa.request", ["x-casa-sidecar-key"] = KEY, ["x-casa-listener"] = LISTENER,
+  }, concat(envelope), TIMEOUT_MS)
+  local answer_epoch = tonumber(answer["x-casa-epoch"])
+  if answer[":status"] ~= "200" or answer_epoch == nil then return refuse(handle) end
+  -- As old as the question is, since what was decided may be.
+  if answered_at == nil or time > answered_at then answered_at = time end
+  if answer_epoch > epoch then
+    epoch = answer_epoch
+    forget_all()
+  end
+  if answer["x-casa-verdict"] == "refuse" then return refuse(handle, answer, answer_body) end
+  if answer["x-casa-verdict"] ~= "admit" then return refuse(handle) end
+
+  local entry = admission_in(answer)
+  local reuse = tonumber(answer["x-casa-reuse-ms"])
+  entry.record = answer["x-casa-record"]
+  if exact and reuse and reuse > 0 and entry.record and answer_epoch == epoch then
+    entry.epoch, entry.made, entry.expires = epoch, time, time + reuse
+    keep(with_any_id and is_id(answer, first, last) and with_any_id or exact, entry)
+  end
+  admit(handle, entry)
+end
+
+function envoy_on_request(handle)
+  if not pcall(decide, handle) then refuse(handle) end
+end
