@@ -43,6 +43,7 @@ public enum RefusalReason: String, Sendable, Hashable, CaseIterable, Error {
   case callerUnknown = "caller_unknown"
   case runtimeUnavailable = "runtime_unavailable"
   case llmResponseUnreadable = "llm_response_unreadable"
+  case mcpResponseUnreadable = "mcp_response_unreadable"
   case overloaded = "overloaded"
 }
 

@@ -314,6 +314,17 @@ final class GuardedWorkload: Sendable {
     if let trace = try ClaimedToken(compact: evidence).claims.traceID { sessions.select(selections, in: trace) }
   }
 
+  /// A tool was left out of a listing.
+  func report(_ withheld: ToolListingAnswer.Withheld, from listing: ToolListingContext) {
+    var record = RequestRecord(direction: EnforcementPoint.egress, destination: listing.server.text)
+    (record.method, record.tool, record.traceID) = ("tools/list", withheld.tool, listing.trace)
+    let refusal =
+      withheld.isModified
+      ? Refusal(.modifiedMCPToolDefinitions, "the tool is not described as it was when it was approved")
+      : Refusal(.unknownTool, "the tool was not approved, or not granted to this session")
+    reporter.report(record.event(refusal: refusal, decisionID: nil, latency: nil))
+  }
+
   /// The tools that a listing may show, with their approved definitions' digests.
   func listableTools(_ listing: ToolListingContext) async throws(Refusal) -> [ToolName: String] {
     let tools = try await identities.identity(naming: listing.server).peers[listing.server]?.tools ?? [:]

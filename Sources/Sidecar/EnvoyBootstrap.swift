@@ -1,5 +1,6 @@
 import AgentProtocols
 import CASACore
+import Enforcement
 
 /// The configuration with which a workload's Envoy starts: one listener for what enters, one for each destination,
 /// and before every one of them the question to the authorization service.
@@ -30,14 +31,14 @@ public struct EnvoyBootstrap: Sendable {
     var clusters = [authorizationCluster]
     if let ingress = workload.ingress {
       listeners.append(
-        listener("ingress", direction: "ingress", address: ingress.listen, to: ingress.app, readsAnswer: false))
+        listener("ingress", direction: "ingress", address: ingress.listen, to: ingress.app, answers: .pass))
       clusters.append(cluster("to-ingress", ingress.app))
     }
     for (index, egress) in workload.egress.enumerated() {
       let name = "egress-\(index)"
-      let readsAnswer = if case .llm = egress.destination { true } else { false }
+      let answers: AnswerReading = if case .llm = egress.destination { .all } else { .marked }
       listeners.append(
-        listener(name, direction: "egress", address: egress.listen, to: egress.url, readsAnswer: readsAnswer))
+        listener(name, direction: "egress", address: egress.listen, to: egress.url, answers: answers))
       clusters.append(cluster("to-" + name, egress.url))
     }
     var members: [String: JSONValue] = [
@@ -62,8 +63,15 @@ public struct EnvoyBootstrap: Sendable {
 
   // MARK: Listeners
 
+  /// Which answers the authorization service reads on their way back.
+  enum AnswerReading {
+    case pass, all
+    /// Those to requests that were marked when they were admitted.
+    case marked
+  }
+
   private func listener(
-    _ name: String, direction: String, address: ListenAddress, to upstream: HTTPEndpoint, readsAnswer: Bool
+    _ name: String, direction: String, address: ListenAddress, to upstream: HTTPEndpoint, answers: AnswerReading
   ) -> JSONValue {
     [
       "name": .string(name), "address": Self.address(address),
@@ -73,7 +81,7 @@ public struct EnvoyBootstrap: Sendable {
           "filters": [
             [
               "name": "envoy.filters.network.http_connection_manager",
-              "typed_config": connectionManager(name, direction: direction, to: upstream, readsAnswer: readsAnswer),
+              "typed_config": connectionManager(name, direction: direction, to: upstream, answers: answers),
             ]
           ]
         ]
@@ -82,10 +90,10 @@ public struct EnvoyBootstrap: Sendable {
   }
 
   private func connectionManager(
-    _ name: String, direction: String, to upstream: HTTPEndpoint, readsAnswer: Bool
+    _ name: String, direction: String, to upstream: HTTPEndpoint, answers: AnswerReading
   ) -> JSONValue {
-    var filters = authorizationFilters(name)
-    if readsAnswer { filters.append(answerFilter) }
+    var filters = authorizationFilters(name, answers: answers)
+    if answers != .pass { filters.append(answerFilter) }
     filters.append([
       "name": "envoy.filters.http.router",
       "typed_config": [
@@ -112,36 +120,50 @@ public struct EnvoyBootstrap: Sendable {
         "virtual_hosts": [
           [
             "name": "all", "domains": ["*"],
-            "routes": [
-              [
-                "match": ["prefix": "/"],
-                "route": [
-                  "cluster": .string("to-" + name), "timeout": "0s", "idle_timeout": "300s",
-                  "host_rewrite_literal": .string(upstream.authority),
-                ],
-                "typed_per_filter_config": routeSettings(name, direction: direction),
-              ]
-            ],
+            "routes": .array(routes(name, direction: direction, to: upstream, answers: answers)),
           ]
         ]
       ],
     ]
   }
 
-  // MARK: Filters
-
-  /// What ext_authz tells the authorization service of the listener; the others say it themselves.
-  private func routeSettings(_ name: String, direction: String) -> JSONValue {
-    guard case .grpc = workload.adapter else { return [:] }
-    return [
-      "envoy.filters.http.ext_authz": [
+  /// Where a listener's requests go. One that was marked when it was admitted goes another way, on which its answer is
+  /// read; the mark ends there.
+  private func routes(
+    _ name: String, direction: String, to upstream: HTTPEndpoint, answers: AnswerReading
+  ) -> [JSONValue] {
+    var settings: [String: JSONValue] = [:]
+    if case .grpc = workload.adapter {
+      // What ext_authz tells the authorization service of the listener; the other adapters say it themselves.
+      settings["envoy.filters.http.ext_authz"] = [
         "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
         "check_settings": [
           "context_extensions": ["casa.direction": .string(direction), "casa.listener": .string(name)]
         ],
       ]
+    }
+    func route(_ match: [String: JSONValue], _ more: [String: JSONValue] = [:]) -> JSONValue {
+      var members: [String: JSONValue] = [
+        "match": .object(match.merging(["prefix": "/"]) { $1 }),
+        "route": [
+          "cluster": .string("to-" + name), "timeout": "0s", "idle_timeout": "300s",
+          "host_rewrite_literal": .string(upstream.authority),
+        ],
+        "typed_per_filter_config": .object(settings),
+      ]
+      members.merge(more) { $1 }
+      return .object(members)
+    }
+    guard answers == .marked else { return [route([:])] }
+    let mark = JSONValue.string(Admission.readAnswerHeader)
+    let marked = route(["headers": [["name": mark, "present_match": true]]], ["request_headers_to_remove": [mark]])
+    settings["envoy.filters.http.ext_proc"] = [
+      "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute", "disabled": true,
     ]
+    return [marked, route([:])]
   }
+
+  // MARK: Filters
 
   private func service(timeout: String) -> JSONValue {
     [
@@ -151,14 +173,14 @@ public struct EnvoyBootstrap: Sendable {
   }
 
   /// What asks the authorization service about each request of a listener.
-  private func authorizationFilters(_ listener: String) -> [JSONValue] {
+  private func authorizationFilters(_ listener: String, answers: AnswerReading) -> [JSONValue] {
     switch workload.adapter {
-    case .grpc: [externalAuthorizationFilter]
+    case .grpc: [externalAuthorizationFilter(answers)]
     case .lua: LuaFilter(key: key, listener: listener).filters
     }
   }
 
-  private var externalAuthorizationFilter: JSONValue {
+  private func externalAuthorizationFilter(_ answers: AnswerReading) -> JSONValue {
     [
       "name": "envoy.filters.http.ext_authz",
       "typed_config": [
@@ -170,7 +192,7 @@ public struct EnvoyBootstrap: Sendable {
           "pack_as_bytes": true,
         ],
         // Repeated headers are shown as they were sent, not joined.
-        "encode_raw_headers": true, "clear_route_cache": false,
+        "encode_raw_headers": true, "clear_route_cache": .bool(answers == .marked),
       ],
     ]
   }

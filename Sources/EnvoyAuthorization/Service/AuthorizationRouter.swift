@@ -4,7 +4,7 @@ import NIOHPACK
 /// Which of the service's parts answers a request.
 struct AuthorizationRouter: Sendable {
   let check: CheckService
-  let answers: LLMAnswerService
+  let answers: AnswerService
   let plain: PlainService
 
   func exchange(for head: HPACKHeaders) -> HTTP2Exchange {
@@ -16,7 +16,7 @@ struct AuthorizationRouter: Sendable {
     case PlainService.recordsPath: return plain.takeRecords(head)
     case _ where !GRPC.isCall(head): return .refusal(HTTP2Answer(status: 415))
     case CheckService.path: return check.exchange(head)
-    case LLMAnswerService.path: return answers.exchange(head)
+    case AnswerService.path: return answers.exchange(head)
     default: return .refusal(GRPCStatus(.unimplemented, "there is no such method").trailersOnly)
     }
   }

@@ -68,7 +68,7 @@ public struct EnvoyAuthorizationService: Service {
     let epoch = DecisionEpoch(startingAt: UInt64(max(1, WallClock.system.now().milliseconds)))
     let router = AuthorizationRouter(
       check: CheckService(sidecars: sidecars, logger: logger),
-      answers: LLMAnswerService(sidecars: sidecars, logger: logger),
+      answers: AnswerService(sidecars: sidecars, logger: logger),
       plain: PlainService(sidecars: sidecars, epoch: epoch, logger: logger))
     let server = HTTP2Server(address: address, eventLoop: group.next()) { router.exchange(for: $0) }
     try await withThrowingTaskGroup(of: Void.self) { group in

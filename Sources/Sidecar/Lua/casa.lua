@@ -107,6 +107,7 @@ local function admit(handle, entry)
   local headers = handle:headers()
   for index = 1, #entry.remove do headers:remove(entry.remove[index]) end
   for name, value in pairs(entry.set) do headers:replace(name, value) end
+  if entry.set["x-casa-read-answer"] then handle:clearRouteCache() end
   local metadata = handle:streamInfo():dynamicMetadata()
   if entry.llm_token then metadata:set("envoy.filters.http.ext_authz", "llm_token", entry.llm_token) end
   if entry.listing then metadata:set("envoy.filters.http.ext_authz", "listing", entry.listing) end

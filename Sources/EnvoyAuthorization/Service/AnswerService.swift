@@ -1,0 +1,173 @@
+import AgentProtocols
+import CASACore
+import Enforcement
+import Foundation
+import Logging
+import NIOHPACK
+import SwiftProtobuf
+
+/// Envoy's `ExternalProcessor/Process` on the way back from the LLM, of which it records which calls its answer selects
+/// before the agent gets it, and from an MCP server that lists its tools, of which it leaves only those the session may
+/// see. Whatever goes wrong here ends the stream, and Envoy then ends the request.
+struct AnswerService: Sendable {
+  typealias Question = Envoy_Service_ExtProc_V3_ProcessingRequest
+  typealias Answer = Envoy_Service_ExtProc_V3_ProcessingResponse
+
+  static let path = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
+
+  let sidecars: SidecarDirectory
+  let logger: Logger
+
+  func exchange(_ head: HPACKHeaders) -> HTTP2Exchange {
+    guard let workload = sidecars.workload(for: head) else {
+      return .refusal(GRPCStatus(.permissionDenied, "unknown sidecar").trailersOnly)
+    }
+    return .messages(AnswerMessages(exchange: AnswerExchange(workload: workload), logger: logger))
+  }
+}
+
+/// The messages about one answer.
+private struct AnswerMessages: GRPCMessageExchange {
+  var exchange: AnswerExchange
+  let logger: Logger
+
+  mutating func answer(_ message: [UInt8]) async throws(GRPCStatus) -> [UInt8]? {
+    do {
+      let question = try AnswerService.Question(serializedBytes: message)
+      guard let answer = try await exchange.answer(question) else { return nil }
+      return try answer.serializedBytes()
+    } catch let refusal as Refusal {
+      logger.warning(
+        "an answer was stopped",
+        metadata: ["reason": "\(refusal.reason.rawValue)", "why": "\(refusal.explanation)"])
+      guard exchange.headersAreHeld,
+        let answer: [UInt8] = try? AnswerService.Answer.refusing(refusal).serializedBytes()
+      else { throw GRPCStatus(.aborted, refusal.explanation) }
+      return answer
+    } catch {
+      throw GRPCStatus(.invalidArgument, "the message can't be read")
+    }
+  }
+}
+
+/// One answer, from its first header to its last byte.
+private struct AnswerExchange {
+  private enum Reading {
+    case llm(LLMAnswerGate)
+    case listing(ToolListingAnswer, ToolListingContext)
+    /// An error of the server's, which lists nothing.
+    case passing
+  }
+
+  let workload: GuardedWorkload
+  private var token: String?
+  private var listing: ToolListingContext?
+  private var reading: Reading?
+  /// Whether the answer's head has not left yet, so that another answer can stand in its place.
+  private(set) var headersAreHeld = true
+
+  init(workload: GuardedWorkload) { self.workload = workload }
+
+  mutating func answer(_ question: AnswerService.Question) async throws -> AnswerService.Answer? {
+    let fields = question.metadataContext.filterMetadata["envoy.filters.http.ext_authz"]?.fields
+    if let token = fields?["llm_token"]?.stringValue, !token.isEmpty { self.token = token }
+    if let text = fields?["listing"]?.stringValue, !text.isEmpty { listing = ToolListingContext(text) }
+    var answer = AnswerService.Answer()
+    switch question.request {
+    case .responseHeaders(let headers):
+      try await begin(headers)
+      if headers.endOfStream {
+        // An answer without a body selects and lists nothing.
+        _ = try await step([], isLast: true)
+      }
+      answer.responseHeaders = Envoy_Service_ExtProc_V3_HeadersResponse()
+      if case .listing = reading, !headers.endOfStream {
+        // What is left of it has another length.
+        answer.responseHeaders.response.headerMutation.removeHeaders = ["content-length"]
+      }
+    case .responseBody(let body):
+      let bytes = try await step(Array(body.body), isLast: body.endOfStream)
+      headersAreHeld = false
+      var mutation = Envoy_Service_ExtProc_V3_BodyMutation()
+      if bytes.isEmpty { mutation.clearBody_p = true } else { mutation.body = Data(bytes) }
+      answer.responseBody.response.bodyMutation = mutation
+    case .responseTrailers:
+      let bytes = try await step([], isLast: true)
+      guard bytes.isEmpty else { throw Refusal(.llmResponseUnreadable, "the answer ends in trailers") }
+      answer.responseTrailers = Envoy_Service_ExtProc_V3_TrailersResponse()
+    default: return nil
+    }
+    return answer
+  }
+
+  private mutating func begin(_ message: Envoy_Service_ExtProc_V3_HttpHeaders) async throws {
+    func value(_ name: String) -> String? {
+      message.headers.headers.first { $0.key.lowercased() == name }
+        .map { $0.rawValue.isEmpty ? $0.value : String(decoding: $0.rawValue, as: UTF8.self) }
+    }
+    let status = value(":status").flatMap { Int($0) } ?? 0
+    let (type, encoding) = (value("content-type") ?? "", value("content-encoding"))
+    do {
+      if let listing {
+        reading =
+          (200..<300).contains(status)
+          ? .listing(
+            try ToolListingAnswer(
+              contentType: type, contentEncoding: encoding, allowed: try await workload.listableTools(listing)), listing)
+          : .passing
+      } else {
+        reading = .llm(try LLMAnswerGate(status: status, contentType: type, contentEncoding: encoding))
+      }
+    } catch let violation as ProtocolViolation {
+      throw Refusal(violation)
+    }
+  }
+
+  private mutating func step(_ bytes: [UInt8], isLast: Bool) async throws -> [UInt8] {
+    do {
+      switch reading {
+      case nil: throw Refusal(.llmResponseUnreadable, "the answer has no head")
+      case .passing: return bytes
+      case .listing(var listing, let context):
+        let left = try listing.feed(bytes, isLast: isLast)
+        let known = if case .listing(let before, _) = reading { before.withheld.count } else { 0 }
+        for withheld in listing.withheld.dropFirst(known) { workload.report(withheld, from: context) }
+        reading = .listing(listing, context)
+        return left
+      case .llm(var gate):
+        let step = try gate.feed(bytes, isLast: isLast)
+        reading = .llm(gate)
+        guard case .record(let selections, let released) = step else {
+          if case .release(let bytes) = step { return bytes }
+          return []
+        }
+        guard let token else {
+          throw Refusal(.llmResponseUnreadable, "the proxy did not say for which session it asked the LLM")
+        }
+        try await workload.record(selections, evidence: token)
+        return released
+      }
+    } catch let violation as ProtocolViolation {
+      // Whatever came of it before: from here on nothing passes.
+      reading = nil
+      throw Refusal(violation)
+    }
+  }
+}
+
+extension Envoy_Service_ExtProc_V3_ProcessingResponse {
+  fileprivate static func refusing(_ refusal: Refusal) -> Self {
+    var answer = Self()
+    answer.immediateResponse.status.code = .badGateway
+    answer.immediateResponse.body = Data(
+      RefusalBody.text(
+        refusal, record: RequestRecord(direction: EnforcementPoint.egress, destination: RequestRecord.llm)
+      ).utf8)
+    var type = Envoy_Config_Core_V3_HeaderValueOption()
+    type.header.key = "content-type"
+    type.header.value = "application/json"
+    type.appendAction = .overwriteIfExistsOrAdd
+    answer.immediateResponse.headers.setHeaders = [type]
+    return answer
+  }
+}
