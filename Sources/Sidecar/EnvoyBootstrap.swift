@@ -177,7 +177,16 @@ public struct EnvoyBootstrap: Sendable {
     switch workload.adapter {
     case .grpc: [externalAuthorizationFilter(answers)]
     case .lua: LuaFilter(key: key, listener: listener).filters
+    case .module: moduleFilters(listener)
     }
+  }
+
+  private func moduleFilters(_ name: String) -> [JSONValue] {
+    // Every listener of this bootstrap is one of the workload's; Envoy refuses to start without the filter's settings.
+    guard let listener = Listener(name: name), let point = workload.enforcementPoints[listener] else {
+      return [["name": "casa.no_such_listener"]]
+    }
+    return [DynamicModuleFilter(key: key, listener: name, point: point).filter]
   }
 
   private func externalAuthorizationFilter(_ answers: AnswerReading) -> JSONValue {

@@ -25,6 +25,8 @@ public struct Workload: Sendable, Hashable {
     case grpc
     /// A script in Envoy's Lua.
     case lua
+    /// CASA's library within Envoy, which decides by itself what it can.
+    case module
 
     /// The names there are, for errors.
     public static var names: String { allCases.map(\.rawValue).joined(separator: " or ") }
