@@ -102,7 +102,11 @@ let package = Package(
       swiftSettings: settings,
       linkerSettings: [
         .unsafeFlags(
-          ["-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/SidecarFilter/hooks.map"],
+          [
+            "-static-stdlib",
+            "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/SidecarFilter/hooks.map",
+            "-Xlinker", "--gc-sections", "-Xlinker", "-z", "-Xlinker", "now",
+          ],
           .when(platforms: [.linux], configuration: .release))
       ]),
     .target(name: "CEnvoyModule"),

@@ -64,9 +64,11 @@ struct EnvoyStream {
     return !chunks.isEmpty && bytes.append(chunks: chunks, limit: limit)
   }
 
+  /// - Parameter value: not empty, which Envoy would take for the wish to remove the field.
   func set(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
-    envoy_dynamic_module_callback_http_set_header(
-      pointer, CASA_REQUEST_HEADERS, casa_bytes(name), casa_bytes(nonNull: value))
+    !value.isEmpty
+      && envoy_dynamic_module_callback_http_set_header(
+        pointer, CASA_REQUEST_HEADERS, casa_bytes(name), casa_bytes(value))
   }
 
   /// Whether the field was there makes no difference.
