@@ -18,7 +18,7 @@ final class StreamFilter {
 
   private enum Phase {
     case new
-    case collecting
+    case collecting([RawField])
     case deciding
     case asking(since: Timestamp)
     case admitted
@@ -38,20 +38,25 @@ final class StreamFilter {
   // MARK: What Envoy tells
 
   func headers(_ stream: EnvoyStream, isLast: Bool) -> Passage {
-    guard case .new = phase else { return refuseDisorder(stream) }
-    phase = .collecting
-    return isLast ? decide(stream, body: []) : .hold
+    guard case .new = phase, let fields = stream.requestFields() else { return refuseDisorder(stream) }
+    if isLast { return decide(stream, FilteredRequest(fields: fields, body: [])) }
+    // Its end would be waited for in vain.
+    guard !fields.contains(where: { $0.name.hasBytes(of: ":method") && $0.value.hasBytes(of: "CONNECT") }) else {
+      return refuse(stream, Refusal(.methodNotAllowed, "a tunnel can't be checked"), record: nil)
+    }
+    phase = .collecting(fields)
+    return .hold
   }
 
   func data(_ stream: EnvoyStream, isLast: Bool) -> Passage {
-    guard case .collecting = phase else { return refuseDisorder(stream) }
+    guard case .collecting(let fields) = phase else { return refuseDisorder(stream) }
     guard stream.bodySize <= Self.maximumBodyBytes else {
       return refuse(
         stream, Refusal(.bodyTooLarge, "the body is larger than the proxy holds"), record: nil, status: 413)
     }
     guard isLast else { return .hold }
     guard let body = stream.body(limit: Self.maximumBodyBytes) else { return refuseDisorder(stream) }
-    return decide(stream, body: body)
+    return decide(stream, FilteredRequest(fields: fields, body: body))
   }
 
   /// Trailers are shown to nobody who decides, so they don't pass.
@@ -84,12 +89,10 @@ final class StreamFilter {
 
   // MARK: Deciding
 
-  private func decide(_ stream: EnvoyStream, body: [UInt8]) -> Passage {
+  private func decide(_ stream: EnvoyStream, _ request: FilteredRequest) -> Passage {
     isInHook = true
     defer { isInHook = false }
     phase = .deciding
-    guard let fields = stream.requestFields() else { return refuseDisorder(stream) }
-    let request = FilteredRequest(fields: fields, body: body)
     let intercepted: InterceptedRequest
     do throws(Refusal) {
       intercepted = try request.intercepted()
