@@ -34,6 +34,9 @@ public struct IngressCall: Sendable {
   ) throws(Refusal) {
     record.destination = identity.name.text
     try request.refuseReservedHeaders()
+    guard request.path == point.path, !request.hasQuery else {
+      throw Refusal(.protocolNotAllowed, "only \(point.path) is open, without a query")
+    }
     let token = try tokens.bearer(of: request)
     record.tokenHash = token.hash
     record.traceID = token.claims.traceID
