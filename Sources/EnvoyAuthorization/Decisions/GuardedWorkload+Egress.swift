@@ -175,18 +175,9 @@ extension GuardedWorkload {
     record.method = "chat/completions"
     let body = try request.jsonBody()
     do {
-      let json = try JSONValue(parsing: body)
-      guard json["messages"]?.array != nil, json["model"]?.string != nil else {
-        throw Refusal(
-          .protocolNotAllowed, "the body is not a chat completion request: `model` and `messages` are expected")
-      }
-    } catch let error as JSONSyntaxError {
-      throw Refusal(
-        error.problem == .tooLarge ? .bodyTooLarge : .malformedRequest, "the body is not strict JSON: \(error)")
-    } catch let refusal as Refusal {
-      throw refusal
+      _ = try ChatCompletionRequest(parsing: body)
     } catch {
-      throw Refusal(.malformedRequest, "the body can't be read")
+      throw Refusal(error)
     }
     let trace = try requiredTrace(request)
     record.traceID = trace
