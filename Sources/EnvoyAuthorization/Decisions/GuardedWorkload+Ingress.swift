@@ -107,7 +107,8 @@ extension GuardedWorkload {
     let body = try request.jsonBody()
     do {
       return try MCPMessage(
-        parsing: body, methodHeader: try request.single("mcp-method"), nameHeader: try request.single("mcp-name"))
+        parsing: body, methodHeader: try request.single("mcp-method"), nameHeader: try request.single("mcp-name"),
+        revisionHeader: try request.single("mcp-protocol-version"))
     } catch let violation as ProtocolViolation {
       throw Refusal(violation)
     } catch let refusal as Refusal {
