@@ -4,6 +4,16 @@ import Testing
 
 @testable import Sidecar
 
+/// Every value under a member of this name, wherever it stands.
+private func values(_ name: String, in json: JSONValue) -> [JSONValue] {
+  switch json {
+  case .array(let elements): elements.flatMap { values(name, in: $0) }
+  case .object(let members):
+    members.flatMap { member in (member.key == name ? [member.value] : []) + values(name, in: member.value) }
+  default: []
+  }
+}
+
 @Suite("Envoy's bootstrap")
 struct EnvoyBootstrapTests {
   private static let secret = "0123456789abcdef0123456789abcdef"
@@ -12,16 +22,6 @@ struct EnvoyBootstrapTests {
     let bootstrap = EnvoyBootstrap(
       workload: try Workload(yaml: yaml, relativeTo: "/"), key: SidecarKey(text: Self.secret), adminSocket: admin)
     return try JSONValue(parsing: bootstrap.text)
-  }
-
-  /// Every value under a member of this name, wherever it stands.
-  private func values(_ name: String, in json: JSONValue) -> [JSONValue] {
-    switch json {
-    case .array(let elements): elements.flatMap { values(name, in: $0) }
-    case .object(let members):
-      members.flatMap { member in (member.key == name ? [member.value] : []) + values(name, in: member.value) }
-    default: []
-    }
   }
 
   private func listeners(_ json: JSONValue) -> [JSONValue] { json["static_resources"]?["listeners"]?.array ?? [] }
@@ -168,6 +168,50 @@ struct EnvoyBootstrapTests {
     #expect(try bootstrap()["admin"] == nil)
     let admin = try bootstrap(admin: "/run/casa/admin.sock")["admin"]
     #expect(admin?["address"]?["pipe"] == ["path": "/run/casa/admin.sock", "mode": 384])
+  }
+}
+
+@Suite("The bootstrap of a sidecar whose adapter is lua")
+struct LuaBootstrapTests {
+  private func bootstrap(key: String = "0123456789abcdef0123456789abcdef") throws -> JSONValue {
+    let workload = try Workload(yaml: fullWorkload + "\nadapter: lua\n", relativeTo: "/")
+    #expect(workload.adapter == .lua)
+    return try JSONValue(parsing: EnvoyBootstrap(workload: workload, key: SidecarKey(text: key)).text)
+  }
+
+  @Test("asks by a script, and refuses behind it whatever the script did not mark")
+  func filters() throws {
+    let lists = values("http_filters", in: try bootstrap())
+    #expect(lists.count == 3)
+    for list in lists {
+      let names = list.array?.compactMap { $0["name"]?.string } ?? []
+      #expect(names.prefix(2) == ["envoy.filters.http.lua", "envoy.filters.http.rbac"])
+      #expect(names.last == "envoy.filters.http.router")
+      let rules = list.array?[1]["typed_config"]?["rules"]
+      #expect(rules?["action"] == "ALLOW")
+      #expect(rules?["policies"]?.object?.count == 1)
+      #expect(rules?["policies"]?["admitted"]?["permissions"]?.array?.count == 1)
+    }
+    #expect(values("envoy.filters.http.ext_authz", in: try bootstrap()).isEmpty)
+  }
+
+  @Test("gives each listener's script its own name and the key, whatever characters that has")
+  func settings() throws {
+    let scripts = values("inline_string", in: try bootstrap(key: #"a"\b]]--"#)).compactMap(\.string)
+    let names = scripts.compactMap { $0.split(separator: "\n").first }
+    #expect(
+      names.map(String.init)
+        == ["ingress", "egress-0", "egress-1"].map {
+          #"local KEY, LISTENER = "a\"\\b]]--", "\#($0)""#
+        })
+    #expect(LuaFilter.literal("a\n1\u{0}é") == #""a\0101\000\195\169""#)
+  }
+
+  @Test("is no other than the known ones")
+  func unknown() {
+    #expect(throws: ConfigurationError.self) {
+      try Workload(yaml: fullWorkload + "\nadapter: wasm\n", relativeTo: "/")
+    }
   }
 }
 
