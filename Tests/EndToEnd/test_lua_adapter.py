@@ -293,6 +293,8 @@ def test_a_broken_script_lets_nothing_pass(tmp_path: Path, edit: Callable[[str],
             answer = sidecar.post(body)
             assert answer.status_code == 403, answer.text
         assert not sidecar.upstream.requests
+        log = sidecar.log.read_text(errors="replace")
+        assert KEY[:8] not in log, "an error of Lua's names the script by its first line"
 
 
 def test_an_app_can_t_mark_its_request(tmp_path: Path) -> None:

@@ -198,7 +198,8 @@ struct LuaBootstrapTests {
   @Test("gives each listener's script its own name and the key, whatever characters that has")
   func settings() throws {
     let scripts = values("inline_string", in: try bootstrap(key: #"a"\b]]--"#)).compactMap(\.string)
-    let names = scripts.compactMap { $0.split(separator: "\n").first }
+    #expect(scripts.allSatisfy { $0.hasPrefix("-- casa.lua\n") }, "Lua shows the first line in its errors")
+    let names = scripts.compactMap { $0.split(separator: "\n").dropFirst().first }
     #expect(
       names.map(String.init)
         == ["ingress", "egress-0", "egress-1"].map {

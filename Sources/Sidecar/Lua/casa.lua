@@ -207,5 +207,9 @@ local function decide(handle)
 end
 
 function envoy_on_request(handle)
-  if not pcall(decide, handle) then refuse(handle) end
+  local done, problem = pcall(decide, handle)
+  if not done then
+    handle:logErr("casa: the script failed: " .. tostring(problem))
+    refuse(handle)
+  end
 end
