@@ -7,7 +7,7 @@ public struct EnvoyBootstrap: Sendable {
   /// A larger body is refused with 413; nothing is ever checked in part.
   public static let maximumBodyBytes: Int64 = 1 << 20
 
-  private let workload: Workload
+  let workload: Workload
   private let key: SidecarKey
   private let adminSocket: String?
   private let accessLog: String
@@ -29,17 +29,21 @@ public struct EnvoyBootstrap: Sendable {
     var listeners: [JSONValue] = []
     var clusters = [authorizationCluster]
     if let ingress = workload.ingress {
-      listeners.append(
-        listener("ingress", direction: "ingress", address: ingress.listen, to: ingress.app, readsAnswer: false))
+      if let address = ingress.listen {
+        listeners.append(
+          listener("ingress", direction: "ingress", address: address, to: ingress.app, readsAnswer: false))
+      }
       clusters.append(cluster("to-ingress", ingress.app))
     }
     for (index, egress) in workload.egress.enumerated() {
       let name = "egress-\(index)"
-      let readsAnswer = if case .llm = egress.destination { true } else { false }
-      listeners.append(
-        listener(name, direction: "egress", address: egress.listen, to: egress.url, readsAnswer: readsAnswer))
+      if let address = egress.listen {
+        listeners.append(
+          listener(name, direction: "egress", address: address, to: egress.url, readsAnswer: egress.isLLM))
+      }
       clusters.append(cluster("to-" + name, egress.url))
     }
+    if let interception = workload.interception { listeners += interceptors(interception) }
     var members: [String: JSONValue] = [
       "node": ["id": .string(workload.clientID.rawValue), "cluster": "casa"],
       "static_resources": ["listeners": .array(listeners), "clusters": .array(clusters)],
@@ -84,14 +88,23 @@ public struct EnvoyBootstrap: Sendable {
   private func connectionManager(
     _ name: String, direction: String, to upstream: HTTPEndpoint, readsAnswer: Bool
   ) -> JSONValue {
-    var filters = [authorizationFilter]
-    if readsAnswer { filters.append(answerFilter) }
-    filters.append([
+    connectionManager(
+      name, direction: direction, filters: readsAnswer ? [authorizationFilter, answerFilter] : [authorizationFilter],
+      virtualHosts: [
+        ["name": "all", "domains": ["*"], "routes": [route(name, direction: direction, to: upstream)]]
+      ])
+  }
+
+  /// - Parameter listener: what the access log names; a command of Envoy's log format, or a name.
+  func connectionManager(
+    _ name: String, direction: String, listener: String? = nil, filters: [JSONValue], virtualHosts: [JSONValue]
+  ) -> JSONValue {
+    let router: JSONValue = [
       "name": "envoy.filters.http.router",
       "typed_config": [
         "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": true,
       ],
-    ])
+    ]
     return [
       "@type":
         "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -106,34 +119,30 @@ public struct EnvoyBootstrap: Sendable {
       "normalize_path": true, "merge_slashes": false, "path_with_escaped_slashes_action": "REJECT_REQUEST",
       "server_header_transformation": "PASS_THROUGH", "use_remote_address": true, "skip_xff_append": true,
       "preserve_external_request_id": false, "generate_request_id": true,
-      "http_filters": .array(filters),
-      "access_log": [accessLogger(name, direction: direction)],
-      "route_config": [
-        "virtual_hosts": [
-          [
-            "name": "all", "domains": ["*"],
-            "routes": [
-              [
-                "match": ["prefix": "/"],
-                "route": [
-                  "cluster": .string("to-" + name), "timeout": "0s", "idle_timeout": "300s",
-                  "host_rewrite_literal": .string(upstream.authority),
-                ],
-                "typed_per_filter_config": [
-                  "envoy.filters.http.ext_authz": [
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
-                    "check_settings": [
-                      "context_extensions": [
-                        "casa.direction": .string(direction), "casa.listener": .string(name),
-                      ]
-                    ],
-                  ]
-                ],
-              ]
-            ],
-          ]
-        ]
+      "http_filters": .array(filters + [router]),
+      "access_log": [accessLogger(listener ?? name, direction: direction)],
+      "route_config": ["virtual_hosts": .array(virtualHosts)],
+    ]
+  }
+
+  /// Everything to one destination, once the authorization service has admitted it.
+  func route(
+    _ name: String, direction: String, to upstream: HTTPEndpoint, settings: [String: JSONValue] = [:]
+  ) -> JSONValue {
+    var settings = settings
+    settings["envoy.filters.http.ext_authz"] = [
+      "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+      "check_settings": [
+        "context_extensions": ["casa.direction": .string(direction), "casa.listener": .string(name)]
       ],
+    ]
+    return [
+      "name": .string(name), "match": ["prefix": "/"],
+      "route": [
+        "cluster": .string("to-" + name), "timeout": "0s", "idle_timeout": "300s",
+        "host_rewrite_literal": .string(upstream.authority),
+      ],
+      "typed_per_filter_config": .object(settings),
     ]
   }
 
@@ -146,7 +155,7 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  private var authorizationFilter: JSONValue {
+  var authorizationFilter: JSONValue {
     [
       "name": "envoy.filters.http.ext_authz",
       "typed_config": [
@@ -163,7 +172,7 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  private var answerFilter: JSONValue {
+  var answerFilter: JSONValue {
     [
       "name": "envoy.filters.http.ext_proc",
       "typed_config": [
@@ -248,7 +257,7 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  private static func address(_ address: ListenAddress) -> JSONValue {
+  static func address(_ address: ListenAddress) -> JSONValue {
     switch address {
     case .unix(let path): ["pipe": ["path": .string(path)]]
     case .tcp(let host, let port):

@@ -78,6 +78,9 @@ struct SidecarInterceptCommand: AsyncParsableCommand {
       describe(rules)
       return
     }
+    guard Interception.isRoot else {
+      throw InterceptionError("packet rules are set by root with CAP_NET_ADMIN; run it as user 0")
+    }
     guard hostNetwork || !Interception.isMachinesOwnNetwork else {
       throw InterceptionError(
         "this is the machine's own network namespace, which would lose its connections; expected a pod's. "

@@ -11,7 +11,7 @@ public struct Interception: Sendable {
     public var description: String {
       switch self {
       case .set: "set and read back"
-      case .unchanged: "as it must be already"
+      case .unchanged: "nothing to change"
       case .removed: "removed"
       case .absent: "this kernel does not have it"
       }
@@ -28,6 +28,9 @@ public struct Interception: Sendable {
   public static var isMachinesOwnNetwork: Bool {
     FileManager.default.fileExists(atPath: "/proc/sys/net/core/netdev_budget")
   }
+
+  /// Whether this process runs as root, as the tools want it.
+  public static var isRoot: Bool { geteuid() == 0 }
 
   /// Whether the kernel speaks a family at all; IPv6 that is only disabled by a setting counts, since it can be
   /// enabled again.
