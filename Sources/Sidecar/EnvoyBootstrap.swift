@@ -188,22 +188,32 @@ public struct EnvoyBootstrap: Sendable {
   }
 
   private func accessLogger(_ name: String, direction: String) -> JSONValue {
-    [
+    let format: JSONValue = [
+      // No path: of requests that pass there is only one, and in others somebody's token could stand.
+      "json_format": [
+        "time": "%START_TIME%", "listener": .string(name), "direction": .string(direction),
+        "method": "%REQ(:METHOD)%", "status": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%", "duration_ms": "%DURATION%", "request_id": "%REQ(X-REQUEST-ID)%",
+        "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
+        "refused_decision": "%RESP(X-CASA-DECISION)%",
+        "decision": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:decision)%",
+      ]
+    ]
+    // A user other than the one who opened standard output could not open it again by its path.
+    guard accessLog != "/dev/stdout" else {
+      return [
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": [
+          "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+          "log_format": format,
+        ],
+      ]
+    }
+    return [
       "name": "envoy.access_loggers.file",
       "typed_config": [
         "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-        "path": .string(accessLog),
-        "log_format": [
-          // No path: of requests that pass there is only one, and in others somebody's token could stand.
-          "json_format": [
-            "time": "%START_TIME%", "listener": .string(name), "direction": .string(direction),
-            "method": "%REQ(:METHOD)%", "status": "%RESPONSE_CODE%",
-            "flags": "%RESPONSE_FLAGS%", "duration_ms": "%DURATION%", "request_id": "%REQ(X-REQUEST-ID)%",
-            "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
-            "refused_decision": "%RESP(X-CASA-DECISION)%",
-            "decision": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:decision)%",
-          ]
-        ],
+        "path": .string(accessLog), "log_format": format,
       ],
     ]
   }
@@ -227,9 +237,11 @@ public struct EnvoyBootstrap: Sendable {
 
   private func cluster(_ name: String, _ endpoint: HTTPEndpoint) -> JSONValue {
     var members: [String: JSONValue] = [
-      "name": .string(name), "type": Self.isName(endpoint.host) ? "STRICT_DNS" : "STATIC", "connect_timeout": "2s",
+      "name": .string(name), "type": Self.isName(endpoint.host) ? "LOGICAL_DNS" : "STATIC", "connect_timeout": "2s",
       "load_assignment": Self.assignment(name, .tcp(host: endpoint.host, port: endpoint.port)),
     ]
+    // A name's addresses are tried in both families, and one that can't be reached is given up for the next.
+    if Self.isName(endpoint.host) { members["dns_lookup_family"] = "ALL" }
     if endpoint.scheme == .https {
       members["transport_socket"] = [
         "name": "envoy.transport_sockets.tls",
