@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from casa_stack import message_send, new_traceparent
-from pods import Bank, Node
+from pods import APP_USER, Bank, Node
 
 Json = dict[str, Any]
 
@@ -15,7 +17,7 @@ CONNECT = """
 import json, socket, sys, time
 family, host, port, data = sys.argv[1], sys.argv[2], int(sys.argv[3]), bytes.fromhex(sys.argv[4])
 connection = socket.socket(socket.AF_INET if family == "4" else socket.AF_INET6)
-connection.settimeout(20)
+connection.settimeout(float(sys.argv[5]))
 began, received, end = time.monotonic(), b"", "closed"
 try:
     connection.connect((host, port))
@@ -33,9 +35,9 @@ print(json.dumps({"received": received.decode("latin-1"), "end": end, "seconds":
 CLIENT_HELLO = bytes.fromhex("16030100300100002c0303") + bytes(32) + bytes.fromhex("00000213010100000100")
 
 
-def connect(node: Node, family: str, host: str, port: int, data: bytes = b"") -> Json:
+def connect(node: Node, family: str, host: str, port: int, data: bytes = b"", patience: float = 20) -> Json:
     """Connects as the app does, sends, and reads until the other side closes."""
-    return node.python(CONNECT, family, host, str(port), data.hex())
+    return node.python(CONNECT, family, host, str(port), data.hex(), str(patience))
 
 
 def request(host: str, method: str = "GET", target: str = "/") -> bytes:
@@ -109,7 +111,7 @@ def test_33_no_other_protocol_leaves(pods: Bank, family: str, kind: str) -> None
     for port in (53, 443):
         host = target.ipv4 if family == "4" else target.ipv6
         happened = pods["agent"].python(SEND, family, host, str(port), kind)["happened"]
-        assert "sent" not in happened[:-1]
+        assert kind != "udp" or happened == ["made", "PermissionError"], "a refusal is seen at once"
         assert happened[-1].startswith("HTTP/1.1 40") if "connected" in happened else happened[-1].endswith("Error")
     assert nothing_arrived(pods)
 
@@ -179,8 +181,7 @@ def test_33_the_sidecars_own_ports_are_closed_to_the_app(pods: Bank, port: int) 
 def test_33_a_connection_older_than_the_rules_ends(pods: Bank) -> None:
     """What was connected before carries nothing once the rules are there."""
     node = pods["agent"]
-    assert node.run("true").returncode == 0
-    assert pods["agent"].intercept("--remove").returncode == 0
+    assert node.intercept("--remove").returncode == 0
     try:
         code = """
 import json, socket, sys
@@ -196,11 +197,6 @@ except OSError as error:
     happened.append(type(error).__name__)
 print(json.dumps(happened), flush=True)
 """
-        import subprocess
-        import sys
-
-        from pods import APP_USER
-
         old = subprocess.Popen(
             node.command(sys.executable, "-c", code, pods["llm"].ipv4, user=APP_USER),
             stdin=subprocess.PIPE,
@@ -219,7 +215,7 @@ print(json.dumps(happened), flush=True)
 
 def test_33_a_pods_other_ports_take_nothing(pods: Bank) -> None:
     for port in (22, 15_000, 15_001, 15_006, 8001):
-        seen = connect(pods["llm"], "4", pods["bank"].ipv4, port, request("bank.test:8000"))
+        seen = connect(pods["llm"], "4", pods["bank"].ipv4, port, request("bank.test:8000"), patience=2)
         assert status(seen) in ("", "HTTP/1.1 403 Forbidden")
         assert "www-authenticate" not in seen["received"], "nobody was asked"
 
@@ -319,7 +315,8 @@ def test_14_the_address_counts_for_nothing_for_a_good_call_either(pods: Bank) ->
 def test_14_other_ways_to_name_a_host_are_refused(pods: Bank, data: bytes) -> None:
     calls = pods.ledger()["callCount"]
     seen = connect(pods["agent"], "4", pods["elsewhere"].ipv4, 80, data)
-    assert status(seen).split(" ")[1] in ("400", "403", "404", "426"), seen
+    assert seen["end"] != "open"
+    assert status(seen).split(" ")[1:2] in ([], ["400"], ["403"], ["404"]), seen
     assert nothing_arrived(pods) and pods.ledger()["callCount"] == calls
 
 

@@ -33,7 +33,7 @@ def test_curl_asks_the_agent_which_asks_llm_and_bank(pods: Bank) -> None:
     assert pods.ledger()["callCount"] > calls
     assert len(pods.llm_requests()) > asked
     kinds = {event["kind"] for event in pods.runtime.events()}
-    assert {"llm_call", "tool_call"} <= kinds, kinds
+    assert {"llm_call", "call_admitted"} <= kinds, kinds
 
 
 @pytest.mark.parametrize("family", ["-4", "-6"])
