@@ -281,7 +281,7 @@ class Bank:
 
     def start(self) -> Bank:
         self.directory.chmod(0o755)
-        self.network.make("client", "agent", "bank", "llm", "elsewhere")
+        self.network.make("client", "agent", "planner", "bank", "llm", "elsewhere")
         self.names = NameServer(self.network)
         self.names.start()
         self.elsewhere.start()
@@ -291,6 +291,7 @@ class Bank:
         authorize = [str(binary()), "authorize", *(str(file) for file in files)]
         self.processes.append(Process(authorize, self.directory / "authorize.log"))
         self.start_pod("client")
+        self.start_pod("planner", str(HERE / "a2a_server.py"))
         self.start_pod("bank", str(EXAMPLE / "bank_server.py"))
         ways = ["--mcp-url", "http://bank.test:8000/mcp", "--llm-base-url", "http://llm.test/v1", "--allow-misbehave"]
         self.start_pod("agent", str(EXAMPLE / "agent.py"), *ways)
@@ -331,11 +332,20 @@ class Bank:
         made = self.runtime.create_app
         self.apps["client"] = made(mas, "client", "client")
         self.apps["agent"] = made(mas, "agent", "agent", base_url=f"http://{self['agent'].ipv4}:{APP_PORT}/")
+        self.apps["planner"] = made(mas, "planner", "agent", base_url=f"http://{self['planner'].ipv4}:{APP_PORT}/")
         self.apps["bank"] = made(mas, "bank", "mcp_server", base_url=f"http://{self['bank'].ipv4}:{APP_PORT}/mcp")
         key = self.directory / "llm-key"
         key.write_text(LLM_KEY + "\n")
         return [
-            self.write("client", None, [{"destination": "agent", "url": "http://agent.test:8000/"}]),
+            self.write(
+                "client",
+                None,
+                [
+                    {"destination": "agent", "url": "http://agent.test:8000/"},
+                    {"destination": "planner", "url": "http://planner.test:8000/"},
+                ],
+            ),
+            self.write("planner", "/", []),
             self.write(
                 "agent",
                 "/",

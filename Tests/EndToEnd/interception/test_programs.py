@@ -99,3 +99,28 @@ def test_the_llm_is_not_asked_outside_a_session(pods: Bank) -> None:
     refused = pods["agent"].python(OPENAI)
     assert (refused["status"], refused["body"]["error"]["reason"]) == (403, "trace_context_missing")
     assert len(pods.llm_requests()) == asked
+
+
+A2A = """
+import asyncio, json, sys, httpx
+from a2a.client import ClientConfig, ClientFactory, minimal_agent_card
+from a2a.types import AgentCapabilities, AgentCard, AgentInterface, Message, Part, Role, SendMessageRequest
+
+async def main():
+    interface = AgentInterface(url="http://planner.test:8000/", protocol_binding="JSONRPC", protocol_version="0.3")
+    card = AgentCard(name="planner", version="1", supported_interfaces=[interface], capabilities=AgentCapabilities())
+    async with httpx.AsyncClient(headers={"traceparent": sys.argv[1]}) as http:
+        client = ClientFactory(ClientConfig(streaming=False, httpx_client=http)).create(card)
+        message = Message(message_id="m1", role=Role.ROLE_USER, parts=[Part(text="Plan my week.")])
+        texts = []
+        async for answer in client.send_message(SendMessageRequest(message=message)):
+            texts += [part.text for part in answer.message.parts]
+    print(json.dumps({"texts": texts}))
+
+asyncio.run(main())
+"""
+
+
+def test_an_a2a_client_and_server_of_the_sdk_talk(pods: Bank) -> None:
+    seen = pods["client"].python(A2A, new_traceparent())
+    assert seen["texts"] == ["heard: Plan my week."]
