@@ -340,7 +340,7 @@ final class GuardedWorkload: Sendable {
   func check(_ card: AgentCard, of app: Name) throws(Refusal) {
     let ways = workload.egress.filter { $0.destination == .app(app) }
     for way in ways {
-      let origins = ["\(way.url.scheme.rawValue)://\(way.url.authority)", "http://\(way.listen)"]
+      let origins = ["\(way.url.scheme.rawValue)://\(way.url.authority)"] + (way.listen.map { ["http://\($0)"] } ?? [])
       if origins.contains(where: { (try? card.requireEndpoints(at: $0)) != nil }) { return }
     }
     throw Refusal(.destinationNotAllowed, "the agent's card names an address that is not the agent's")
