@@ -46,6 +46,15 @@ test-e2e: build-tests ## Run the tests against real processes, Envoys and client
 attacks: build-tests ## Mount every attack there is a test for; .build/attacks.json
 	$(PYTEST) Tests/EndToEnd/attacks -q --attack-table
 
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## Feed every parser generated input; FUZZ_SECONDS=60 for each
+	Fuzzing/run --seconds $(FUZZ_SECONDS)
+
+.PHONY: fuzz-ci
+fuzz-ci: ## The same, as CI does: the kept inputs, and some seconds for each parser
+	Fuzzing/run --seconds 5
+
 .PHONY: bench
 bench: build ## Measure against baselines of the same run; Benchmarks/results/latest.json
 	@scripts/setup bench

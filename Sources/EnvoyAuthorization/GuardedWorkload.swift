@@ -195,7 +195,7 @@ final class GuardedWorkload: Sendable {
       if identity.kind == .client { return (trace, try await begin(call, in: trace)) }
       return (trace, try await resume(trace))
     }
-    if identity.kind == .client, case .agent = call.content {
+    if identity.kind == .client, case .agent(_?, _) = call.content {
       let trace = TraceID.random()
       return (trace, try await begin(call, in: trace))
     }
@@ -209,6 +209,8 @@ final class GuardedWorkload: Sendable {
       throw Refusal(
         .sessionAmbiguous, "the call could belong to more than one session; propagate `traceparent` to say which")
     case .none:
+      // A client looks at an agent's card before it says anything.
+      if identity.kind == .client, call.isDiscovery { return nil }
       throw Refusal(
         .traceContextMissing,
         "the call belongs to no session: it has no `traceparent` of one in version 00 of W3C Trace Context, nor anything of one"
@@ -315,22 +317,32 @@ final class GuardedWorkload: Sendable {
   }
 
   /// A tool was left out of a listing.
-  func report(_ withheld: ToolListingAnswer.Withheld, from listing: ToolListingContext) {
-    var record = RequestRecord(direction: EnforcementPoint.egress, destination: listing.server.text)
-    (record.method, record.tool, record.traceID) = ("tools/list", withheld.tool, listing.trace)
+  func report(_ withheld: ToolListingAnswer.Withheld, from offer: Offer) {
+    var record = RequestRecord(direction: EnforcementPoint.egress, destination: offer.app.text)
+    (record.method, record.tool, record.traceID) = ("tools/list", withheld.tool, offer.trace)
     let refusal =
-      withheld.isModified
+      withheld.cause == .changed
       ? Refusal(.modifiedMCPToolDefinitions, "the tool is not described as it was when it was approved")
       : Refusal(.unknownTool, "the tool was not approved, or not granted to this session")
     reporter.report(record.event(refusal: refusal, decisionID: nil, latency: nil))
   }
 
   /// The tools that a listing may show, with their approved definitions' digests.
-  func listableTools(_ listing: ToolListingContext) async throws(Refusal) -> [ToolName: String] {
-    let tools = try await identities.identity(naming: listing.server).peers[listing.server]?.tools ?? [:]
-    guard let trace = listing.trace else { return tools }
+  func offeredTools(_ offer: Offer) async throws(Refusal) -> [ToolName: String] {
+    let tools = try await identities.identity(naming: offer.app).peers[offer.app]?.tools ?? [:]
+    guard let trace = offer.trace else { return tools }
     guard let session = sessions.session(trace) else { throw Self.unknown }
     let granted = Set(try ClaimedToken(compact: session.compact).claims.tools)
     return tools.filter { granted.contains($0.key) }
+  }
+
+  /// A card may lead its reader to the agent's own address only, as this workload calls it.
+  func check(_ card: AgentCard, of app: Name) throws(Refusal) {
+    let ways = workload.egress.filter { $0.destination == .app(app) }
+    for way in ways {
+      let origins = ["\(way.url.scheme.rawValue)://\(way.url.authority)"] + (way.listen.map { ["http://\($0)"] } ?? [])
+      if origins.contains(where: { (try? card.requireEndpoints(at: $0)) != nil }) { return }
+    }
+    throw Refusal(.destinationNotAllowed, "the agent's card names an address that is not the agent's")
   }
 }

@@ -8,7 +8,7 @@ public struct EnvoyBootstrap: Sendable {
   /// A larger body is refused with 413; nothing is ever checked in part.
   public static let maximumBodyBytes: Int64 = 1 << 20
 
-  private let workload: Workload
+  let workload: Workload
   private let key: SidecarKey
   private let adminSocket: String?
   private let accessLog: String
@@ -30,17 +30,21 @@ public struct EnvoyBootstrap: Sendable {
     var listeners: [JSONValue] = []
     var clusters = [authorizationCluster]
     if let ingress = workload.ingress {
-      listeners.append(
-        listener("ingress", direction: "ingress", address: ingress.listen, to: ingress.app, answers: .pass))
+      if let address = ingress.listen {
+        listeners.append(
+          listener("ingress", direction: "ingress", address: address, to: ingress.app, answers: .pass))
+      }
       clusters.append(cluster("to-ingress", ingress.app))
     }
     for (index, egress) in workload.egress.enumerated() {
       let name = "egress-\(index)"
-      let answers: AnswerReading = if case .llm = egress.destination { .all } else { .marked }
-      listeners.append(
-        listener(name, direction: "egress", address: egress.listen, to: egress.url, answers: answers))
+      if let address = egress.listen {
+        listeners.append(
+          listener(name, direction: "egress", address: address, to: egress.url, answers: egress.answers))
+      }
       clusters.append(cluster("to-" + name, egress.url))
     }
+    if let interception = workload.interception { listeners += interceptors(interception) }
     var members: [String: JSONValue] = [
       "node": ["id": .string(workload.clientID.rawValue), "cluster": "casa"],
       "static_resources": ["listeners": .array(listeners), "clusters": .array(clusters)],
@@ -64,7 +68,7 @@ public struct EnvoyBootstrap: Sendable {
   // MARK: Listeners
 
   /// Which answers the authorization service reads on their way back.
-  enum AnswerReading {
+  enum AnswerReading: Hashable {
     case pass, all
     /// Those to requests that were marked when they were admitted.
     case marked
@@ -92,14 +96,27 @@ public struct EnvoyBootstrap: Sendable {
   private func connectionManager(
     _ name: String, direction: String, to upstream: HTTPEndpoint, answers: AnswerReading
   ) -> JSONValue {
-    var filters = authorizationFilters(name, answers: answers)
-    if answers != .pass { filters.append(answerFilter) }
-    filters.append([
+    let filters = authorizationFilters(name, answers: answers) + (answers == .pass ? [] : [answerFilter])
+    return connectionManager(
+      name, direction: direction, filters: filters,
+      virtualHosts: [
+        [
+          "name": "all", "domains": ["*"],
+          "routes": .array(routes(name, direction: direction, to: upstream, answers: answers)),
+        ]
+      ])
+  }
+
+  /// - Parameter listener: what the access log names; a command of Envoy's log format, or a name.
+  func connectionManager(
+    _ name: String, direction: String, listener: String? = nil, filters: [JSONValue], virtualHosts: [JSONValue]
+  ) -> JSONValue {
+    let router: JSONValue = [
       "name": "envoy.filters.http.router",
       "typed_config": [
         "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": true,
       ],
-    ])
+    ]
     return [
       "@type":
         "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -114,22 +131,15 @@ public struct EnvoyBootstrap: Sendable {
       "normalize_path": true, "merge_slashes": false, "path_with_escaped_slashes_action": "REJECT_REQUEST",
       "server_header_transformation": "PASS_THROUGH", "use_remote_address": true, "skip_xff_append": true,
       "preserve_external_request_id": false, "generate_request_id": true,
-      "http_filters": .array(filters),
-      "access_log": [accessLogger(name, direction: direction)],
-      "route_config": [
-        "virtual_hosts": [
-          [
-            "name": "all", "domains": ["*"],
-            "routes": .array(routes(name, direction: direction, to: upstream, answers: answers)),
-          ]
-        ]
-      ],
+      "http_filters": .array(filters + [router]),
+      "access_log": [accessLogger(listener ?? name, direction: direction)],
+      "route_config": ["virtual_hosts": .array(virtualHosts)],
     ]
   }
 
   /// Where a listener's requests go. One that was marked when it was admitted goes another way, on which its answer is
   /// read; the mark ends there.
-  private func routes(
+  func routes(
     _ name: String, direction: String, to upstream: HTTPEndpoint, answers: AnswerReading
   ) -> [JSONValue] {
     var settings: [String: JSONValue] = [:]
@@ -144,7 +154,7 @@ public struct EnvoyBootstrap: Sendable {
     }
     func route(_ match: [String: JSONValue], _ more: [String: JSONValue] = [:]) -> JSONValue {
       var members: [String: JSONValue] = [
-        "match": .object(match.merging(["prefix": "/"]) { $1 }),
+        "name": .string(name), "match": .object(match.merging(["prefix": "/"]) { $1 }),
         "route": [
           "cluster": .string("to-" + name), "timeout": "0s", "idle_timeout": "300s",
           "host_rewrite_literal": .string(upstream.authority),
@@ -173,7 +183,7 @@ public struct EnvoyBootstrap: Sendable {
   }
 
   /// What asks the authorization service about each request of a listener.
-  private func authorizationFilters(_ listener: String, answers: AnswerReading) -> [JSONValue] {
+  func authorizationFilters(_ listener: String, answers: AnswerReading) -> [JSONValue] {
     switch workload.adapter {
     case .grpc: [externalAuthorizationFilter(answers)]
     case .lua: LuaFilter(key: key, listener: listener).filters
@@ -189,7 +199,7 @@ public struct EnvoyBootstrap: Sendable {
     return [DynamicModuleFilter(key: key, listener: name, point: point).filter]
   }
 
-  private func externalAuthorizationFilter(_ answers: AnswerReading) -> JSONValue {
+  func externalAuthorizationFilter(_ answers: AnswerReading) -> JSONValue {
     [
       "name": "envoy.filters.http.ext_authz",
       "typed_config": [
@@ -206,7 +216,7 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  private var answerFilter: JSONValue {
+  var answerFilter: JSONValue {
     [
       "name": "envoy.filters.http.ext_proc",
       "typed_config": [
@@ -222,22 +232,32 @@ public struct EnvoyBootstrap: Sendable {
   }
 
   private func accessLogger(_ name: String, direction: String) -> JSONValue {
-    [
+    let format: JSONValue = [
+      // No path: of requests that pass there is only one, and in others somebody's token could stand.
+      "json_format": [
+        "time": "%START_TIME%", "listener": .string(name), "direction": .string(direction),
+        "method": "%REQ(:METHOD)%", "status": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%", "duration_ms": "%DURATION%", "request_id": "%REQ(X-REQUEST-ID)%",
+        "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
+        "refused_decision": "%RESP(X-CASA-DECISION)%",
+        "decision": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:decision)%",
+      ]
+    ]
+    // A user other than the one who opened standard output could not open it again by its path.
+    guard accessLog != "/dev/stdout" else {
+      return [
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": [
+          "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+          "log_format": format,
+        ],
+      ]
+    }
+    return [
       "name": "envoy.access_loggers.file",
       "typed_config": [
         "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-        "path": .string(accessLog),
-        "log_format": [
-          // No path: of requests that pass there is only one, and in others somebody's token could stand.
-          "json_format": [
-            "time": "%START_TIME%", "listener": .string(name), "direction": .string(direction),
-            "method": "%REQ(:METHOD)%", "status": "%RESPONSE_CODE%",
-            "flags": "%RESPONSE_FLAGS%", "duration_ms": "%DURATION%", "request_id": "%REQ(X-REQUEST-ID)%",
-            "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
-            "refused_decision": "%RESP(X-CASA-DECISION)%",
-            "decision": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:decision)%",
-          ]
-        ],
+        "path": .string(accessLog), "log_format": format,
       ],
     ]
   }
@@ -261,9 +281,11 @@ public struct EnvoyBootstrap: Sendable {
 
   private func cluster(_ name: String, _ endpoint: HTTPEndpoint) -> JSONValue {
     var members: [String: JSONValue] = [
-      "name": .string(name), "type": Self.isName(endpoint.host) ? "STRICT_DNS" : "STATIC", "connect_timeout": "2s",
+      "name": .string(name), "type": Self.isName(endpoint.host) ? "LOGICAL_DNS" : "STATIC", "connect_timeout": "2s",
       "load_assignment": Self.assignment(name, .tcp(host: endpoint.host, port: endpoint.port)),
     ]
+    // A name's addresses are tried in both families, and one that can't be reached is given up for the next.
+    if Self.isName(endpoint.host) { members["dns_lookup_family"] = "ALL" }
     if endpoint.scheme == .https {
       members["transport_socket"] = [
         "name": "envoy.transport_sockets.tls",
@@ -291,7 +313,7 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  private static func address(_ address: ListenAddress) -> JSONValue {
+  static func address(_ address: ListenAddress) -> JSONValue {
     switch address {
     case .unix(let path): ["pipe": ["path": .string(path)]]
     case .tcp(let host, let port):

@@ -15,6 +15,9 @@ public struct Workload: Sendable, Hashable {
   /// nil for an app that nobody calls.
   public let ingress: Ingress?
   public let egress: [Egress]
+  /// Where traffic arrives that packet rules redirect (`casa sidecar intercept`); nil when apps are pointed at the
+  /// sidecar by address.
+  public let interception: InterceptionListeners?
   /// Where a client's request carries the user's input, when it is not an A2A message.
   public let promptJSONPath: JSONPath?
   public let adapter: Adapter
@@ -34,12 +37,13 @@ public struct Workload: Sendable, Hashable {
 
   /// Where the workload is called.
   public struct Ingress: Sendable, Hashable {
-    public let listen: ListenAddress
+    /// nil when only redirected traffic enters.
+    public let listen: ListenAddress?
     /// The app itself; its path is the only one let through.
     public let app: HTTPEndpoint
   }
 
-  /// One destination the workload may call, at an address of its own.
+  /// One destination the workload may call, at an address of its own or by its name.
   public struct Egress: Sendable, Hashable {
     public enum Destination: Sendable, Hashable {
       /// An app of the same MAS, by name.
@@ -48,7 +52,8 @@ public struct Workload: Sendable, Hashable {
       case llm(apiKeyFile: String?)
     }
 
-    public let listen: ListenAddress
+    /// nil when only redirected traffic reaches it.
+    public let listen: ListenAddress?
     public let destination: Destination
     public let url: HTTPEndpoint
   }
@@ -69,7 +74,7 @@ extension Workload {
       yaml: yaml, of: "a workload with `runtime`, `client_id` and more",
       known: [
         "runtime", "client_id", "client_secret_file", "authorization", "sidecar_key_file", "ingress", "egress",
-        "prompt_json_path", "adapter",
+        "intercept", "prompt_json_path", "adapter",
       ])
     func path(_ text: String) -> String? {
       text.isEmpty ? nil : text.hasPrefix("/") ? text : directory + "/" + text
@@ -81,10 +86,19 @@ extension Workload {
     sidecarKeyFile = try fields.required("sidecar_key_file", "a path", path)
     promptJSONPath = try fields.optional("prompt_json_path", "a path such as $.prompt") { JSONPath($0) }
     adapter = try fields.optional("adapter", Adapter.names) { Adapter(rawValue: $0) } ?? .grpc
+    let interception = try fields["intercept"].map { (node) throws(ConfigurationError) in
+      try InterceptionListeners(node)
+    }
+    self.interception = interception
+    func listen(_ fields: YAMLMapping) throws(ConfigurationError) -> ListenAddress? {
+      let expected = "an IP address and a port"
+      guard interception != nil else { return try fields.required("listen", expected) { ListenAddress(literal: $0) } }
+      return try fields.optional("listen", expected) { ListenAddress(literal: $0) }
+    }
     if let node = fields["ingress"] {
       let fields = try YAMLMapping(node, of: "ingress", known: ["listen", "app"])
       ingress = Ingress(
-        listen: try fields.required("listen", "an IP address and a port") { ListenAddress(literal: $0) },
+        listen: try listen(fields),
         app: try fields.required("app", "an http URL") { HTTPEndpoint($0) })
     } else {
       ingress = nil
@@ -106,14 +120,38 @@ extension Workload {
       }
       egress.append(
         Egress(
-          listen: try fields.required("listen", "an IP address and a port") { ListenAddress(literal: $0) },
+          listen: try listen(fields),
           destination: destination, url: try fields.required("url", "an http or https URL") { HTTPEndpoint($0) }))
     }
     self.egress = egress
-    let listeners = egress.map(\.listen) + (ingress.map { [$0.listen] } ?? [])
+    let listeners =
+      egress.compactMap(\.listen) + (ingress?.listen.map { [$0] } ?? [])
+      + (interception.map { $0.inbound + $0.outbound } ?? [])
     var taken: Set<ListenAddress> = []
     for listener in listeners where !taken.insert(listener).inserted {
       throw ConfigurationError("two `listen` have the same address \(listener)")
+    }
+    if interception != nil { try Self.refuseSharedAuthorities(egress) }
+  }
+
+  /// Redirected requests are told apart by the destination's name alone.
+  private static func refuseSharedAuthorities(_ egress: [Egress]) throws(ConfigurationError) {
+    var taken: Set<String> = []
+    for name in egress.flatMap(\.authorities) where !taken.insert(name).inserted {
+      throw ConfigurationError("two egress have the authority \(name); with `intercept` each needs one of its own")
+    }
+  }
+}
+
+extension Workload.Egress {
+  /// How an app that knows nothing of the sidecar may write the destination in `Host`: in lower case, with and
+  /// without the port where it is the default one. At an https destination the app speaks http, and the sidecar TLS.
+  var authorities: [String] {
+    let name = (url.host.contains(":") ? "[\(url.host)]" : url.host).lowercased()
+    switch url.scheme {
+    case .http: return url.port == 80 ? [name, "\(name):80"] : ["\(name):\(url.port)"]
+    case .https:
+      return [name, "\(name):80", "\(name):443"] + (url.port == 443 || url.port == 80 ? [] : ["\(name):\(url.port)"])
     }
   }
 }

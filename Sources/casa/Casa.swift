@@ -11,6 +11,7 @@ struct Casa: AsyncParsableCommand {
       casa runtime --data ./data         issue, exchange and introspect tokens
       casa authorize agent.yaml          answer Envoy's questions for a workload
       casa sidecar agent.yaml            run Envoy beside a workload
+      casa sidecar intercept             lead all traffic of a pod through its sidecar
 
       Exit codes: 0 done, 1 failed, 64 wrong usage.
       """,

@@ -2,10 +2,14 @@ import AgentProtocols
 import CASACore
 import Testing
 
+extension A2ARequest {
+  fileprivate var text: String? { if case .message(let message) = content { message.text } else { nil } }
+}
+
 @Suite("A message to an agent")
 struct A2AMessageTests {
-  private func parse(_ text: String) throws(ProtocolViolation) -> A2AMessage {
-    try A2AMessage(parsing: Array(text.utf8))
+  private func parse(_ text: String) throws(ProtocolViolation) -> A2ARequest {
+    try A2ARequest(jsonRPC: Array(text.utf8))
   }
 
   private func refusal(_ text: String) -> ProtocolViolation? {
@@ -26,7 +30,7 @@ struct A2AMessageTests {
     let message = try parse(
       sending(#"{"role":"\#(role)","parts":[{"kind":"text","text":"a"},{"text":"b"}]}"#, method: method))
     #expect(message.text == "a\nb")
-    #expect(message.method == method)
+    #expect(message.operation == method)
     #expect(message.id == .string("1"))
   }
 
@@ -41,14 +45,14 @@ struct A2AMessageTests {
   func tasks(method: String) throws {
     let message = try parse(#"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":{"id":"t"}}"#)
     #expect(message.text == nil)
-    #expect(message.method == method)
+    #expect(message.operation == method)
   }
 
   @Test(
     "is refused for a method that is not let through",
     arguments: [
       "message/Send", "message/sends", "tools/call", "tasks/pushNotificationConfig/set",
-      "CreateTaskPushNotificationConfig", "agent/getAuthenticatedExtendedCard", "sendMessage",
+      "CreateTaskPushNotificationConfig", "sendMessage",
     ])
   func methods(method: String) {
     let refusal = refusal(sending(#"{"role":"user","parts":[{"text":"a"}]}"#, method: method))

@@ -5,14 +5,17 @@ import Testing
 @Suite("A message to an MCP server")
 struct MCPMessageTests {
   private func parse(
-    _ text: String, methodHeader: String? = nil, nameHeader: String? = nil
+    _ text: String, methodHeader: String? = nil, nameHeader: String? = nil, revisionHeader: String? = nil
   ) throws(ProtocolViolation) -> MCPMessage {
-    try MCPMessage(parsing: Array(text.utf8), methodHeader: methodHeader, nameHeader: nameHeader)
+    try MCPMessage(
+      parsing: Array(text.utf8), methodHeader: methodHeader, nameHeader: nameHeader, revisionHeader: revisionHeader)
   }
 
-  private func refusal(_ text: String, methodHeader: String? = nil, nameHeader: String? = nil) -> ProtocolViolation? {
+  private func refusal(
+    _ text: String, methodHeader: String? = nil, nameHeader: String? = nil, revisionHeader: String? = nil
+  ) -> ProtocolViolation? {
     violation { () throws(ProtocolViolation) in
-      _ = try parse(text, methodHeader: methodHeader, nameHeader: nameHeader)
+      _ = try parse(text, methodHeader: methodHeader, nameHeader: nameHeader, revisionHeader: revisionHeader)
     }
   }
 
@@ -20,7 +23,9 @@ struct MCPMessageTests {
     #"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":\#(params)}"#
   }
 
-  private func request(_ method: String) -> String { #"{"jsonrpc":"2.0","id":1,"method":"\#(method)"}"# }
+  private func request(_ method: String) -> String {
+    #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":{"protocolVersion":"2025-11-25"}}"#
+  }
 
   @Test("that calls a tool names the tool and its arguments")
   func toolCall() throws {
@@ -173,7 +178,7 @@ struct MCPMessageTests {
     let utf16 = text.utf16.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] }
     for body in [[0xEF, 0xBB, 0xBF] + Array(text.utf8), utf16, [0xFF, 0xFE] + utf16, Array(text.utf8) + [0]] {
       let refusal = violation { () throws(ProtocolViolation) in
-        _ = try MCPMessage(parsing: body, methodHeader: nil, nameHeader: nil)
+        _ = try MCPMessage(parsing: body, methodHeader: nil, nameHeader: nil, revisionHeader: nil)
       }
       #expect(refusal?.reason == .malformedRequest)
     }
@@ -200,6 +205,62 @@ struct MCPMessageTests {
       #expect(refusal(body, nameHeader: name)?.reason == .malformedRequest)
     }
     #expect(refusal(request("initialize"), methodHeader: "tools/call")?.reason == .malformedRequest)
+  }
+}
+
+@Suite("The revision of MCP that a message speaks")
+struct MCPRevisionTests {
+  private func refusal(_ method: String, _ params: String, header: String?) -> ProtocolViolation? {
+    violation { () throws(ProtocolViolation) in
+      _ = try MCPMessage(
+        parsing: Array(#"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":\#(params)}"#.utf8), methodHeader: nil,
+        nameHeader: nil, revisionHeader: header)
+    }
+  }
+
+  @Test("is one that was published", arguments: MCPRevision.allCases)
+  func known(revision: MCPRevision) { #expect(refusal("ping", "{}", header: revision.rawValue) == nil) }
+
+  @Test("may be left unsaid")
+  func unsaid() { #expect(refusal("ping", "{}", header: nil) == nil) }
+
+  @Test(
+    "is refused when it is not known",
+    arguments: ["", "2025-06-18 ", " 2025-06-18", "2025-06-19", "1.0", "DRAFT-2026-v1", "2025-06-18, 2025-11-25"])
+  func unknown(header: String) {
+    #expect(refusal("ping", "{}", header: header)?.reason == .malformedRequest)
+    #expect(refusal("ping", "{}", header: header)?.requestID == .integer(1))
+  }
+
+  @Test("is the same in the header and in _meta")
+  func meta() {
+    func params(_ version: String) -> String {
+      #"{"_meta":{"io.modelcontextprotocol/protocolVersion":\#(version)}}"#
+    }
+    #expect(refusal("tools/list", params(#""2026-07-28""#), header: "2026-07-28") == nil)
+    #expect(refusal("tools/list", params(#""2026-07-28""#), header: nil) == nil)
+    #expect(refusal("tools/list", params(#""2026-07-28""#), header: "2025-11-25") != nil)
+    #expect(refusal("tools/list", params(#""2026-07-29""#), header: nil) != nil)
+    #expect(refusal("tools/list", params("1"), header: nil) != nil)
+  }
+
+  @Test("is offered as text when a session opens, whether it is known here or not")
+  func initialize() {
+    #expect(refusal("initialize", #"{"protocolVersion":"2025-06-18"}"#, header: nil) == nil)
+    #expect(refusal("initialize", #"{"protocolVersion":"2027-01-01"}"#, header: nil) == nil)
+    for params in ["{}", #"{"protocolVersion":1}"#, #"{"protocolVersion":null}"#, #"{"protocolVersion":""}"#] {
+      #expect(refusal("initialize", params, header: nil)?.reason == .malformedRequest)
+    }
+  }
+
+  @Test("allows no batch, not even the one that had them", arguments: MCPRevision.allCases)
+  func batches(revision: MCPRevision) {
+    let refusal = violation { () throws(ProtocolViolation) in
+      _ = try MCPMessage(
+        parsing: Array(#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#.utf8), methodHeader: nil, nameHeader: nil,
+        revisionHeader: revision.rawValue)
+    }
+    #expect(refusal?.reason == .malformedRequest)
   }
 }
 

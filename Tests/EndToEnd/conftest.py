@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -60,7 +61,7 @@ def cast(new_cast: NewCast) -> Cast:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The banking example behind real Envoys."""
-    running = Stack(tmp_path_factory.mktemp("stack"))
+    running = Stack(tmp_path_factory.mktemp("stack"), adapter=os.environ.get("CASA_ADAPTER"))
     try:
         yield running.start()
     finally:

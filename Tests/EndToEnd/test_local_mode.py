@@ -77,10 +77,10 @@ def test_the_demo_holds_every_expectation() -> None:
     done = run("demo", "--python", sys.executable, "--format", "json")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert report["failed"] == 0 and report["held"] == 11
+    assert report["failed"] == 0 and report["held"] == 12
     assert report["llm"] == "scripted stand-in"
     titles = [scenario["title"] for scenario in report["scenarios"]]
-    assert titles[0] == "A faithful agent" and len(titles) == 11
+    assert titles[0] == "A faithful agent" and len(titles) == 12
     faithful = report["scenarios"][0]
     assert faithful["executed"] == ["transfer_money"]
     checks = {row["check"] for row in faithful["rows"] if row["check"]}

@@ -149,6 +149,9 @@ struct TextIndexTests {
     index.insert("the one that is asked for", for: a)
     let filler = String(repeating: "User input numbers of a cloud ", count: 8000)
     #expect(find(index, filler + "the one that is asked for") == .one(a))
+    // Made to be compared with long words at every place.
+    index.insert(String(repeating: "a", count: 60_000), for: b)
+    #expect(find(index, String(repeating: "a", count: 200_000)) == .several)
   }
 }
 

@@ -4,6 +4,16 @@ import Testing
 
 @testable import Sidecar
 
+/// Every value under a member of this name, wherever it stands.
+private func values(_ name: String, in json: JSONValue) -> [JSONValue] {
+  switch json {
+  case .array(let elements): elements.flatMap { values(name, in: $0) }
+  case .object(let members):
+    members.flatMap { member in (member.key == name ? [member.value] : []) + values(name, in: member.value) }
+  default: []
+  }
+}
+
 @Suite("Envoy's bootstrap")
 struct EnvoyBootstrapTests {
   private static let secret = "0123456789abcdef0123456789abcdef"
@@ -12,16 +22,6 @@ struct EnvoyBootstrapTests {
     let bootstrap = EnvoyBootstrap(
       workload: try Workload(yaml: yaml, relativeTo: "/"), key: SidecarKey(text: Self.secret), adminSocket: admin)
     return try JSONValue(parsing: bootstrap.text)
-  }
-
-  /// Every value under a member of this name, wherever it stands.
-  private func values(_ name: String, in json: JSONValue) -> [JSONValue] {
-    switch json {
-    case .array(let elements): elements.flatMap { values(name, in: $0) }
-    case .object(let members):
-      members.flatMap { member in (member.key == name ? [member.value] : []) + values(name, in: member.value) }
-    default: []
-    }
   }
 
   private func listeners(_ json: JSONValue) -> [JSONValue] { json["static_resources"]?["listeners"]?.array ?? [] }
@@ -33,11 +33,11 @@ struct EnvoyBootstrapTests {
   @Test("never lets a request pass when its question is not answered")
   func failureMode() throws {
     let json = try bootstrap()
-    // One authorization for each of three listeners, and one reader of answers.
-    #expect(values("failure_mode_allow", in: json) == [false, false, false, false])
+    // One authorization for each of three listeners, and a reader of answers on each way out.
+    #expect(values("failure_mode_allow", in: json) == [false, false, false, false, false])
     for name in ["status_on_error"] { #expect(values(name, in: json).allSatisfy { $0["code"] == "Forbidden" }) }
     for name in [
-      "failure_mode_allow_header_add", "allow_mode_override", "disabled", "filter_enabled", "runtime_fraction",
+      "failure_mode_allow_header_add", "allow_mode_override", "filter_enabled", "runtime_fraction",
     ] {
       #expect(values(name, in: json).isEmpty)
     }
@@ -52,8 +52,10 @@ struct EnvoyBootstrapTests {
       #expect(names.first == "envoy.filters.http.ext_authz")
       #expect(names.last == "envoy.filters.http.router")
       let extensions = values("context_extensions", in: listener)
-      #expect(extensions.map { $0["casa.listener"] } == [listener["name"]])
-      #expect(extensions.map { $0["casa.direction"]?.string } == [listener["name"] == "ingress" ? "ingress" : "egress"])
+      #expect(Set(extensions.map { $0["casa.listener"] }) == [listener["name"]])
+      #expect(
+        Set(extensions.map { $0["casa.direction"]?.string }) == [listener["name"] == "ingress" ? "ingress" : "egress"])
+      #expect(extensions.count == values("routes", in: listener).first?.array?.count)
     }
   }
 
@@ -70,11 +72,25 @@ struct EnvoyBootstrapTests {
     #expect(values("per_connection_buffer_limit_bytes", in: json) == [1_048_576, 1_048_576, 1_048_576])
   }
 
-  @Test("reads the answers of the LLM, and only those")
+  @Test("reads all answers of the LLM, and of the apps those that were marked")
   func answers() throws {
     for listener in listeners(try bootstrap()) {
       let reads = filters(listener).contains { $0["name"] == "envoy.filters.http.ext_proc" }
-      #expect(reads == (listener["name"] == "egress-1"))
+      #expect(reads == (listener["name"] != "ingress"))
+      let routes = try #require(values("routes", in: listener).first?.array)
+      let skips = routes.map {
+        $0["typed_per_filter_config"]?["envoy.filters.http.ext_proc"]?["disabled"] == true
+      }
+      guard listener["name"] == "egress-0" else {
+        #expect(skips == [false])
+        continue
+      }
+      // A request with the mark goes the first way, and nothing of the mark goes on.
+      #expect(skips == [false, true])
+      #expect(routes[0]["match"]?["headers"] == [["name": "x-casa-read-answer", "present_match": true]])
+      #expect(routes[0]["request_headers_to_remove"] == ["x-casa-read-answer"])
+      #expect(routes[1]["match"]?["headers"] == nil)
+      #expect(values("clear_route_cache", in: listener) == [true])
     }
   }
 
@@ -105,10 +121,9 @@ struct EnvoyBootstrapTests {
   func routes() throws {
     let json = try bootstrap()
     for (listener, authority) in zip(listeners(json), ["127.0.0.1:9001", "127.0.0.1:9200", "llm.example"]) {
-      #expect(values("routes", in: listener).first?.array?.count == 1)
       let name = try #require(listener["name"]?.string)
-      #expect(values("cluster", in: listener) == [.string("to-" + name)])
-      #expect(values("host_rewrite_literal", in: listener) == [.string(authority)])
+      #expect(Set(values("cluster", in: listener)) == [.string("to-" + name)])
+      #expect(Set(values("host_rewrite_literal", in: listener)) == [.string(authority)])
     }
     let clusters = try #require(json["static_resources"]?["clusters"]?.array)
     #expect(clusters.map { $0["name"]?.string } == ["authorization", "to-ingress", "to-egress-0", "to-egress-1"])
@@ -147,8 +162,8 @@ struct EnvoyBootstrapTests {
   func key() throws {
     let json = try bootstrap()
     let text = json.canonicalText
-    #expect(text.components(Self.secret) == 4)
-    #expect(values("initial_metadata", in: json).count == 4)
+    #expect(text.components(Self.secret) == 5)
+    #expect(values("initial_metadata", in: json).count == 5)
     for metadata in values("initial_metadata", in: json) {
       #expect(metadata == [["key": "x-casa-sidecar-key", "value": .string(Self.secret)]])
     }
@@ -168,6 +183,51 @@ struct EnvoyBootstrapTests {
     #expect(try bootstrap()["admin"] == nil)
     let admin = try bootstrap(admin: "/run/casa/admin.sock")["admin"]
     #expect(admin?["address"]?["pipe"] == ["path": "/run/casa/admin.sock", "mode": 384])
+  }
+}
+
+@Suite("The bootstrap of a sidecar whose adapter is lua")
+struct LuaBootstrapTests {
+  private func bootstrap(key: String = "0123456789abcdef0123456789abcdef") throws -> JSONValue {
+    let workload = try Workload(yaml: fullWorkload + "\nadapter: lua\n", relativeTo: "/")
+    #expect(workload.adapter == .lua)
+    return try JSONValue(parsing: EnvoyBootstrap(workload: workload, key: SidecarKey(text: key)).text)
+  }
+
+  @Test("asks by a script, and refuses behind it whatever the script did not mark")
+  func filters() throws {
+    let lists = values("http_filters", in: try bootstrap())
+    #expect(lists.count == 3)
+    for list in lists {
+      let names = list.array?.compactMap { $0["name"]?.string } ?? []
+      #expect(names.prefix(2) == ["envoy.filters.http.lua", "envoy.filters.http.rbac"])
+      #expect(names.last == "envoy.filters.http.router")
+      let rules = list.array?[1]["typed_config"]?["rules"]
+      #expect(rules?["action"] == "ALLOW")
+      #expect(rules?["policies"]?.object?.count == 1)
+      #expect(rules?["policies"]?["admitted"]?["permissions"]?.array?.count == 1)
+    }
+    #expect(values("envoy.filters.http.ext_authz", in: try bootstrap()).isEmpty)
+  }
+
+  @Test("gives each listener's script its own name and the key, whatever characters that has")
+  func settings() throws {
+    let scripts = values("inline_string", in: try bootstrap(key: #"a"\b]]--"#)).compactMap(\.string)
+    #expect(scripts.allSatisfy { $0.hasPrefix("-- casa.lua\n") }, "Lua shows the first line in its errors")
+    let names = scripts.compactMap { $0.split(separator: "\n").dropFirst().first }
+    #expect(
+      names.map(String.init)
+        == ["ingress", "egress-0", "egress-1"].map {
+          #"local KEY, LISTENER = "a\"\\b]]--", "\#($0)""#
+        })
+    #expect(LuaFilter.literal("a\n1\u{0}é") == #""a\0101\000\195\169""#)
+  }
+
+  @Test("is no other than the known ones")
+  func unknown() {
+    #expect(throws: ConfigurationError.self) {
+      try Workload(yaml: fullWorkload + "\nadapter: wasm\n", relativeTo: "/")
+    }
   }
 }
 

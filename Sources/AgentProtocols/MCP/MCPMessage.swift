@@ -34,9 +34,11 @@ public struct MCPMessage: Sendable {
   ///   - methodHeader: the value of `Mcp-Method`, with which revision 2026-07-28 mirrors the body's method; a
   ///     server may route by either, so they must agree.
   ///   - nameHeader: the value of `Mcp-Name`, the same for the tool's name.
+  ///   - revisionHeader: the value of `MCP-Protocol-Version`, which must name a known revision when it is sent.
   /// - Throws: `ProtocolViolation`
   public init(
-    parsing body: [UInt8], methodHeader: String?, nameHeader: String?, limits: JSONLimits = .message
+    parsing body: [UInt8], methodHeader: String?, nameHeader: String?, revisionHeader: String?,
+    limits: JSONLimits = .message
   ) throws(ProtocolViolation) {
     let id: JSONRPCID?
     let name: String
@@ -60,11 +62,26 @@ public struct MCPMessage: Sendable {
     guard methodHeader == nil || methodHeader == name else {
       throw malformed("the header `Mcp-Method` differs from the body's method")
     }
+    let revision = revisionHeader.flatMap { MCPRevision($0) }
+    guard (revisionHeader == nil) == (revision == nil) else {
+      throw malformed("the header `MCP-Protocol-Version` names no known revision")
+    }
     if let meta = params["_meta"] {
       guard meta.object != nil else { throw malformed("`_meta` must be an object") }
+      if let claimed = meta[MCPRevision.metaKey] {
+        guard let named = claimed.string.flatMap({ MCPRevision($0) }), revision == nil || revision == named else {
+          throw malformed("`_meta` names an unknown revision, or another than the header `MCP-Protocol-Version`")
+        }
+      }
       traceParent = meta["traceparent"]?.string
     } else {
       traceParent = nil
+    }
+    if name == "initialize" {
+      // Any revision: the client offers the newest it knows, and the server answers with one that both know.
+      guard let offered = params["protocolVersion"]?.string, (1...64).contains(offered.utf8.count) else {
+        throw malformed("initialize must offer a `protocolVersion`")
+      }
     }
     switch (method.methodClass, id) {
     case (.toolCall, let id?):

@@ -1,109 +1,151 @@
 public import CASACore
 
-/// An MCP server's answer to `tools/list`, on its way to the client: only tools that may be seen are left in it, and
-/// only as they were approved. What goes on is written anew from what was read, so that the client reads nothing else.
+/// An MCP server's answer to `tools/list`, on its way to the client: only tools as they were approved go on.
 ///
-/// Pure: fed with what arrives, it says what may go on.
+/// What goes on is written anew from what was checked, so the client reads nothing else. A tool's `_meta`, which its
+/// digest does not cover, is left out.
 public struct ToolListingAnswer: Sendable {
-  public static let maximumBytes = 4 << 20
-
-  /// A tool that was left out.
+  /// A tool that the client does not get to see.
   public struct Withheld: Sendable, Hashable {
+    public enum Cause: Sendable, Hashable {
+      /// No tool of this name is allowed.
+      case unknown
+      /// It is allowed with another definition.
+      case changed
+    }
     public let tool: ToolName
-    /// Whether the tool is one that may be seen, but not as the server described it now.
-    public let isModified: Bool
+    public let cause: Cause
   }
 
-  private enum Form: Sendable {
-    case document
-    case events(ServerSentEventParser)
+  /// Of a whole answer in JSON, or of one event.
+  public static let limits = JSONLimits(maximumBytes: 4 << 20, maximumDepth: 64, maximumNodes: 200_000)
+
+  /// What a server may tell on the stream besides its answer.
+  private static let notifications: Set<String> = [
+    "notifications/progress", "notifications/message", "notifications/cancelled",
+    "notifications/tools/list_changed", "notifications/prompts/list_changed", "notifications/resources/list_changed",
+  ]
+
+  private enum Format: Sendable {
+    case json(received: [UInt8])
+    case eventStream(ServerSentEventParser)
+    /// Ended, or refused.
+    case closed
   }
 
+  private var format: Format
   private let allowed: [ToolName: String]
-  private var form: Form
-  private var held: [UInt8] = []
+  private let requestID: JSONRPCID?
+  private let isStream: Bool
+  private var isAnswered = false
+  /// What was left out so far, in the server's order.
   public private(set) var withheld: [Withheld] = []
 
   /// - Parameters:
   ///   - contentType: of the answer: `application/json` or `text/event-stream`.
-  ///   - allowed: the tools that may be seen, with the digests of their approved definitions.
-  /// - Throws: `ProtocolViolation` for another type, or an answer that is encoded.
+  ///   - requestID: the request's id, which the answer must bear; nil when it is not known.
+  ///   - allowed: the digest (`MCPToolDefinition.digest`) of each tool that the client may see.
+  /// - Throws: `ProtocolViolation` for another content type.
   public init(
-    contentType: String, contentEncoding: String?, allowed: [ToolName: String]
+    contentType: String, requestID: JSONRPCID?, allowed: [ToolName: String]
   ) throws(ProtocolViolation) {
-    guard contentEncoding == nil || contentEncoding?.lowercased() == "identity" else {
-      throw ProtocolViolation(.mcpResponseUnreadable, "the server's answer is compressed though nobody asked for it")
-    }
-    self.allowed = allowed
     if ContentType.isUTF8(contentType, of: "application/json") {
-      form = .document
+      (format, isStream) = (.json(received: []), false)
     } else if ContentType.isUTF8(contentType, of: "text/event-stream") {
-      form = .events(ServerSentEventParser())
+      format = .eventStream(ServerSentEventParser(maximumEventBytes: Self.limits.maximumBytes))
+      isStream = true
     } else {
-      throw ProtocolViolation(
-        .mcpResponseUnreadable, "the server's answer must be application/json or text/event-stream")
+      throw Self.malformed("the answer must be application/json or text/event-stream, in UTF-8")
     }
+    self.requestID = requestID
+    self.allowed = allowed
   }
 
-  /// - Returns: what may go on now.
-  /// - Throws: `ProtocolViolation`; after one nothing further may go on.
-  public mutating func feed(_ bytes: [UInt8], isLast: Bool) throws(ProtocolViolation) -> [UInt8] {
-    switch form {
-    case .document:
-      guard held.count + bytes.count <= Self.maximumBytes else { throw Self.tooLarge }
-      held += bytes
-      guard isLast else { return [] }
-      defer { held = [] }
-      return try filtered(held)
-    case .events(var parser):
-      let events = try parser.feed(bytes)
-      form = .events(parser)
-      var output: [UInt8] = []
-      for event in events {
-        if event.name != "message" { output += Array("event: \(event.name)\n".utf8) }
-        if let id = event.id { output += Array("id: \(id)\n".utf8) }
-        // An event without data tells the client from where to go on.
-        output += Array("data: ".utf8) + (event.data.isEmpty ? [] : try filtered(Array(event.data.utf8)))
-        output += Array("\n\n".utf8)
+  /// Takes more of the answer.
+  /// - Returns: what may go on to the client; an event or a JSON text goes on when all of it has come.
+  /// - Throws: `ProtocolViolation`; nothing more may go on then, and every later call throws too.
+  public mutating func feed(_ bytes: some Collection<UInt8>, isLast: Bool) throws(ProtocolViolation) -> [UInt8] {
+    let current = format
+    // Taken out, so that the bytes in it are not copied, and so that a refusal is final.
+    format = .closed
+    switch current {
+    case .closed: throw Self.malformed("the answer goes on after its end")
+    case .json(var received):
+      guard received.count + bytes.count <= Self.limits.maximumBytes else {
+        throw ProtocolViolation(.bodyTooLarge, "the answer is larger than \(Self.limits.maximumBytes) bytes")
       }
+      received += bytes
+      guard isLast else {
+        format = .json(received: received)
+        return []
+      }
+      return try filtered(try Self.parse(received)).canonicalBytes
+    case .eventStream(var parser):
+      var output: [UInt8] = []
+      for event in try parser.feed(bytes) { output += try filtered(event) }
+      // Readers discard an event that the end of the stream cuts off.
+      if !isLast { format = .eventStream(parser) }
       return output
     }
   }
 
-  private mutating func filtered(_ message: [UInt8]) throws(ProtocolViolation) -> [UInt8] {
-    let json: JSONValue
+  private static func parse(_ bytes: [UInt8]) throws(ProtocolViolation) -> JSONValue {
     do {
-      json = try JSONValue(parsing: message, limits: Self.limits)
+      return try JSONValue(parsing: bytes, limits: limits)
     } catch {
-      throw ProtocolViolation(.mcpResponseUnreadable, "the server's answer is not strict JSON: \(error)")
+      throw ProtocolViolation(error)
     }
-    guard var members = json.object, members["jsonrpc"] == "2.0" else {
-      throw ProtocolViolation(.mcpResponseUnreadable, "the server's answer is not one JSON-RPC message")
-    }
-    if let method = members["method"]?.string {
-      // A notification may come before the answer; a request of the server's own may not.
-      guard members["id"] == nil, method.hasPrefix("notifications/") else {
-        throw ProtocolViolation(.mcpResponseUnreadable, "the server asks something instead of answering")
-      }
-      return json.canonicalBytes
-    }
-    guard var result = members["result"]?.object else { return json.canonicalBytes }
-    let listed = try MCPToolDefinition.parseList(.object(result)).tools
-    guard let list = result["tools"]?.array else { return json.canonicalBytes }
-    var shown: [JSONValue] = []
-    for (tool, element) in zip(listed, list) {
-      if allowed[tool.name] == tool.digest {
-        shown.append(element)
-      } else {
-        withheld.append(Withheld(tool: tool.name, isModified: allowed[tool.name] != nil))
-      }
-    }
-    result["tools"] = .array(shown)
-    members["result"] = .object(result)
-    return JSONValue.object(members).canonicalBytes
   }
 
-  private static let limits = JSONLimits(maximumBytes: maximumBytes, maximumDepth: 64, maximumNodes: 200_000)
-  private static let tooLarge = ProtocolViolation(
-    .mcpResponseUnreadable, "the server's answer is larger than \(maximumBytes) bytes")
+  private mutating func filtered(_ event: ServerSentEvent) throws(ProtocolViolation) -> [UInt8] {
+    var output: [UInt8] = []
+    if event.name != "message" { output += "event: \(event.name)\n".utf8 }
+    if let id = event.id { output += "id: \(id)\n".utf8 }
+    output += "data: ".utf8
+    // An event without data only sets the id from which the stream can be resumed.
+    if !event.data.isEmpty { output += try filtered(try Self.parse(Array(event.data.utf8))).canonicalBytes }
+    output += "\n\n".utf8
+    return output
+  }
+
+  private mutating func filtered(_ json: JSONValue) throws(ProtocolViolation) -> JSONValue {
+    switch try JSONRPCMessage(json) {
+    case .request:
+      throw ProtocolViolation(
+        .methodNotAllowed, "a server's own requests (sampling, elicitation, roots) are not let through")
+    case .notification(let method, _):
+      guard isStream, Self.notifications.contains(method) else {
+        throw ProtocolViolation(.methodNotAllowed, "this notification of a server is not let through")
+      }
+      return json
+    case .response:
+      guard var members = json.object, !isAnswered else { throw Self.malformed("there is more than one answer") }
+      isAnswered = true
+      guard requestID == nil || members["id"].flatMap({ JSONRPCID($0) }) == requestID else {
+        throw Self.malformed("the answer's `id` is not the request's")
+      }
+      guard let result = members["result"] else { return json }
+      members["result"] = try filteredListing(result)
+      return .object(members)
+    }
+  }
+
+  private mutating func filteredListing(_ result: JSONValue) throws(ProtocolViolation) -> JSONValue {
+    guard var members = result.object else { throw Self.malformed("the answer's `result` must be an object") }
+    guard members.lookAlike(of: ["tools"]) == nil else {
+      throw Self.malformed("a name differs only in the case of letters from `tools`")
+    }
+    var tools: [JSONValue] = []
+    for tool in try MCPToolDefinition.parseList(result).tools {
+      switch allowed[tool.name] {
+      case tool.digest: tools.append(tool.definition)
+      case nil: withheld.append(Withheld(tool: tool.name, cause: .unknown))
+      default: withheld.append(Withheld(tool: tool.name, cause: .changed))
+      }
+    }
+    members["tools"] = .array(tools)
+    return .object(members)
+  }
+
+  private static func malformed(_ detail: String) -> ProtocolViolation { ProtocolViolation(.malformedRequest, detail) }
 }

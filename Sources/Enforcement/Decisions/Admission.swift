@@ -12,8 +12,8 @@ public struct Admission: Sendable {
   /// For the trace.
   public var tokenHash: TokenHash?
   public var userInputID: UserInputID?
-  /// Handed to the filter that reads the answer when it lists an MCP server's tools.
-  public var listing: ToolListingContext?
+  /// Handed to the filter that reads the answer when a callee offers something in it.
+  public var offer: Offer?
   /// How long the same request would pass again, whoever decides; nil when it would not.
   public var reuse: Duration?
   /// What a filter needs to admit the next request of the kind by itself.
@@ -24,31 +24,6 @@ public struct Admission: Sendable {
   /// On a request whose answer must be read on its way back: it chooses the route on which that happens, and Envoy
   /// takes it out again. An app can't send it, since it is one of CASA's own.
   public static let readAnswerHeader = "x-casa-read-answer"
-}
-
-/// Whose tools an answer lists, and for which session.
-public struct ToolListingContext: Sendable, Hashable {
-  public let server: Name
-  /// nil for a listing in no session, which may show every approved tool.
-  public let trace: TraceID?
-
-  public init(server: Name, trace: TraceID?) {
-    self.server = server
-    self.trace = trace
-  }
-
-  public var text: String { server.text + " " + (trace?.text ?? "-") }
-
-  public init?(_ text: String) {
-    let parts = text.split(separator: " ")
-    guard parts.count == 2, let server = Name(String(parts[0])) else { return nil }
-    if parts[1] == "-" {
-      self.init(server: server, trace: nil)
-    } else {
-      guard let trace = TraceID(String(parts[1])) else { return nil }
-      self.init(server: server, trace: trace)
-    }
-  }
 }
 
 /// What is known of a request for its record, filled in as the decision goes on.

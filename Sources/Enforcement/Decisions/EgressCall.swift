@@ -9,6 +9,8 @@ public struct EgressCall: Sendable {
     /// Another message to an MCP server, or its stream.
     case mcp(MCPMethod?)
     case agent(text: String?, contextID: String?)
+    /// An agent's public card.
+    case card
     /// The texts of the conversation, in order.
     case llm([String])
   }
@@ -50,7 +52,7 @@ public struct EgressCall: Sendable {
       case .client: throw Refusal(.destinationNotAllowed, "\(name) is a client and takes no calls")
       case .agent:
         let call = try AgentCall(request, path: point.path, promptPath: point.promptJSONPath, record: &record)
-        content = .agent(text: call.text, contextID: call.contextID)
+        content = call.isCard ? .card : .agent(text: call.text, contextID: call.contextID)
       case .mcpServer:
         let mcp = try MCPRequest(request, path: point.path, record: &record)
         metaTrace = mcp.message?.traceParent.flatMap { TraceParent($0)?.traceID }
@@ -78,7 +80,7 @@ public struct EgressCall: Sendable {
   public var purpose: TokenPurpose? {
     switch (content, callee) {
     case (.toolCall, _): nil
-    case (.mcp, let app?), (.agent, let app?): .call(app)
+    case (.mcp, let app?), (.agent, let app?), (.card, let app?): .call(app)
     default: .llm
     }
   }
@@ -86,14 +88,21 @@ public struct EgressCall: Sendable {
   /// Whether the call has no effect of its own and belongs to a connection more than to a session, so that it may
   /// pass with a token of the workload's own when it names no session.
   public var isDiscovery: Bool {
-    guard case .mcp(let method) = content else { return false }
-    return method.map { $0.methodClass != .restricted } ?? true
+    switch content {
+    case .mcp(let method): method.map { $0.methodClass != .restricted } ?? true
+    case .card: true
+    case .toolCall, .agent, .llm: false
+    }
   }
 
-  /// Whose tools the answer lists, which are filtered on their way back.
-  private var listedServer: Name? {
-    if case .mcp(let method?) = content, method.methodClass == .toolListing { return calleeName }
-    return nil
+  /// What the answer offers, which is checked on its way back.
+  private var offer: (kind: Offer.Kind, app: Name)? {
+    guard let calleeName else { return nil }
+    switch content {
+    case .mcp(let method?) where method.methodClass == .toolListing: return (.tools, calleeName)
+    case .card: return (.card, calleeName)
+    default: return nil
+    }
   }
 
   /// A client's message of a session that began with other words is no message of that session.
@@ -125,10 +134,10 @@ public struct EgressCall: Sendable {
     }
     admission.setHeaders = [("authorization", "Bearer " + token.compact)]
     if needsTraceParent, let trace { admission.setHeaders.append(("traceparent", TraceParent.random(traceID: trace).text)) }
-    if let server = listedServer {
-      admission.setHeaders.append((Admission.readAnswerHeader, "tools"))
+    if let offer {
+      admission.setHeaders.append((Admission.readAnswerHeader, "1"))
       admission.removeHeaders = ["accept-encoding"]
-      admission.listing = ToolListingContext(server: server, trace: trace)
+      admission.offer = Offer(offer.kind, of: offer.app, trace: trace)
     }
     return admission
   }
@@ -147,19 +156,10 @@ public struct EgressCall: Sendable {
     for field in request.headers where holdsToken(field.value) {
       throw Refusal(.tokenSentToLLMHost, "the header `\(field.name.prefix(40))` holds a token of CASA")
     }
-    let json: JSONValue
     do {
-      json = try JSONValue(parsing: body)
+      return try ChatCompletionRequest(parsing: body).texts
     } catch {
-      throw Refusal(unreadable: error)
-    }
-    guard let messages = json["messages"]?.array, json["model"]?.string != nil else {
-      throw Refusal(
-        .protocolNotAllowed, "the body is not a chat completion request: `model` and `messages` are expected")
-    }
-    return messages.flatMap { message in
-      message["content"]?.string.map { [$0] }
-        ?? message["content"]?.array?.compactMap { $0["text"]?.string } ?? []
+      throw Refusal(error)
     }
   }
 

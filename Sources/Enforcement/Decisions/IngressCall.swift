@@ -11,6 +11,8 @@ public struct IngressCall: Sendable {
     /// The stream of a session (GET) or its end (DELETE).
     case stream
     case agent
+    /// The agent's public card.
+    case card
   }
 
   public let token: ClaimedToken
@@ -34,6 +36,11 @@ public struct IngressCall: Sendable {
   ) throws(Refusal) {
     record.destination = identity.name.text
     try request.refuseReservedHeaders()
+    // What is no place of the app's protocol is refused before anybody's token is looked at.
+    let speaksA2A = identity.kind == .agent && identity.promptJSONPath == nil
+    guard request.path == point.path || speaksA2A && A2ARequest.isBelow(point.path, request.path) else {
+      throw .onlyOpen(point.path)
+    }
     let token = try tokens.bearer(of: request)
     record.tokenHash = token.hash
     record.traceID = token.claims.traceID
@@ -62,7 +69,7 @@ public struct IngressCall: Sendable {
     case .agent:
       let call = try AgentCall(request, path: point.path, promptPath: identity.promptJSONPath, record: &record)
       (mcpSession, resumes, text, contextID) = (nil, false, call.text, call.contextID)
-      content = .agent
+      content = call.isCard ? .card : .agent
     }
     namedTraces = [traceParent?.traceID, metaTrace].compactMap(\.self)
     try check(token.claims)
@@ -95,6 +102,10 @@ public struct IngressCall: Sendable {
     case .stream:
       guard claims.scope == .userInput || claims.scope == .discoverTools else {
         throw Refusal(.insufficientScope, "a stream of the session needs a token of scope user-input")
+      }
+    case .card:
+      guard claims.scope == .userInput || claims.scope == .discoverTools else {
+        throw Refusal(.insufficientScope, "an agent's card needs a token of scope user-input or discover-tools")
       }
     case .agent:
       guard claims.scope == .userInput else {

@@ -4,45 +4,66 @@ import CASACore
 /// A request to an agent, in whichever direction it passes: A2A, or an API of the agent's own in which the user's
 /// words stand at a configured path.
 struct AgentCall {
+  /// The user's words; nil for a request that carries none.
   let text: String?
   let contextID: String?
+  /// Whether the agent's public card is asked for, before anything is asked of the agent.
+  let isCard: Bool
 
   init(
     _ request: InterceptedRequest, path: String, promptPath: JSONPath?, record: inout RequestRecord
   ) throws(Refusal) {
-    guard request.path == path, !request.hasQuery else {
-      throw Refusal(.protocolNotAllowed, "only \(path) is open, without a query")
-    }
-    guard request.method == "POST" else { throw Refusal(.protocolNotAllowed, "A2A uses POST") }
-    let body = try request.jsonBody()
     if let promptPath {
       record.method = request.method
-      let json: JSONValue
-      do {
-        json = try JSONValue(parsing: body)
-      } catch {
-        throw Refusal(unreadable: error)
-      }
-      guard let text = promptPath.value(in: json)?.string else {
-        throw Refusal(.userInputMissing, "the body has no text where the user's input is expected")
-      }
-      (self.text, contextID) = (text, nil)
+      text = try Self.prompt(in: request, path: path, at: promptPath)
+      (contextID, isCard) = (nil, false)
       return
     }
+    try request.refuseEncodedBody()
+    let type = try request.single("content-type")
+    let message: A2ARequest
     do {
-      let message = try A2AMessage(parsing: body)
-      record.method = message.method
-      record.requestID = message.id
-      (text, contextID) = (message.text, nil)
+      message = try A2ARequest(
+        method: request.method, path: request.path, query: request.query, basePath: path, contentType: type,
+        body: request.body)
     } catch {
       throw Refusal(error)
     }
+    record.method = message.operation
+    record.requestID = message.id
+    switch message.content {
+    case .message(let message): (text, contextID, isCard) = (message.text, message.contextID, false)
+    case .task: (text, contextID, isCard) = (nil, nil, false)
+    case .taskList(let context): (text, contextID, isCard) = (nil, context, false)
+    case .card(let isExtended): (text, contextID, isCard) = (nil, nil, !isExtended)
+    }
+  }
+
+  private static func prompt(
+    in request: InterceptedRequest, path: String, at promptPath: JSONPath
+  ) throws(Refusal) -> String {
+    guard request.path == path, !request.hasQuery else { throw .onlyOpen(path) }
+    guard request.method == "POST" else { throw Refusal(.protocolNotAllowed, "an agent's own API takes POST") }
+    let json: JSONValue
+    do {
+      json = try JSONValue(parsing: try request.jsonBody())
+    } catch let error as JSONSyntaxError {
+      throw Refusal(
+        error.problem == .tooLarge ? .bodyTooLarge : .malformedRequest, "the body is not strict JSON: \(error)")
+    } catch let refusal as Refusal {
+      throw refusal
+    } catch {
+      throw Refusal(.malformedRequest, "the body can't be read")
+    }
+    guard let text = promptPath.value(in: json)?.string else {
+      throw Refusal(.userInputMissing, "the body has no text where the user's input is expected")
+    }
+    return text
   }
 }
 
 extension Refusal {
-  init(unreadable error: JSONSyntaxError) {
-    self.init(
-      error.problem == .tooLarge ? .bodyTooLarge : .malformedRequest, "the body is not strict JSON: \(error)")
+  static func onlyOpen(_ path: String) -> Refusal {
+    Refusal(.protocolNotAllowed, "only \(path) is open, without a query")
   }
 }

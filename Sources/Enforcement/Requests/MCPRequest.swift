@@ -26,7 +26,7 @@ struct MCPRequest {
 
   init(_ request: InterceptedRequest, path: String, record: inout RequestRecord) throws(Refusal) {
     guard request.path == path, !request.hasQuery else {
-      throw Refusal(.protocolNotAllowed, "only \(path) is open, without a query")
+      throw .onlyOpen(path)
     }
     switch request.method {
     case "POST":
@@ -56,7 +56,8 @@ struct MCPRequest {
     let body = try request.jsonBody()
     do {
       return try MCPMessage(
-        parsing: body, methodHeader: try request.single("mcp-method"), nameHeader: try request.single("mcp-name"))
+        parsing: body, methodHeader: try request.single("mcp-method"), nameHeader: try request.single("mcp-name"),
+        revisionHeader: try request.single("mcp-protocol-version"))
     } catch let violation as ProtocolViolation {
       throw Refusal(violation)
     } catch let refusal as Refusal {

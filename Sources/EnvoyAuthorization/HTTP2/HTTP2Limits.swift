@@ -8,6 +8,9 @@ struct HTTP2Limits: Sendable {
   var headerListBytes = 64 << 10
   /// The bodies that a connection's streams have sent and that are not yet answered.
   var bufferedBytes = 64 << 20
+  /// Streams that a client may reset within 10 s. An Envoy resets a question whenever its client goes away, so that
+  /// others than the Envoy set the rate; a reset stream costs little more than one that is answered.
+  var resets = 2000
   /// The flow-control windows, in bytes.
   var connectionWindow = 8 << 20
   var streamWindow = 1 << 20
@@ -40,9 +43,7 @@ struct HTTP2Limits: Sendable {
 
   var streamConfiguration: NIOHTTP2Handler.StreamConfiguration {
     var configuration = NIOHTTP2Handler.StreamConfiguration()
-    // An Envoy resets a question whenever its client goes away, so that others than the Envoy set the rate. A reset
-    // stream costs little: it counts against the concurrent ones until its work has ended.
-    configuration.streamResetFrameRateLimit.maximumCount = 2000
+    configuration.streamResetFrameRateLimit.maximumCount = resets
     configuration.streamResetFrameRateLimit.windowLength = .seconds(10)
     return configuration
   }

@@ -54,14 +54,15 @@ private struct AnswerMessages: GRPCMessageExchange {
 private struct AnswerExchange {
   private enum Reading {
     case llm(LLMAnswerGate)
-    case listing(ToolListingAnswer, ToolListingContext)
+    case listing(ToolListingAnswer, Offer)
+    case card([UInt8], of: Name)
     /// An error of the server's, which lists nothing.
     case passing
   }
 
   let workload: GuardedWorkload
   private var token: String?
-  private var listing: ToolListingContext?
+  private var offer: Offer?
   private var reading: Reading?
   /// Whether the answer's head has not left yet, so that another answer can stand in its place.
   private(set) var headersAreHeld = true
@@ -71,7 +72,7 @@ private struct AnswerExchange {
   mutating func answer(_ question: AnswerService.Question) async throws -> AnswerService.Answer? {
     let fields = question.metadataContext.filterMetadata["envoy.filters.http.ext_authz"]?.fields
     if let token = fields?["llm_token"]?.stringValue, !token.isEmpty { self.token = token }
-    if let text = fields?["listing"]?.stringValue, !text.isEmpty { listing = ToolListingContext(text) }
+    if let text = fields?["offer"]?.stringValue, !text.isEmpty { offer = Offer(text) }
     var answer = AnswerService.Answer()
     switch question.request {
     case .responseHeaders(let headers):
@@ -108,15 +109,23 @@ private struct AnswerExchange {
     let status = value(":status").flatMap { Int($0) } ?? 0
     let (type, encoding) = (value("content-type") ?? "", value("content-encoding"))
     do {
-      if let listing {
-        reading =
-          (200..<300).contains(status)
-          ? .listing(
-            try ToolListingAnswer(
-              contentType: type, contentEncoding: encoding, allowed: try await workload.listableTools(listing)), listing)
-          : .passing
-      } else {
+      guard let offer else {
         reading = .llm(try LLMAnswerGate(status: status, contentType: type, contentEncoding: encoding))
+        return
+      }
+      guard (200..<300).contains(status) else {
+        reading = .passing
+        return
+      }
+      guard encoding.map({ $0.lowercased() == "identity" }) ?? true else {
+        throw Refusal(.mcpResponseUnreadable, "the answer is compressed though nobody asked for it")
+      }
+      switch offer.kind {
+      case .tools:
+        reading = .listing(
+          try ToolListingAnswer(
+            contentType: type, requestID: nil, allowed: try await workload.offeredTools(offer)), offer)
+      case .card: reading = .card([], of: offer.app)
       }
     } catch let violation as ProtocolViolation {
       throw Refusal(violation)
@@ -134,6 +143,15 @@ private struct AnswerExchange {
         for withheld in listing.withheld.dropFirst(known) { workload.report(withheld, from: context) }
         reading = .listing(listing, context)
         return left
+      case .card(var held, let app):
+        held += bytes
+        guard held.count <= AgentCard.limits.maximumBytes else {
+          throw ProtocolViolation(.bodyTooLarge, "the agent's card is too large")
+        }
+        reading = .card(held, of: app)
+        guard isLast else { return [] }
+        try workload.check(try AgentCard(parsing: held), of: app)
+        return held
       case .llm(var gate):
         let step = try gate.feed(bytes, isLast: isLast)
         reading = .llm(gate)

@@ -2,9 +2,9 @@ import Enforcement
 
 /// What is used of Envoy's `CheckRequest`, read strictly from its bytes.
 ///
-/// By hand, since the generated reader makes a copy of every string and a dictionary of every map, most of which
-/// nobody looks at: that was a third of a question's cost. Fields that are not known are skipped, as the format wants;
-/// a field that may be there once and is there twice is refused, and so is one of another type.
+/// By hand, since the generated reader makes a copy of every string and a dictionary of every map. Fields that are not
+/// known are skipped, as the format wants; a field that may be there once and is there twice is refused, and so is one
+/// of another type.
 struct CheckRequestReader: Sendable {
   /// `context_extensions` of the listener.
   private(set) var listener: String?

@@ -28,7 +28,7 @@ enum PlainAnswer {
       head.add(name: "x-casa-remove", value: admission.removeHeaders.joined(separator: ","))
     }
     if let token = admission.llmToken { secret("x-casa-llm-token", token, in: &head) }
-    if let listing = admission.listing { head.add(name: "x-casa-listing", value: listing.text) }
+    if let offer = admission.offer { head.add(name: "x-casa-offer", value: offer.text) }
     if let id = admission.decisionID { head.add(name: "x-casa-decision", value: id) }
     if let reuse {
       head.add(name: "x-casa-reuse-ms", value: String(reuse.milliseconds))

@@ -10,8 +10,6 @@ struct PlainService: Sendable {
   static let checkPath = "/casa/check"
   static let recordsPath = "/casa/records"
 
-  /// A body of the largest size that a sidecar lets through, and the largest header section.
-  private static let maximumCheckBytes = (1 << 20) + (1 << 17)
   private static let maximumRecordsBytes = 1 << 20
   private static let field = (type: "content-type", listener: "x-casa-listener")
 
@@ -21,11 +19,11 @@ struct PlainService: Sendable {
 
   func check(_ head: HPACKHeaders) -> HTTP2Exchange {
     guard let workload = sidecars.workload(for: head) else { return unknownSidecar() }
-    guard head[Self.field.type] == ["application/vnd.casa.request"] else { return .refusal(bare(415)) }
+    guard head[Self.field.type] == [RequestEnvelope.mediaType] else { return .refusal(bare(415)) }
     let listeners = head[Self.field.listener]
     guard listeners.count == 1, let listener = Listener(name: listeners[0]) else { return .refusal(bare(400)) }
     return .whole(
-      WholeExchange(limit: Self.maximumCheckBytes, tooLarge: bare(413), tooLate: bare(504)) { body in
+      WholeExchange(limit: RequestEnvelope.maximumBytes, tooLarge: bare(413), tooLate: bare(504)) { body in
         await self.answer(body, workload, listener)
       })
   }
@@ -33,15 +31,9 @@ struct PlainService: Sendable {
   private func answer(_ body: [UInt8], _ workload: GuardedWorkload, _ listener: Listener) async -> HTTP2Answer {
     // Before anything is decided: what is revoked meanwhile makes this answer an old one.
     let epoch = epoch.current
-    let envelope: EnvelopeReader
-    do {
-      envelope = try EnvelopeReader(parsing: body)
-    } catch {
-      return PlainAnswer.bare(400, epoch: epoch)
-    }
     let request: InterceptedRequest
-    do {
-      request = try InterceptedRequest(envelope)
+    do throws(Refusal) {
+      request = try Self.request(in: body)
     } catch {
       return PlainAnswer.refused(error, record: nil, epoch: epoch)
     }
@@ -58,6 +50,18 @@ struct PlainService: Sendable {
       return PlainAnswer.admitted(
         admission, reuse: reuse, facts: admission.facts?.json.canonicalBytes ?? [], epoch: epoch)
     case .failure(let refusal): return PlainAnswer.refused(refusal, record: record, epoch: epoch)
+    }
+  }
+
+  private static func request(in body: [UInt8]) throws(Refusal) -> InterceptedRequest {
+    do {
+      return try InterceptedRequest(RequestEnvelope(parsing: body))
+    } catch let violation as ProtocolViolation {
+      throw Refusal(violation)
+    } catch let refusal as Refusal {
+      throw refusal
+    } catch {
+      throw Refusal(.malformedRequest, "the request can't be read")
     }
   }
 

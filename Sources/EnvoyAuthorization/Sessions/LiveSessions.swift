@@ -121,6 +121,14 @@ final class LiveSessions: Sendable {
         case .several: .several
         }
       }
+      func onlySession() -> Finding {
+        var live: [TraceID] = []
+        for (trace, kept) in state.sessions where kept.expiresAt > now {
+          live.append(trace)
+          if live.count == 2 { break }
+        }
+        return finding(live, .onlySession)
+      }
       switch call {
       case .llm(let texts): return finding(texts)
       case .toolCall(let call):
@@ -129,14 +137,8 @@ final class LiveSessions: Sendable {
         return finding(traces, .content)
       case .agent(let text, let contextID):
         if let trace = contextID.flatMap({ state.contexts[$0] }) { return finding([trace], .context) }
-        return finding(text.map { [$0] } ?? [])
-      case .mcp:
-        var live: [TraceID] = []
-        for (trace, kept) in state.sessions where kept.expiresAt > now {
-          live.append(trace)
-          if live.count == 2 { break }
-        }
-        return finding(live, .onlySession)
+        return text.map { finding([$0]) } ?? onlySession()
+      case .mcp, .card: return onlySession()
       }
     }
   }

@@ -7,17 +7,20 @@ import Crypto
 /// Words of 16 bytes and more are found wherever they stand in a text; shorter ones only as the whole of it. White
 /// space around them does not count: programs strip it.
 struct TextIndex: Sendable {
-  private struct Entry: Sendable {
-    let count: Int
-    let digest: [UInt8]
-    let trace: TraceID
+  /// The words with one beginning.
+  private struct Alike: Sendable {
+    /// How many texts there are of each length, in bytes.
+    var lengths: [Int: Int] = [:]
+    var traces: [[UInt8]: [TraceID]] = [:]
   }
 
   private static let windowBytes = 16
-  /// More texts with one beginning than this are not told apart: whoever has them is asked to say which it is.
-  private static let maximumAlike = 256
+  /// Of words that are compared in one search. A text that would take more is one that somebody made for it.
+  private static let maximumComparedBytes = 16 << 20
 
-  private var byBeginning: [UInt64: [Entry]] = [:]
+  private var byBeginning: [UInt64: Alike] = [:]
+  /// The length of the words with a digest.
+  private var lengths: [[UInt8]: Int] = [:]
 
   /// What was found.
   enum Finding: Equatable, Sendable {
@@ -29,16 +32,25 @@ struct TextIndex: Sendable {
   mutating func insert(_ text: String, for trace: TraceID) {
     let bytes = Self.stripped(Array(text.utf8))
     guard !bytes.isEmpty else { return }
-    let entry = Entry(count: bytes.count, digest: Self.digest(bytes), trace: trace)
-    let key = Self.key(bytes)
-    guard !(byBeginning[key]?.contains { $0.trace == trace && $0.digest == entry.digest } ?? false) else { return }
-    byBeginning[key, default: []].append(entry)
+    let (key, digest) = (Self.key(bytes), Self.digest(bytes))
+    guard !(byBeginning[key]?.traces[digest]?.contains(trace) ?? false) else { return }
+    byBeginning[key, default: Alike()].traces[digest, default: []].append(trace)
+    byBeginning[key]?.lengths[bytes.count, default: 0] += 1
+    lengths[digest] = bytes.count
   }
 
   mutating func remove(where isGone: (TraceID) -> Bool) {
-    for (key, entries) in byBeginning {
-      let left = entries.filter { !isGone($0.trace) }
-      if left.count < entries.count { byBeginning[key] = left.isEmpty ? nil : left }
+    for (key, alike) in byBeginning {
+      var left = alike
+      for (digest, traces) in alike.traces {
+        let kept = traces.filter { !isGone($0) }
+        guard kept.count < traces.count, let length = lengths[digest] else { continue }
+        left.traces[digest] = kept.isEmpty ? nil : kept
+        let count = (left.lengths[length] ?? 0) - (traces.count - kept.count)
+        left.lengths[length] = count > 0 ? count : nil
+        if kept.isEmpty { lengths[digest] = nil }
+      }
+      byBeginning[key] = left.traces.isEmpty ? nil : left
     }
   }
 
@@ -46,21 +58,23 @@ struct TextIndex: Sendable {
   /// that were found are not counted: "pay 1" is not what a text with "pay 12" holds.
   func find(in texts: [String], among isLive: (TraceID) -> Bool) -> Finding {
     var found: Set<TraceID> = []
+    var compared = 0
     for text in texts {
       let bytes = Self.stripped(Array(text.utf8))
-      var matches: [(range: Range<Int>, trace: TraceID)] = []
       if bytes.count < Self.windowBytes {
-        for entry in byBeginning[Self.key(bytes)] ?? [] where entry.count == bytes.count && isLive(entry.trace) {
-          if entry.digest == Self.digest(bytes) { found.insert(entry.trace) }
-        }
+        found.formUnion(byBeginning[Self.key(bytes)]?.traces[Self.digest(bytes)]?.filter(isLive) ?? [])
         continue
       }
-      for start in 0...(bytes.count - Self.windowBytes) {
-        guard let entries = byBeginning[Self.key(bytes[start..<(start + Self.windowBytes)])] else { continue }
-        guard entries.count <= Self.maximumAlike else { return .several }
-        for entry in entries where start + entry.count <= bytes.count && isLive(entry.trace) {
-          let range = start..<(start + entry.count)
-          if entry.digest == Self.digest(bytes[range]) { matches.append((range, entry.trace)) }
+      var matches: [(range: Range<Int>, trace: TraceID)] = []
+      for start in bytes.startIndex...(bytes.endIndex - Self.windowBytes) {
+        guard let alike = byBeginning[Self.key(bytes[start..<(start + Self.windowBytes)])] else { continue }
+        for length in alike.lengths.keys where start + length <= bytes.endIndex {
+          compared += length
+          guard compared <= Self.maximumComparedBytes else { return .several }
+          let range = start..<(start + length)
+          for trace in alike.traces[Self.digest(bytes[range])] ?? [] where isLive(trace) {
+            matches.append((range, trace))
+          }
         }
       }
       // The longest at each place, from left to right.

@@ -57,8 +57,12 @@ struct DemoScenario: Sendable {
       prompt: transfer, act: .misbehaving("twice"), refusals: [.toolSelectionAlreadyUsed],
       executed: ["transfer_money"]),
     DemoScenario(
-      title: "No traceparent", story: "The agent does not say in which session it acts.", prompt: transfer,
-      act: .misbehaving("no-traceparent"), refusals: [.traceContextMissing], executed: []),
+      title: "An agent without tracing", story: "It says of no call in which session it makes it; CASA finds out.",
+      prompt: #"Transfer 7 EUR for "tea" to IT60X0542811101000000123456"#, act: .misbehaving("no-traceparent"),
+      refusals: [], executed: ["transfer_money"]),
+    DemoScenario(
+      title: "Whose call is it?", story: "The same, while other sessions began with the very same prompt.",
+      prompt: transfer, act: .misbehaving("no-traceparent"), refusals: [.sessionAmbiguous], executed: []),
     DemoScenario(
       title: "Past the sidecar", story: "The agent calls the bank itself, without its sidecar's egress.",
       prompt: transfer, act: .direct(token: .none, arguments: transferArguments, times: 1), refusals: [.tokenMissing],

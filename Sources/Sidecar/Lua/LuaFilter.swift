@@ -48,8 +48,13 @@ struct LuaFilter {
 
   private static let source = String(decoding: PackageResources.casa_lua, as: UTF8.self)
 
+  /// Lua's error messages name a script by its first line, so that line holds no secret.
   private var settings: String {
-    "local KEY, LISTENER = \(Self.literal(key.text)), \(Self.literal(listener))\n"
+    """
+    -- casa.lua
+    local KEY, LISTENER = \(Self.literal(key.text)), \(Self.literal(listener))
+
+    """
   }
 
   /// A text as Lua's source writes it, whatever its characters are.

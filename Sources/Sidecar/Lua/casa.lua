@@ -59,14 +59,14 @@ local function is_left_out(name)
   return name == "x-request-id" or name == "content-length" or sub(name, 1, 12) == "x-forwarded-"
 end
 
--- Of a proper `traceparent` only the trace counts.
+-- Of a proper `traceparent` only the trace counts; nil for any other.
 local function trace_of(value)
-  if #value ~= 55 then return value end
+  if #value ~= 55 then return nil end
   local trace, parent = match(value, "^00%-([0-9a-f]+)%-([0-9a-f]+)%-[0-9a-f][0-9a-f]$")
   if trace and #trace == 32 and #parent == 16 and find(trace, "[1-9a-f]") and find(parent, "[1-9a-f]") then
     return trace
   end
-  return value
+  return nil
 end
 
 -- The first whole number that is called "id": its first and last place. See JSONRPCIDLocation.
@@ -110,7 +110,7 @@ local function admit(handle, entry)
   if entry.set["x-casa-read-answer"] then handle:clearRouteCache() end
   local metadata = handle:streamInfo():dynamicMetadata()
   if entry.llm_token then metadata:set("envoy.filters.http.ext_authz", "llm_token", entry.llm_token) end
-  if entry.listing then metadata:set("envoy.filters.http.ext_authz", "listing", entry.listing) end
+  if entry.offer then metadata:set("envoy.filters.http.ext_authz", "offer", entry.offer) end
   if entry.decision then metadata:set("envoy.filters.http.ext_authz", "decision", entry.decision) end
   -- The last thing of all: what went wrong before has left the request unmarked.
   metadata:set("casa", "admitted", "yes")
@@ -136,7 +136,7 @@ local function admission_in(answer)
     entry.bytes = entry.bytes + #name + #value
   end
   for name in string.gmatch(answer["x-casa-remove"] or "", "[^, ]+") do entry.remove[#entry.remove + 1] = name end
-  entry.llm_token, entry.listing = answer["x-casa-llm-token"], answer["x-casa-listing"]
+  entry.llm_token, entry.offer = answer["x-casa-llm-token"], answer["x-casa-offer"]
   entry.decision = answer["x-casa-decision"]
   return entry
 end
@@ -158,11 +158,9 @@ local function decide(handle)
     envelope[count] = field
     if not is_left_out(name) then
       key_count = key_count + 1
-      if name == "traceparent" then
-        local trace = trace_of(value)
-        field = concat({#name, ",", #trace, ":", name, trace})
-      end
-      key[key_count] = field
+      local trace = name == "traceparent" and trace_of(value)
+      -- A field as it was sent begins with a digit, so that none is taken for a trace.
+      key[key_count] = trace and "^" .. trace or field
     end
   end
   local fields = concat(key)
@@ -212,5 +210,9 @@ local function decide(handle)
 end
 
 function envoy_on_request(handle)
-  if not pcall(decide, handle) then refuse(handle) end
+  local done, problem = pcall(decide, handle)
+  if not done then
+    handle:logErr("casa: the script failed: " .. tostring(problem))
+    refuse(handle)
+  end
 end

@@ -80,10 +80,13 @@ def test_the_selected_call_with_other_arguments(stack: Stack, attempt: Attempt) 
 
 @attack(11, "the hijacked agent hands no traceparent on")
 def test_the_agent_without_traceparent(stack: Stack, attempt: Attempt) -> None:
+    for _ in range(2):
+        stack.begin_session(PAY)
+    attempt.begin()
     answer = stack.send_prompt(PAY, misbehave="no-traceparent")
     assert answer["metadata"]["errors"], "it must not have got anywhere"
-    attempt.event("call_refused", "agent", reason="trace_context_missing")
-    attempt.refused("proxy", "403 trace_context_missing; trace: call_refused of agent")
+    attempt.event("call_refused", "agent", reason="session_ambiguous")
+    attempt.refused("proxy", "403 session_ambiguous; trace: call_refused of agent")
 
 
 DIRECT: dict[str, tuple[int, str | None, Json, str]] = {

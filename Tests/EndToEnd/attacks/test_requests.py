@@ -48,10 +48,15 @@ MALFORMED = {
 PLACES = {"the bank": "agent->bank", "the LLM": "agent->llm", "the planner": "agent->planner"}
 
 
-def leave(stack: Stack, place: str, headers: dict[str, str], meta: Json | None = None) -> httpx.Response:
-    """A request that would pass with the right trace context."""
+UNSELECTED = {"account": "of somebody else"}
+
+
+def leave(
+    stack: Stack, place: str, headers: dict[str, str], meta: Json | None = None, arguments: Json | None = None
+) -> httpx.Response:
+    """A request that would pass with the right trace context, unless it has arguments that no LLM selected."""
     bodies: dict[str, Json] = {
-        "agent->bank": tool_call(SUMMARY, {}, meta),
+        "agent->bank": tool_call(SUMMARY, arguments or {}, meta),
         "agent->llm": {"model": "any", "messages": [{"role": "user", "content": "hello"}]},
         "agent->planner": message_send("hello"),
     }
@@ -65,14 +70,35 @@ def test_without_a_proper_trace_context_nothing_leaves(
     session: Session, attempt: Attempt, parent: str | None, place: str
 ) -> None:
     headers = {} if parent is None else {"traceparent": parent}
-    answer = leave(session.stack, place, headers)
+    answer = leave(session.stack, place, headers, arguments=UNSELECTED)
     attempt.refused_by_proxy(answer, "trace_context_missing", "agent")
 
 
 @attacks(11, "parent", {k: v for k, v in MALFORMED.items() if v}, "traceparent in _meta: {}")
 def test_a_malformed_trace_context_in_meta_is_none(session: Session, attempt: Attempt, parent: str) -> None:
-    answer = leave(session.stack, "agent->bank", {}, {"traceparent": parent})
+    answer = leave(session.stack, "agent->bank", {}, {"traceparent": parent}, UNSELECTED)
     attempt.refused_by_proxy(answer, "trace_context_missing", "agent", tool=SUMMARY)
+
+
+@attack(11, "no traceparent, and a call that two sessions selected")
+def test_a_call_that_two_sessions_selected_belongs_to_neither(session: Session, attempt: Attempt) -> None:
+    other = session.stack.begin_session()
+    other.select("What is my balance?", SUMMARY)
+    session.select("What is my balance?", SUMMARY)
+    attempt.begin()
+    answer = leave(session.stack, "agent->bank", {})
+    attempt.refused_by_proxy(answer, "session_ambiguous", "agent", tool=SUMMARY)
+
+
+@attack(11, "no traceparent, and words of two sessions to the LLM")
+def test_words_of_two_sessions_belong_to_neither(session: Session, attempt: Attempt) -> None:
+    words = [f"The user's input number {n} of this test, {new_traceparent()}" for n in range(2)]
+    for text in words:
+        session.stack.begin_session(text)
+    attempt.begin()
+    body = {"model": "any", "messages": [{"role": "user", "content": text} for text in words]}
+    answer = session.stack.http.post(session.stack.url("agent->llm"), json=body)
+    attempt.refused_by_proxy(answer, "session_ambiguous", "agent")
 
 
 @attacks(11, "place", PLACES, "the trace of no session, to {}")

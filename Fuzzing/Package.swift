@@ -1,0 +1,35 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The parsers alone, so that they can be built with libFuzzer and AddressSanitizer apart from everything else. The
+// sources are links to those of the main package.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+  name: "casa-fuzzing",
+  platforms: [.macOS(.v15)],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+  ],
+  targets: [
+    .executableTarget(
+      name: "FuzzParsers",
+      dependencies: ["AgentProtocols", "CASACore"],
+      // libFuzzer brings `main`.
+      swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]),
+    .target(
+      name: "AgentProtocols",
+      dependencies: ["CASACore", .product(name: "Crypto", package: "swift-crypto")],
+      swiftSettings: settings),
+    .target(
+      name: "CASACore",
+      dependencies: [.product(name: "Logging", package: "swift-log")],
+      swiftSettings: settings),
+  ]
+)

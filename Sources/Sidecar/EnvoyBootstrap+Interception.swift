@@ -1,0 +1,135 @@
+import AgentProtocols
+import CASACore
+
+/// The two listeners behind packet rules (`casa sidecar intercept`): one takes every connection to the pod, one every
+/// connection from it. Who a connection was meant for says only what is decided; where Envoy connects to is always
+/// what the workload's file says. An app that sends another's `Host` to an address of its choice therefore reaches the
+/// destination of that name, as a call that is decided about like any other, and never that address.
+///
+/// What does not begin as HTTP does, TLS among it, is closed as soon as that is seen, and what says nothing at all
+/// after 10 s.
+extension EnvoyBootstrap {
+  func interceptors(_ interception: InterceptionListeners) -> [JSONValue] {
+    [
+      interceptor("inbound", addresses: interception.inbound, chains: inboundChains),
+      interceptor("outbound", addresses: interception.outbound, chains: [outboundChain]),
+    ]
+  }
+
+  private func interceptor(_ name: String, addresses: [ListenAddress], chains: [JSONValue]) -> JSONValue {
+    var members: [String: JSONValue] = [
+      "name": .string(name),
+      "per_connection_buffer_limit_bytes": .number(Double(Self.maximumBodyBytes)),
+      "listener_filters": [
+        Self.listenerFilter("original_dst", "original_dst.v3.OriginalDst"),
+        Self.listenerFilter("http_inspector", "http_inspector.v3.HttpInspector"),
+      ],
+      "listener_filters_timeout": "10s", "continue_on_listener_filters_timeout": false,
+      "filter_chains": .array(chains),
+    ]
+    if let first = addresses.first { members["address"] = Self.address(first) }
+    let others = addresses.dropFirst().map { ["address": Self.address($0)] as JSONValue }
+    if !others.isEmpty { members["additional_addresses"] = .array(others) }
+    return .object(members)
+  }
+
+  private static func listenerFilter(_ name: String, _ type: String) -> JSONValue {
+    [
+      "name": .string("envoy.filters.listener." + name),
+      "typed_config": ["@type": .string("type.googleapis.com/envoy.extensions.filters.listener." + type)],
+    ]
+  }
+
+  /// One protocol: what the inspector did not take for HTTP finds no chain and is closed.
+  private static func chain(_ name: String, port: Int? = nil, _ connectionManager: JSONValue) -> JSONValue {
+    var match: [String: JSONValue] = ["application_protocols": ["http/1.0", "http/1.1", "h2c"]]
+    if let port { match["destination_port"] = .number(Double(port)) }
+    return [
+      "name": .string(name), "filter_chain_match": .object(match),
+      "filters": [
+        ["name": "envoy.filters.network.http_connection_manager", "typed_config": connectionManager]
+      ],
+    ]
+  }
+
+  // MARK: Inbound
+
+  /// The app's port, and all others.
+  private var inboundChains: [JSONValue] {
+    var chains: [JSONValue] = []
+    if let ingress = workload.ingress {
+      let manager = connectionManager(
+        "ingress", direction: "ingress", filters: authorizationFilters("ingress", answers: .pass),
+        virtualHosts: [
+          [
+            "name": "ingress", "domains": ["*"],
+            "routes": .array(routes("ingress", direction: "ingress", to: ingress.app, answers: .pass)),
+          ]
+        ])
+      chains.append(Self.chain("ingress", port: ingress.app.port, manager))
+    }
+    let refusing = connectionManager(
+      "inbound-refused", direction: "ingress", filters: [],
+      virtualHosts: [Self.refusing("this workload takes calls at its app's port only")])
+    chains.append(Self.chain("refused", refusing))
+    return chains
+  }
+
+  // MARK: Outbound
+
+  private var outboundChain: JSONValue {
+    var hosts = workload.egress.enumerated().map { index, egress in
+      let name = "egress-\(index)"
+      return [
+        "name": .string(name), "domains": .array(egress.authorities.map(JSONValue.string)),
+        "routes": .array(routes(name, direction: "egress", to: egress.url, answers: egress.answers)),
+      ] as JSONValue
+    }
+    let authorization = externalAuthorizationFilter(.marked)
+    hosts.append(
+      Self.refusing("this workload may not call this destination", without: Self.disabled(authorization)))
+    return Self.chain(
+      "outbound",
+      connectionManager(
+        "outbound", direction: "egress", listener: "%ROUTE_NAME%", filters: [authorization, answerFilter],
+        virtualHosts: hosts))
+  }
+
+  /// Settings of a route that no request of it reaches `filter` with.
+  private static func disabled(_ filter: JSONValue) -> [String: JSONValue] {
+    guard let name = filter["name"]?.string else { return [:] }
+    return [name: ["@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true]]
+  }
+
+  /// Answers 403 to whatever no other virtual host takes, and asks nobody.
+  private static func refusing(_ explanation: String, without settings: [String: JSONValue] = [:]) -> JSONValue {
+    let body: JSONValue = [
+      "type": "about:blank", "title": "Forbidden", "status": 403, "reason": "destination_not_allowed",
+      "explanation": .string(explanation),
+      "detail": .string("refused by CASA: destination_not_allowed: " + explanation),
+    ]
+    let matches: [JSONValue] = [["prefix": "/"], ["connect_matcher": [:]]]
+    return [
+      "name": "refused", "domains": ["*"],
+      "routes": .array(
+        matches.map { match in
+          [
+            "name": "refused", "match": match,
+            "direct_response": ["status": 403, "body": ["inline_string": .string(body.canonicalText)]],
+            "response_headers_to_add": [
+              [
+                "header": ["key": "content-type", "value": "application/problem+json"],
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+              ]
+            ],
+            "typed_per_filter_config": .object(settings),
+          ]
+        }),
+    ]
+  }
+}
+
+extension Workload.Egress {
+  /// Of the LLM's answers all are read, of an app's those to requests that were marked.
+  var answers: EnvoyBootstrap.AnswerReading { if case .llm = destination { .all } else { .marked } }
+}

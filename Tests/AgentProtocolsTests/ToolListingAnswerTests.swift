@@ -1,0 +1,151 @@
+import AgentProtocols
+import CASACore
+import Testing
+
+@Suite("A server's answer to tools/list, on its way to the client")
+struct ToolListingAnswerTests {
+  private static let approved = #"{"name":"a","description":"d","inputSchema":{"type":"object"}}"#
+
+  private func allowed() throws -> [ToolName: String] {
+    let result = try JSONValue(parsing: #"{"tools":[\#(Self.approved),{"name":"b","description":"old"}]}"#)
+    return Dictionary(
+      uniqueKeysWithValues: try MCPToolDefinition.parseList(result).tools.map { ($0.name, $0.digest) })
+  }
+
+  private func answer(_ type: String, id: JSONRPCID? = .integer(1)) throws -> ToolListingAnswer {
+    try ToolListingAnswer(contentType: type, requestID: id, allowed: allowed())
+  }
+
+  private func pass(_ text: String, as type: String = "application/json") throws -> (
+    String, [ToolListingAnswer.Withheld]
+  ) {
+    var answer = try answer(type)
+    let output = try answer.feed(Array(text.utf8), isLast: true)
+    return (String(decoding: output, as: UTF8.self), answer.withheld)
+  }
+
+  private func isRefused(_ text: String, as type: String = "application/json") -> Bool {
+    do {
+      _ = try pass(text, as: type)
+      return false
+    } catch { return error is ProtocolViolation }
+  }
+
+  private func response(_ tools: String, more: String = "") -> String {
+    #"{"jsonrpc":"2.0","id":1,"result":{"tools":[\#(tools)]\#(more)}}"#
+  }
+
+  @Test("holds the approved tools only, and all else as it was")
+  func filters() throws {
+    let (text, withheld) = try pass(
+      response(
+        #"{"name":"c"}, \#(Self.approved) ,{"name":"b","description":"new"}"#,
+        more: #", "nextCursor":"n","_meta":{"x":1}"#))
+    #expect(
+      text
+        == #"{"id":1,"jsonrpc":"2.0","result":{"_meta":{"x":1},"nextCursor":"n","tools":[{"description":"d","inputSchema":{"type":"object"},"name":"a"}]}}"#
+    )
+    #expect(withheld.map(\.tool.text) == ["c", "b"])
+    #expect(withheld.map(\.cause) == [.unknown, .changed])
+  }
+
+  @Test("says of a tool nothing that its digest does not cover")
+  func toolMeta() throws {
+    let (text, withheld) = try pass(
+      response(#"{"_meta":{"poison":1},"name":"a","description":"d","inputSchema":{"type":"object"}}"#))
+    #expect(!text.contains("poison"))
+    #expect(withheld.isEmpty)
+  }
+
+  @Test("may be an error")
+  func errors() throws {
+    let error = #"{"error":{"code":-1,"message":"m"},"id":1,"jsonrpc":"2.0"}"#
+    #expect(try pass(" " + error + "\n").0 == error)
+  }
+
+  @Test(
+    "is refused when it can't be read as the client will read it",
+    arguments: [
+      "", "[]", "null", #"{"jsonrpc":"2.0","id":2,"result":{"tools":[]}}"#,
+      #"{"jsonrpc":"2.0","id":"1","result":{"tools":[]}}"#,
+      #"{"jsonrpc":"2.0","id":1,"result":{}}"#, #"{"jsonrpc":"2.0","id":1,"result":{"tools":{}}}"#,
+      #"{"jsonrpc":"2.0","id":1,"result":[]}"#,
+      #"{"jsonrpc":"2.0","id":1,"result":{"tools":[],"Tools":[{"name":"x"}]}}"#,
+      #"{"jsonrpc":"2.0","id":1,"result":{"tools":[],"tools":[]}}"#,
+      #"[{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}]"#,
+      #"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}{}"#,
+      #"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"\u0430"}]}}"#,
+      #"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a"},{"name":"a"}]}}"#,
+      #"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}"#,
+      #"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#,
+      #"{"jsonrpc":"2.0","id":1,"result":{"tools":[]},"error":{}}"#,
+    ])
+  func refused(text: String) { #expect(isRefused(text)) }
+
+  @Test(
+    "is read as JSON or as events only", arguments: ["", "text/html", "application/json; charset=utf-16", "text/plain"])
+  func types(type: String) { #expect(throws: ProtocolViolation.self) { try answer(type) } }
+
+  private var stream: String {
+    """
+    : hi\r\nid: 7\r\ndata:\r\n\r\ndata: {"jsonrpc":"2.0","method":"notifications/progress",\ndata: "params":{"a":"é"}}\n
+    event: message\nid: 8\ndata: \(response(#"{"name":"c"},"# + Self.approved))\n\ndata: {"cut
+    """
+  }
+
+  @Test("comes as events, each written anew")
+  func events() throws {
+    let (text, withheld) = try pass(stream, as: "text/event-stream")
+    #expect(
+      text == "id: 7\ndata: \n\n"
+        + "id: 7\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"a\":\"é\"}}\n\n"
+        + "id: 8\ndata: {\"id\":1,\"jsonrpc\":\"2.0\",\"result\":{\"tools\":[{\"description\":\"d\",\"inputSchema\":{\"type\":\"object\"},\"name\":\"a\"}]}}\n\n"
+    )
+    #expect(withheld.map(\.tool.text) == ["c"])
+  }
+
+  @Test("gives the same wherever its bytes are split, and nothing of an event that has not come whole")
+  func splits() throws {
+    for (text, type) in [(stream, "text/event-stream"), (response(Self.approved), "application/json")] {
+      let bytes = Array(text.utf8)
+      let whole = try pass(text, as: type).0
+      for split in 0...bytes.count {
+        var answer = try answer(type)
+        let first = try answer.feed(bytes[..<split], isLast: false)
+        if type == "application/json" { #expect(first.isEmpty) }
+        let output = first + (try answer.feed(bytes[split...], isLast: true))
+        #expect(String(decoding: output, as: UTF8.self) == whole)
+      }
+    }
+  }
+
+  @Test(
+    "is refused with a server's request among its events, or another answer",
+    arguments: [
+      #"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}"#,
+      #"{"jsonrpc":"2.0","id":9,"method":"elicitation/create"}"#, #"{"jsonrpc":"2.0","id":9,"method":"roots/list"}"#,
+      #"{"jsonrpc":"2.0","method":"notifications/unknown"}"#, #"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#,
+      #"{"jsonrpc":"2.0","id":3,"result":{"tools":[]}}"#, "x", "[]",
+    ])
+  func streamRefused(data: String) throws {
+    let good = "data: " + response(Self.approved) + "\n\n"
+    var answer = try answer("text/event-stream")
+    #expect(try !answer.feed(Array(good.utf8), isLast: false).isEmpty)
+    #expect(throws: ProtocolViolation.self) { try answer.feed(Array("data: \(data)\n\n".utf8), isLast: false) }
+    // A refusal is final.
+    #expect(throws: ProtocolViolation.self) { try answer.feed([], isLast: true) }
+  }
+
+  @Test("is bounded")
+  func bounds() throws {
+    var json = try answer("application/json")
+    var events = try answer("text/event-stream")
+    let half = [UInt8](repeating: 0x20, count: 2 << 20)
+    for _ in 0..<2 {
+      _ = try json.feed(half, isLast: false)
+      _ = try events.feed(half, isLast: false)
+    }
+    #expect(throws: ProtocolViolation.self) { try json.feed([0x20], isLast: false) }
+    #expect(throws: ProtocolViolation.self) { try events.feed([0x20], isLast: false) }
+  }
+}
