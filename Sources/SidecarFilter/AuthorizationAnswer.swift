@@ -75,7 +75,7 @@ struct AuthorizationAnswer: Sendable {
       }
     }
     for (field, key): (StaticString, StaticString) in [
-      ("x-casa-llm-token", "llm_token"), ("x-casa-listing", "listing"), ("x-casa-decision", "decision"),
+      ("x-casa-llm-token", "llm_token"), ("x-casa-offer", "offer"), ("x-casa-decision", "decision"),
     ] {
       guard let value = try reader.single(field) else { continue }
       guard isFieldValue(value), String(validating: value, as: UTF8.self) != nil else { throw Malformed() }

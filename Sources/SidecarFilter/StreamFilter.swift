@@ -137,7 +137,7 @@ final class StreamFilter {
       if header.name == Admission.readAnswerHeader { stream.clearRouteCache() }
     }
     admission.llmToken?.withBytes { stream.setMetadata("llm_token", $0) }
-    admission.listing?.text.withBytes { stream.setMetadata("listing", $0) }
+    admission.offer?.text.withBytes { stream.setMetadata("offer", $0) }
     admission.decisionID?.withBytes { stream.setMetadata("decision", $0) }
     return true
   }
