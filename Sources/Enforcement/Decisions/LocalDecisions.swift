@@ -44,7 +44,8 @@ public final class LocalDecisions: Sendable {
 
   private struct State {
     var epoch: UInt64?
-    var contactUntil = Timestamp(milliseconds: 0)
+    /// When the question left that was answered last.
+    var contact: Timestamp?
     var identity: WorkloadIdentity?
     var identityUntil = Timestamp(milliseconds: 0)
     var tokens = GenerationalCache<Use, SessionToken>(capacity: tokenCapacity)
@@ -55,6 +56,11 @@ public final class LocalDecisions: Sendable {
     var undelivered: String?
 
     var hasRoom: Bool { repeats.count < recordCapacity }
+
+    /// A clock that was set back makes nothing last longer.
+    func isInContact(_ now: Timestamp) -> Bool {
+      contact.map { $0 <= now && now < $0 + contactFor } ?? false
+    }
   }
 
   private let point: EnforcementPoint
@@ -129,7 +135,7 @@ public final class LocalDecisions: Sendable {
       session: admission.userInputID ?? record.userInputID, correlation: record.correlation,
       destination: record.destination)
     return state.withLock { state in
-      guard state.contactUntil > now, state.hasRoom else { return .ask }
+      guard state.isInContact(now), state.hasRoom else { return .ask }
       state.repeats[key, default: 0] += 1
       return .admit(admission)
     }
@@ -152,7 +158,7 @@ public final class LocalDecisions: Sendable {
         state.identity = nil
         active.forgetAll()
       }
-      state.contactUntil = max(state.contactUntil, asked + Self.contactFor)
+      state.contact = state.contact.map { max($0, asked) } ?? asked
       guard let facts else { return }
       if let identity = facts.identity {
         state.identity = identity
