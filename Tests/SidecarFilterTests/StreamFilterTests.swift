@@ -58,6 +58,24 @@ struct StreamFilterTests {
     fourth.destroy()
   }
 
+  @Test("decides by itself about a message too, once it is whole")
+  func reusesForMessages() throws {
+    let loaded = try load()
+    let first = loaded.begin()
+    first.headers(isLast: true)
+    first.answer(Samples.bytes(Samples.admitting), [Samples.facts.canonicalBytes])
+    first.destroy()
+
+    let post = [(":method", "POST"), ("content-type", "application/json")] + Samples.get.dropFirst()
+    let stream = loaded.begin(Samples.bytes(post))
+    stream.headers(isLast: false)
+    let body = Array(#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#.utf8)
+    #expect(stream.data(Array(body.prefix(9)), isLast: false) == CASA_DATA_STOP_AND_BUFFER)
+    #expect(stream.data(Array(body.dropFirst(9)), isLast: true) == CASA_DATA_CONTINUE)
+    #expect(stream.questions.isEmpty)
+    stream.destroy()
+  }
+
   @Test("holds a body back until it is whole")
   func body() throws {
     let stream = try load().begin(Samples.bytes([(":method", "POST")] + Samples.get.dropFirst()))
