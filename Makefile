@@ -18,9 +18,10 @@ setup: ## Install what is missing: Debian packages, and Python packages into ./.
 	@scripts/setup test
 
 .PHONY: build
-build: ## Build the release binary at .build/release/casa
+build: ## Build .build/release/casa, and beside it the library that Envoy loads
 	@scripts/setup run
 	swift build -c release --static-swift-stdlib --product casa
+	swift build -c release --static-swift-stdlib --product casa_filter
 
 .PHONY: demo
 demo: build ## Watch good calls pass and bad ones be refused (add DEMO='--format json')

@@ -140,9 +140,10 @@ public struct EnvoyBootstrap: Sendable {
   /// Where a listener's requests go. One that was marked when it was admitted goes another way, on which its answer is
   /// read; the mark ends there.
   func routes(
-    _ name: String, direction: String, to upstream: HTTPEndpoint, answers: AnswerReading
+    _ name: String, direction: String, to upstream: HTTPEndpoint, answers: AnswerReading,
+    settings: [String: JSONValue] = [:]
   ) -> [JSONValue] {
-    var settings: [String: JSONValue] = [:]
+    var settings = settings
     if case .grpc = workload.adapter {
       // What ext_authz tells the authorization service of the listener; the other adapters say it themselves.
       settings["envoy.filters.http.ext_authz"] = [
@@ -186,8 +187,40 @@ public struct EnvoyBootstrap: Sendable {
   func authorizationFilters(_ listener: String, answers: AnswerReading) -> [JSONValue] {
     switch workload.adapter {
     case .grpc: [externalAuthorizationFilter(answers)]
-    case .lua: LuaFilter(key: key, listener: listener).filters
+    case .lua: [LuaFilter(key: key, listener: listener).script, LuaFilter.guardian]
+    case .module: [moduleFilter(listener)]
     }
+  }
+
+  /// The same for one listener of Envoy's that stands for all ways out. What knows only one of them is switched on by
+  /// the routes of that one; see `outboundSettings`.
+  var outboundFilters: [JSONValue] {
+    let names = workload.egress.indices.map { "egress-\($0)" }
+    func switchedOff(_ filter: JSONValue, _ name: String) -> JSONValue {
+      .object((filter.object ?? [:]).merging(["name": .string(Self.filterName(name)), "disabled": true]) { $1 })
+    }
+    switch workload.adapter {
+    case .grpc: return [externalAuthorizationFilter(.marked)]
+    case .lua:
+      return names.map { switchedOff(LuaFilter(key: key, listener: $0).script, $0) } + [LuaFilter.guardian]
+    case .module: return names.map { switchedOff(moduleFilter($0), $0) }
+    }
+  }
+
+  /// What a route of the listener for all ways out must say, so that its requests are asked about.
+  func outboundSettings(_ name: String) -> [String: JSONValue] {
+    guard workload.adapter != .grpc else { return [:] }
+    return [Self.filterName(name): ["@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": [:]]]
+  }
+
+  private static func filterName(_ listener: String) -> String { "casa." + listener }
+
+  private func moduleFilter(_ name: String) -> JSONValue {
+    // Every listener of this bootstrap is one of the workload's; Envoy refuses to start without the filter's settings.
+    guard let listener = Listener(name: name), let point = workload.enforcementPoints[listener] else {
+      return ["name": "casa.no_such_listener"]
+    }
+    return DynamicModuleFilter(key: key, listener: name, point: point).filter
   }
 
   func externalAuthorizationFilter(_ answers: AnswerReading) -> JSONValue {

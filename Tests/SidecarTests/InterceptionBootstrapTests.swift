@@ -27,7 +27,7 @@ let interceptedWorkload = """
 struct InterceptionBootstrapTests {
   private func listener(_ name: String, _ yaml: String = interceptedWorkload) throws -> JSONValue {
     let bootstrap = EnvoyBootstrap(
-      workload: try Workload(yaml: yaml, relativeTo: "/"), key: SidecarKey(text: String(repeating: "k", count: 32)))
+      workload: try Workload(yaml: yaml + "\nadapter: grpc\n", relativeTo: "/"), key: SidecarKey(text: String(repeating: "k", count: 32)))
     let listeners = try JSONValue(parsing: bootstrap.text)["static_resources"]?["listeners"]?.array
     return try #require(listeners?.first { $0["name"]?.string == name })
   }
