@@ -12,9 +12,21 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from attempts import TRANSFER, Attempt, Revocation, attack, attacks, refusal_of, sha256
+from attempts import TRANSFER, Attempt, Revocation, attack, attacks, sha256
 from casa_runtime import Cast, Json, Runtime, make_cast, token_of, wait_until
-from casa_stack import LLM_KEY, NO_RULE, Session, Stack, Stolen, at_once, mcp_headers, message_send, steal, tool_call
+from casa_stack import (
+    LLM_KEY,
+    NO_RULE,
+    Session,
+    Stack,
+    Stolen,
+    at_once,
+    mcp_headers,
+    message_send,
+    refusal_of,
+    steal,
+    tool_call,
+)
 from forging import ORDER, Genuine, encode
 from test_oauth_clients import KeyedClient
 
@@ -356,10 +368,11 @@ def test_a_call_in_a_revoked_session_gets_no_token(stack: Stack, attempt: Attemp
     assert answer.status_code == 403 and refusal_of(answer) == "token_inactive", answer.text
     attempt.assert_bank_untouched()
     kinds = {"call_refused", "exchange_refused"}
-    stack.wait_for_event(
+    event = stack.wait_for_event(
         attempt.mark, "the refusal", lambda e: e["kind"] in kinds and e["payload"]["reason"] == "token_inactive"
     )
-    attempt.refused("proxy or runtime", f"403 token_inactive; trace: {' or '.join(sorted(kinds))}")
+    layer = "proxy" if event["kind"] == "call_refused" else "runtime"
+    attempt.refused(layer, f"403 token_inactive; trace: {event['kind']}")
 
 
 # Attack 8: introspection as an oracle.
