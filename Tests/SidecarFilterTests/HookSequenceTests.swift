@@ -136,7 +136,11 @@ private struct Driver {
       }
       if stream.passages > passed {
         counts.passed += 1
-        if stream.questions.isEmpty { counts.reused += 1 } else { #expect(admitted, "passed without an admitting answer") }
+        if stream.questions.isEmpty {
+          counts.reused += 1
+        } else {
+          #expect(admitted, "passed without an admitting answer")
+        }
       }
       counts.asked += stream.questions.count - asked
     }
