@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +32,22 @@ LLM_KEY = "sk-kept-by-the-sidecars"
 MCP_VERSION = "2026-07-28"
 NO_RULE = "Good morning."
 """A prompt that the stand-in answers without selecting a call, so that the agent does nothing by itself."""
+
+
+def adapters() -> list[str]:
+    """By what sidecars can ask the authorization service: the binary lists them when it is given none of them.
+
+    ``CASA_ADAPTER`` chooses one.
+    """
+    if chosen := os.environ.get("CASA_ADAPTER"):
+        return [chosen]
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as system:
+        system.write("mas: none\nruntime: 127.0.0.1:1\nadapter: none-of-them\napps: []\n")
+        system.flush()
+        said = subprocess.run([str(binary()), "up", system.name], capture_output=True, text=True, timeout=20).stderr
+    expected = re.search(r"`adapter` must be ([a-z]+(?: or [a-z]+)*)", said)
+    assert expected, f"the adapters are not listed: {said}"
+    return expected[1].split(" or ")
 
 
 def new_traceparent(trace_id: str | None = None) -> str:
@@ -285,16 +302,28 @@ class Stack:
         lines = [line for line in text.splitlines() if line.startswith('{"admin_credential_file"')]
         return json.loads(lines[0]) if lines else None
 
-    def _apps_are_ready(self) -> bool:
+    @property
+    def app_ports(self) -> list[int]:
         ports = self.endpoints
-        for port in (ports.bank_app, ports.llm_app, ports.agent_app, ports.planner_app):
+        return [ports.bank_app, ports.llm_app, ports.agent_app, ports.planner_app]
+
+    @property
+    def servers(self) -> list[str]:
+        """The MCP servers."""
+        return ["bank"]
+
+    def _apps_are_ready(self) -> bool:
+        for port in self.app_ports:
             try:
                 if self.http.get(f"http://127.0.0.1:{port}/healthz", timeout=2).status_code != 200:
                     return False
             except httpx.TransportError:
                 return False
-        tools = self.runtime.admin("GET", f"/apps/{self.ids['bank']}/tools")["tools"]
-        return bool(tools) and all(tool["status"] == "pinned" for tool in tools)
+        for server in self.servers:
+            tools = self.runtime.admin("GET", f"/apps/{self.ids[server]}/tools")["tools"]
+            if not tools or any(tool["status"] != "pinned" for tool in tools):
+                return False
+        return True
 
     # Its parts
 
