@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -249,6 +250,8 @@ class Stack:
     directory: Path
     adapter: str | None = None
     """By what the sidecars ask the authorization service; None for what casa chooses."""
+    llm_port: int | None = None
+    """Where the LLM listens, when something stands before it."""
     endpoints: Endpoints = field(default_factory=Endpoints)
     processes: list[Process] = field(default_factory=list)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=40, trust_env=False))
@@ -291,7 +294,7 @@ class Stack:
         ports = self.endpoints
         return {
             "bank": [str(EXAMPLE / "bank_server.py"), "--port", str(ports.bank_app)],
-            "llm": [str(EXAMPLE / "llm_standin.py"), "--port", str(ports.llm_app)],
+            "llm": [str(EXAMPLE / "llm_standin.py"), "--port", str(self.llm_port or ports.llm_app)],
             "agent": agent("agent", ports.agent_app),
             "planner": agent("planner", ports.planner_app),
         }
@@ -326,6 +329,37 @@ class Stack:
         return True
 
     # Its parts
+
+    def processes_of(self, command: str) -> list[int]:
+        """The processes that run this command of casa."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words[1:2] == [command.encode()] and str(self.state).encode() in b" ".join(words):
+                found.append(int(entry.name))
+        return found
+
+    def kill(self, command: str) -> None:
+        """Kills the part that runs this command; it is started again."""
+        (process,) = self.processes_of(command)
+        os.kill(process, signal.SIGKILL)
+        wait_until(lambda: process not in self.processes_of(command), "the part is gone")
+
+    @contextmanager
+    def stopped(self, command: str) -> Iterator[None]:
+        """Stops the parts that run this command for a while: they answer nothing, and their connections stay open."""
+        processes = self.processes_of(command)
+        assert processes, f"nothing runs {command}"
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     @property
     def state(self) -> Path:

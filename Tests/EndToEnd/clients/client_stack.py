@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from casa_runtime import Json, free_port
+from casa_runtime import Json, free_port, wait_until
 from casa_stack import NO_RULE, Endpoints, Session, Stack, message_send, new_traceparent
 
 HERE = Path(__file__).parent
@@ -95,10 +95,20 @@ class ClientStack(Stack):
         self.directory.mkdir(parents=True, exist_ok=True)
         self.card_url_file.write_text(self.url("desk->secretary"))
         super().start()
-        # Nothing has passed yet, so every part learns of it with the first thing it learns.
+        # What a sidecar knows of its peers it knows for a minute, unless it begins anew.
         settings: Json = {"base_url": f"http://127.0.0.1:{self.endpoints.directory_app}/mcp"}
         self.runtime.admin("PUT", f"/apps/{self.ids['directory']}", {**settings, "allowed_methods": ALLOWED})
+        self.restart_authorization()
         return self
+
+    def restart_authorization(self) -> None:
+        """Kills the authorization service and waits until the one that is started in its place answers."""
+        self.kill("authorize")
+
+        def answers() -> bool:
+            return self.http.get(self.url("desk->secretary") + ".well-known/agent-card.json").status_code == 200
+
+        wait_until(answers, "the authorization service is back", 20)
 
     @property
     def card_url_file(self) -> Path:

@@ -103,25 +103,23 @@ def test_words_become_a_task_that_can_be_asked_for(
         assert [get_artifact_text(artifact) for artifact in seen.artifacts] == [f"noted: {words}"]
     assert conversation.traceparent
     trace = conversation.traceparent[3:35]
+    old = (binding, version) == ("JSONRPC", "0.3")
+    send_name, stream_name, get_name = (
+        ("message/send", "message/stream", "tasks/get") if old else ("SendMessage", "SendStreamingMessage", "GetTask")
+    )
 
-    def admitted() -> list[str] | None:
+    wanted = [("GetAgentCard", False), (stream_name if streaming else send_name, True), (get_name, True)]
+
+    def shows() -> bool:
+        """What the secretary's sidecar let in, and whether it was in this session."""
         seen = [
-            event["payload"]["method"]
+            (event["payload"]["method"], event["trace_id"] == trace)
             for event in stack.events_after(mark)
-            if event["kind"] == "call_admitted"
-            and event["app_id"] == stack.ids["secretary"]
-            and event["trace_id"] == trace
+            if event["kind"] == "call_admitted" and event["app_id"] == stack.ids["secretary"]
         ]
-        return seen if len(seen) == 3 else None
+        return seen[-3:] == wanted
 
-    names = {
-        "JSONRPC": {"1.0": ["SendMessage", "SendStreamingMessage", "GetTask"],
-                    "0.3": ["message/send", "message/stream", "tasks/get"]}.get(version),
-        "HTTP+JSON": ["SendMessage", "SendStreamingMessage", "GetTask"],
-    }[binding]
-    assert names
-    wanted = ["GetAgentCard", names[1] if streaming else names[0], names[2]]
-    assert wait_until(admitted, "the trace shows card, message and task") == wanted
+    wait_until(shows, f"the trace shows {wanted}")
 
 
 def test_tasks_are_listed_by_their_context(stack: ClientStack) -> None:

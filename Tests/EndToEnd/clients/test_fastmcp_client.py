@@ -67,7 +67,7 @@ class TestServers:
 
         first, second = use(session, server, act, mode)
         assert first.data == ["Ada", "Grace"]
-        assert isinstance(second, MCPError) and second.error.data["reason"] == "tool_not_selected_by_llm"
+        assert isinstance(second, MCPError) and second.error.data["reason"] == "tool_selection_already_used"
         assert calls(session.stack, server) == before + 1
 
     def test_a_tool_that_was_changed_or_added_is_not_shown(self, session: Session, server: str, mode: Any) -> None:

@@ -65,7 +65,7 @@ def test_two_hundred_sessions_at_once_never_mix(stack: ClientStack) -> None:
     assert len(exchanged) == SESSIONS
     for event in exchanged:
         number = numbers[event["trace_id"]]
-        assert event["payload"]["arguments_sha256"] == canonical_sha256(arguments(number, run)), event
+        assert event["payload"]["call"]["arguments_sha256"] == canonical_sha256(arguments(number, run)), event
     inputs = {event["trace_id"]: event["user_input_id"] for event in events if event["kind"] == "token_issued"}
     assert len({inputs[trace] for trace in numbers}) == SESSIONS
     for event in events:
@@ -101,11 +101,10 @@ def test_a_connection_of_no_session_is_opened_with_a_token_for_discovery(stack: 
     assert answer.status_code == 200 and "list_contacts" in answer.text
 
     def is_discovery(event: Json) -> bool:
-        payload = event["payload"]
-        return event["kind"].startswith("token_") and payload.get("scope") == "discover-tools"
+        return event["app_id"] == stack.ids["assistant"] and event["payload"].get("scope") == "discover-tools"
 
     event = stack.wait_for_event(0, "a token for discovery", is_discovery)
-    assert event["app_id"] == stack.ids["assistant"] and event["user_input_id"] is None
+    assert event["kind"].startswith("token_") and event["user_input_id"] is None
     assert not [e for e in stack.events_after(mark) if "refused" in e["kind"]]
 
 
