@@ -191,8 +191,13 @@ final class GuardedWorkload: Sendable {
   ) async throws(Refusal) -> (TraceID, LiveSessions.Session)? {
     if let trace = call.namedTrace {
       if let session = sessions.session(trace) { return (trace, session) }
-      // A client begins sessions: what it sends to an agent is the user's input.
-      if identity.kind == .client { return (trace, try await begin(call, in: trace)) }
+      if identity.kind == .client {
+        // A client looks at an agent's card before it says anything, in the trace in which it will.
+        if call.isDiscovery { return nil }
+        // A client begins sessions: what it sends to an agent is the user's input. Without any it goes on with one.
+        if case .agent(nil, _) = call.content { return (trace, try await resume(trace)) }
+        return (trace, try await begin(call, in: trace))
+      }
       return (trace, try await resume(trace))
     }
     if identity.kind == .client, case .agent(_?, _) = call.content {

@@ -34,7 +34,8 @@ public struct EnvoyBootstrap: Sendable {
         listeners.append(
           listener("ingress", direction: "ingress", address: address, to: ingress.app, answers: .pass))
       }
-      clusters.append(cluster("to-ingress", ingress.app))
+      // Servers keep a connection for some seconds, often 5 and seldom less than 2; a new one to one's own app costs little.
+      clusters.append(cluster("to-ingress", ingress.app, idleTime: "1s"))
     }
     for (index, egress) in workload.egress.enumerated() {
       let name = "egress-\(index)"
@@ -42,7 +43,7 @@ public struct EnvoyBootstrap: Sendable {
         listeners.append(
           listener(name, direction: "egress", address: address, to: egress.url, answers: egress.answers))
       }
-      clusters.append(cluster("to-" + name, egress.url))
+      clusters.append(cluster("to-" + name, egress.url, idleTime: "30s"))
     }
     if let interception = workload.interception { listeners += interceptors(interception) }
     var members: [String: JSONValue] = [
@@ -303,10 +304,20 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  private func cluster(_ name: String, _ endpoint: HTTPEndpoint) -> JSONValue {
+  /// - Parameter idleTime: how long a connection without a request is kept: less than the server keeps it, or a request
+  ///   goes out just as the server closes the connection, and fails. It can't be sent again, since nobody knows whether
+  ///   it was read.
+  private func cluster(_ name: String, _ endpoint: HTTPEndpoint, idleTime: String) -> JSONValue {
     var members: [String: JSONValue] = [
       "name": .string(name), "type": Self.isName(endpoint.host) ? "LOGICAL_DNS" : "STATIC", "connect_timeout": "2s",
       "load_assignment": Self.assignment(name, .tcp(host: endpoint.host, port: endpoint.port)),
+      "typed_extension_protocol_options": [
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": [
+          "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+          "common_http_protocol_options": ["idle_timeout": .string(idleTime)],
+          "explicit_http_config": ["http_protocol_options": [:]],
+        ]
+      ],
     ]
     // A name's addresses are tried in both families, and one that can't be reached is given up for the next.
     if Self.isName(endpoint.host) { members["dns_lookup_family"] = "ALL" }

@@ -8,14 +8,16 @@ prints a table and writes `.build/attacks.json`. The run fails unless every atta
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import pytest
 from attempts import Attempt, Revocation
-from casa_runtime import ROOT
-from casa_stack import Stack
+from casa_runtime import ROOT, free_port
+from casa_stack import Endpoints, Stack
+from llm_front import LLMFront
 
 RESULTS = ROOT / ".build/attacks.json"
 LAYERS = ("kernel", "proxy", "runtime")
@@ -27,6 +29,7 @@ class Mounted:
 
     attack: int
     case: str
+    adapter: str
     layer: str
     refused: bool
     evidence: str
@@ -43,6 +46,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "attack(number, case): mounts one case of an attack of the list")
     config.stash[MOUNTED] = {}
+
+
+@pytest.fixture(scope="session")
+def llm_front() -> Iterator[LLMFront]:
+    """What stands before the stack's LLM."""
+    front = LLMFront(free_port(), free_port())
+    yield front
+    front.close()
+
+
+@pytest.fixture(scope="session")
+def stack(llm_front: LLMFront, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The banking example behind real Envoys, with something before its LLM that can answer badly."""
+    running = Stack(
+        tmp_path_factory.mktemp("stack"),
+        adapter=os.environ.get("CASA_ADAPTER"),
+        llm_port=llm_front.upstream,
+        endpoints=Endpoints(llm_app=llm_front.port),
+    )
+    try:
+        yield running.start()
+    finally:
+        running.stop()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -76,16 +102,17 @@ def pytest_runtest_makereport(
 def note(item: pytest.Item, marker: pytest.Mark, report: pytest.TestReport) -> None:
     """Keeps how the attack went; a failure in any phase counts as an attack that was not refused."""
     number, case = marker.args
+    adapter = os.environ.get("CASA_ADAPTER", "")
     attempt = item.stash.get(ATTEMPT, None)
     mounted = item.config.stash[MOUNTED]
     if report.passed and report.when == "call" and (attempt is None or attempt.layer not in LAYERS):
         report.outcome = "failed"
         report.longrepr = "the test did not say what refused the attack"
     if report.passed and report.when == "call" and attempt is not None:
-        mounted[item.nodeid] = Mounted(number, case, attempt.layer, True, attempt.evidence)
+        mounted[item.nodeid] = Mounted(number, case, adapter, attempt.layer, True, attempt.evidence)
     elif not report.passed:
         why = str(report.longrepr).strip().splitlines()[-1:] or ["?"]
-        mounted[item.nodeid] = Mounted(number, case, "", False, f"{report.outcome}: {why[0]}")
+        mounted[item.nodeid] = Mounted(number, case, adapter, "", False, f"{report.outcome}: {why[0]}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
