@@ -56,10 +56,18 @@ fuzz: ## Feed every parser generated input; FUZZ_SECONDS=60 for each
 fuzz-ci: ## The same, as CI does: the kept inputs, and some seconds for each parser
 	Fuzzing/run --seconds 5
 
+# Some parts only: make bench BENCH='ingress mcp-call'
 .PHONY: bench
 bench: build ## Measure against baselines of the same run; Benchmarks/results/latest.json
 	@scripts/setup bench
-	CASA_BINARY=$(RELEASE) .venv/bin/python Benchmarks/run.py
+	CASA_BINARY=$(RELEASE) .venv/bin/python Benchmarks/run.py $(BENCH)
+
+# Some adapters only: make load LOAD=lua
+LOAD_SECONDS ?= 300
+.PHONY: load
+load: build ## Load a system for LOAD_SECONDS=300 while its parts are killed; Benchmarks/results/load.json
+	@scripts/setup test
+	LOAD_SECONDS=$(LOAD_SECONDS) CASA_BINARY=$(RELEASE) .venv/bin/python Benchmarks/load_test.py $(LOAD)
 
 .PHONY: format
 format: ## Format the Swift sources
@@ -75,4 +83,4 @@ protos: ## Write the generated Swift of Envoy's messages anew (needs protobuf-co
 
 .PHONY: clean
 clean: ## Remove what was built and the Python environment
-	rm -rf .build .venv
+	rm -rf .build .venv .venv-peer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -23,7 +24,9 @@ def program(name: str) -> str:
     if not built.exists() or built.stat().st_mtime < newest:
         BUILT.mkdir(parents=True, exist_ok=True)
         flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
-        subprocess.run(["clang", *flags, "-o", str(built), str(SOURCES / f"{name}.c")], check=True)
+        made = BUILT / f"{name}.{os.getpid()}"
+        subprocess.run(["clang", *flags, "-o", str(made), str(SOURCES / f"{name}.c")], check=True)
+        made.rename(built)
     return str(built)
 
 
@@ -72,14 +75,16 @@ class Outcome:
         return self.start + self.duration
 
 
-def replay(port: int, requests: Iterable[Request], expected: str, *, connections: int = 32) -> list[Outcome]:
+def replay(
+    port: int, requests: Iterable[Request], expected: str, *, connections: int = 32, bodies: Path | None = None
+) -> list[Outcome]:
     """Sends requests as fast as their answers come."""
     with ExitStack() as files:
         sent = files.enter_context(tempfile.TemporaryFile(dir="/dev/shm"))
         for request in requests:
             sent.write(request.record())
         sent.seek(0)
-        command = [program("replay"), str(port), str(connections), expected]
+        command = [program("replay"), str(port), str(connections), expected, "0", *([str(bodies)] if bodies else [])]
         output = subprocess.run(command, stdin=sent, stdout=subprocess.PIPE, text=True, check=True).stdout
     return [Outcome.of(line) for line in output.splitlines()]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import data_plane
 import load
+import memory
 import native
 import token_service
 from results import Result
@@ -33,7 +34,7 @@ PARTS: dict[str, list[Callable[[Stack, Path, int], Iterator[Result]]]] = {
     "token-service": [token_service.results],
     "ingress": [data_plane.ingress_results],
     "mcp-call": [data_plane.call_results],
-    "memory": [resting_results],
+    "memory": [resting_results, memory.sidecar_results, memory.session_results],
 }
 
 

@@ -1,12 +1,13 @@
 // Sends requests over HTTP/1.1 to a port of this machine and tells what came of each.
 //
-//   replay PORT CONNECTIONS EXPECTED [RATE] < requests > outcomes
+//   replay PORT CONNECTIONS EXPECTED [RATE [BODIES]] < requests > outcomes
 //
 // Standard input holds requests, each as `<id> <length>\n<bytes>`: a file, which is read whole first, or a pipe, which
 // is read as the requests are sent. They go out in order, over whichever connection is free, as fast as answers come
-// or RATE of them a second. For each a line is written: `<id> <start> <duration> <status> <word>`, with times in
+// or RATE, unless it is 0, of them a second. For each a line is written: `<id> <start> <duration> <status> <word>`, with times in
 // microseconds of the monotonic clock. The status is 0 when the connection ended without an answer or none came within
 // 30 s. The word is `ok` when the answer's body holds EXPECTED, else the body's `"reason"`, else `-`.
+// The answers' bodies are appended to BODIES, as `<id> <body>` in lines.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,6 +35,7 @@ static struct buffer input;
 static size_t taken;
 static bool input_ended;
 static const char *expected;
+static FILE *bodies;
 static int poller, port;
 
 static long now(void) {
@@ -124,6 +126,7 @@ static void read_in(struct connection *connection) {
     if (parsed == 1 && connection->is_busy) {
       const char *body = connection->in.data + message.body;
       size_t length = message.length - message.body;
+      if (bodies) fprintf(bodies, "%s %.*s\n", connection->id, (int)length, body);
       const char *reason = memmem(body, length, "\"reason\":\"", 10);
       const char *end = reason ? memchr(reason + 10, '"', (size_t)(body + length - reason - 10)) : NULL;
       if (memmem(body, length, expected, strlen(expected))) {
@@ -144,13 +147,17 @@ static void read_in(struct connection *connection) {
 
 int main(int count, char **arguments) {
   if (count < 4) {
-    fprintf(stderr, "usage: replay PORT CONNECTIONS EXPECTED [RATE]\n");
+    fprintf(stderr, "usage: replay PORT CONNECTIONS EXPECTED [RATE [BODIES]]\n");
     return 64;
   }
   port = atoi(arguments[1]);
   unsigned connection_count = (unsigned)atoi(arguments[2]);
   expected = arguments[3];
   double rate = count > 4 ? atof(arguments[4]) : 0;
+  if (count > 5 && !(bodies = fopen(arguments[5], "a"))) {
+    perror(arguments[5]);
+    return 73;
+  }
   static char output[1 << 20];
   setvbuf(stdout, output, _IOFBF, sizeof output);
   poller = epoll_create1(EPOLL_CLOEXEC);
@@ -222,5 +229,6 @@ int main(int count, char **arguments) {
     if (streams && time - flushed > 50000) fflush(stdout), flushed = time;
   }
   fflush(stdout);
+  if (bodies) fclose(bodies);
   return 0;
 }
