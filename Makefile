@@ -44,8 +44,8 @@ test-e2e: build-tests ## Run the tests against real processes, Envoys and client
 	$(PYTEST) Tests/EndToEnd
 
 .PHONY: attacks
-attacks: build-tests ## Mount every attack there is a test for; .build/attacks.json
-	$(PYTEST) Tests/EndToEnd/attacks -q --attack-table
+attacks: build-tests ## Mount every attack there is a test for, by each adapter; .build/attacks.json
+	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
 
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz

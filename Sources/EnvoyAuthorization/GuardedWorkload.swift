@@ -336,7 +336,7 @@ final class GuardedWorkload: Sendable {
   func offeredTools(_ offer: Offer) async throws(Refusal) -> [ToolName: String] {
     let tools = try await identities.identity(naming: offer.app).peers[offer.app]?.tools ?? [:]
     guard let trace = offer.trace else { return tools }
-    guard let session = sessions.session(trace) else { throw Self.unknown }
+    let session = if let live = sessions.session(trace) { live } else { try await resume(trace) }
     let granted = Set(try ClaimedToken(compact: session.compact).claims.tools)
     return tools.filter { granted.contains($0.key) }
   }

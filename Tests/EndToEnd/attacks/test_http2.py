@@ -16,7 +16,7 @@ from casa_stack import Stack, Stolen, mcp_headers, steal, tool_call
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamReset
+from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 from hpack import Encoder
 
 Fields = list[tuple[str, str]]
@@ -79,8 +79,8 @@ class Sender:
                             heard.status = int(dict(headers)[":status"])
                         case DataReceived(stream_id=number, data=part) if number == stream:
                             heard.body += part
-                            if event.stream_ended:
-                                return heard
+                        case StreamEnded(stream_id=number) if number == stream:
+                            return heard
                         case StreamReset(stream_id=number) if number == stream:
                             heard.reset = True
                             return heard

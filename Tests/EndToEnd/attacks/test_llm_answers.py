@@ -83,8 +83,6 @@ GARBLED: dict[str, Behaviour] = {
     "two names of one function": answer_with(
         completion([BAD]).replace(b'"name": ', b'"name": "get_contacts", "name": ')
     ),
-    "arguments that are no JSON": answer_with(completion([call(TRANSFER, "{")])),
-    "arguments with a member twice": answer_with(completion([call(TRANSFER, '{"amount": 1, "amount": 9999}')])),
     "a byte order mark": answer_with(b"\xef\xbb\xbf" + completion([BAD])),
     "UTF-16": answer_with(completion([BAD]).decode().encode("utf-16")),
     "cut off": answer_with(completion([BAD])[:-3]),
@@ -93,10 +91,6 @@ GARBLED: dict[str, Behaviour] = {
     "HTML": answer_with(b"<html>busy</html>"),
     "five MiB": answer_with(b" " * (5 << 20) + completion([BAD])),
     "a stream of garbage": stream_of(b"data: {]\n\n", DONE),
-    "a stream that ends within a call": stream_of(event({"tool_calls": [call(TRANSFER, "")]})),
-    "arguments before their name, for two calls of one index": stream_of(
-        event({"tool_calls": [call(SUMMARY, "{}")]}), event({"tool_calls": [call(TRANSFER, TO_ATTACKER)]}), DONE
-    ),
     "a call after the end": stream_of(event({"content": "bye"}), DONE, event({"tool_calls": [BAD]}), DONE),
     "a call after the reason to stop, past the end": stream_of(
         event({}, finish="stop"), DONE, event({"tool_calls": [BAD]})
@@ -113,6 +107,27 @@ def test_an_answer_that_can_not_be_read_selects_nothing(
     assert seconds < PATIENCE
     seen = answer.content if answer is not None else b""
     assert TRANSFER.encode() not in seen or (answer is not None and answer.status_code >= 400), seen[:500]
+    assert_nothing_was_selected(session, attempt)
+
+
+UNREADABLE_CALLS: dict[str, Behaviour] = {
+    "arguments that are no JSON": answer_with(completion([call(TRANSFER, "{")])),
+    "arguments with a member twice": answer_with(completion([call(TRANSFER, '{"amount": 1, "amount": 9999}')])),
+    "a stream that ends within a call": stream_of(event({"tool_calls": [call(TRANSFER, "")]})),
+    "arguments before their name, for two calls of one index": stream_of(
+        event({"tool_calls": [call(SUMMARY, "{}")]}), event({"tool_calls": [call(TRANSFER, TO_ATTACKER)]}), DONE
+    ),
+}
+
+
+@attacks(47, "behaviour", UNREADABLE_CALLS, "an LLM's answer with a call that can't be read: {}")
+def test_a_call_that_can_not_be_read_is_not_selected(
+    session: Session, attempt: Attempt, llm_front: LLMFront, behaviour: Behaviour
+) -> None:
+    """LLMs do write such calls, and agents ask again; the answer may pass, and the call is none that was selected."""
+    with llm_front.answering(behaviour):
+        _, seconds = ask(session)
+    assert seconds < PATIENCE
     assert_nothing_was_selected(session, attempt)
 
 
@@ -207,7 +222,7 @@ def test_a_call_that_can_not_be_recorded_is_not_shown(
             hold.__exit__(None, None, None)
     assert seconds < PATIENCE
     assert answer is None or (answer.status_code >= 400 and TRANSFER not in answer.text)
-    assert_nothing_was_selected(session, attempt)
+    attempt.refused("proxy", f"{answer.status_code if answer else 'closed'}: what is not recorded is not shown")
 
 
 # Attack 32: the LLM's host is down, slow, or talks nonsense.

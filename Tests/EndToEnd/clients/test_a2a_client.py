@@ -117,7 +117,8 @@ def test_words_become_a_task_that_can_be_asked_for(
             for event in stack.events_after(mark)
             if event["kind"] == "call_admitted" and event["app_id"] == stack.ids["secretary"]
         ]
-        return seen[-3:] == wanted
+        # A sidecar may tell of what it decided by itself a moment later than of the rest.
+        return all(call in seen for call in wanted)
 
     wait_until(shows, f"the trace shows {wanted}")
 

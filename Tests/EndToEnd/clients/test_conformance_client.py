@@ -15,8 +15,21 @@ from casa_runtime import Json
 from casa_stack import new_traceparent
 from client_stack import ClientStack
 
-REFUSED_BY_DESIGN: dict[str, str] = {}
+REFUSED_BY_DESIGN = {
+    "discover": "`server/discover` names prompts and resources, whose methods are not let through",
+    "cache": "prompts/list and resources/list are not let through, so their hints are not seen",
+    "protocol": "what can be read in two ways is refused by CASA with 403 and -32003 before the server sees it",
+    "errors": "a call that no LLM selected is refused by CASA with its own code",
+}
 """Checks of mcpcheck that differ, with why CASA wants it so."""
+PROTOCOL_FINDINGS = {
+    "protocol.header_mismatch_wrong_status",
+    "protocol.unsupported_wrong_code",
+    "protocol.method_header_wrong_rejection",
+    "protocol.unknown_method_not_jsonrpc",
+    "protocol.name_header_wrong_rejection",
+}
+"""Each is a bad request that is refused as it must be, with 403 where the server itself says 400."""
 
 
 def run(module: str, *arguments: str) -> Json:
@@ -43,6 +56,10 @@ def test_mcpcheck_sees_the_same_server_through_two_sidecars(stack: ClientStack) 
     assert "pass" in {status for status, *_ in direct.values()}
     differing = {name: (direct[name], through.get(name)) for name in direct if direct[name] != through.get(name)}
     assert set(differing) == set(REFUSED_BY_DESIGN), differing
+    failed = {name: {code for code, _ in found} for name, (status, _, found) in through.items() if status == "fail"}
+    assert failed["protocol"] == PROTOCOL_FINDINGS
+    # The bank takes any Origin, so its sidecar is sent no browser's; nothing else fails.
+    assert set(failed) == {"protocol", "origin"}
 
 
 def test_a2a_lint_sees_the_same_agent_through_two_sidecars(stack: ClientStack) -> None:

@@ -49,7 +49,14 @@ def test_a_revoked_session_ends_within_a_second(stack: ClientStack) -> None:
     began, ended = time.monotonic(), dict[str, float]()
     while len(ended) < len(ways) and time.monotonic() - began < 10:
         for name, act in ways.items():
-            if name not in ended and (answer := act()).status_code == 403:
+            if name in ended:
+                continue
+            try:
+                answer = act()
+            except httpx.TransportError:
+                # Cut off while it was answered: it was let through.
+                continue
+            if answer.status_code == 403:
                 assert refusal_of(answer) == "token_inactive"
                 ended[name] = time.monotonic() - began
     assert set(ended) == set(ways) and max(ended.values()) < 2, ended
