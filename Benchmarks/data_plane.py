@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import envoy
+import gateways
 import httpx
 import load
 import native
-import peers
 from load import Load, Target
 from native import Outcome, Request
 from results import ROUNDS, SECONDS, Json, Result
@@ -206,9 +206,10 @@ def call_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Result]:
                 stack.ports[f"agent-{adapter}->bank"],
                 lambda count, adapter=adapter: stack.selected_calls(adapter, count),
             )
-        gateways = {}
-        for peer in others.enter_context(peers.running(folder, upstream)):
-            gateways[peer.name] = ways[peer.name] = CallWay(peer.label, peer.port, peer.calls)
+        peers: list[str] = []
+        for peer in others.enter_context(gateways.running(folder, upstream)):
+            ways[peer.name] = CallWay(peer.label, peer.port, peer.calls)
+            peers.append(peer.name)
         for way in ways.values():
             way.run(200)
         for way in ways.values():
@@ -217,7 +218,7 @@ def call_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Result]:
             for way in ways.values():
                 way.measure()
     found = {name: load.median(way.loads) for name, way in ways.items()}
-    best_peer = max(gateways, key=lambda name: found[name].per_second, default=None)
+    best_peer = max(peers, key=lambda name: found[name].per_second, default=None)
     # What stands for CASA where a name has no adapter: the fastest in what it is made for.
     chosen = next(adapter for adapter in ("module", "lua", "grpc") if adapter in stack.adapters)
     unit = "tools/call/s"
@@ -231,5 +232,5 @@ def call_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Result]:
     for adapter in stack.adapters:
         for baseline, suffix in [("direct", "no_proxy"), ("plain", "envoy_plain"), ("jwt", "jwt_authn")]:
             yield against(f"mcp_call_{adapter}_vs_{suffix}", adapter, baseline)
-        for name in gateways:
+        for name in peers:
             yield against(f"mcp_call_{adapter}_vs_{name}", adapter, name)
