@@ -37,11 +37,9 @@ import Enforcement
   let (verdict, record) = knowing.decide(request)
   require(same(knowing.decide(request).verdict, verdict), "the same request is decided about in the same way")
 
-  for (point, milliseconds) in [(place.point, 1000), (place.point, 30_000)] {
-    let late = LocalDecisions(at: point, clock: clock(Int64(milliseconds)))
-    learn(place, active, late)
-    require(!late.decide(request).verdict.isAdmission, "nothing passes when there was no contact for a second")
-  }
+  let late = LocalDecisions(at: place.point, clock: clock(1000))
+  learn(place, active, late)
+  require(!late.decide(request).verdict.isAdmission, "nothing passes when there was no contact for a second")
   knowing.learn(nil, epoch: 8, asked: start)
   require(knowing.decide(request).verdict.isQuestion, "a new epoch voids what was known")
 
@@ -174,23 +172,27 @@ private let places: [UInt8: Place] = {
   return Dictionary(uniqueKeysWithValues: all.enumerated().map { (UInt8(ascii: "0") + UInt8($0), $1) })
 }()
 
+private let purposes: [TokenPurpose] = [
+  .llm, .call(AppID("app_mcp")), .call(AppID("app_other")), .call(AppID("app_client")),
+]
+/// Of the ids s1 (the caller's) and s2 (another app's).
+private let owners = [("s1", "app_client"), ("s2", "app_thief")].compactMap { id, app in
+  MCPSessionID(digest: textDigest(id)).map { DecisionFacts.SessionOwner(session: $0, app: AppID(app)) }
+}
+private let beginning = textDigest("a")
+private let heldHash = tokenHash(held)
+
 private func learn(_ place: Place, _ active: DecisionFacts.ActiveToken?, _ decisions: LocalDecisions) {
   let token = HeldToken(
-    compact: held, hash: tokenHash(held), expiresAt: start + .seconds(60), userInputID: UserInputID("ui_1"),
-    parent: nil,
-    promptDigest: place.identity.kind == .client ? textDigest("a") : nil)
-  for purpose in [TokenPurpose.llm, .call(AppID("app_mcp")), .call(AppID("app_other")), .call(AppID("app_client"))] {
+    compact: held, hash: heldHash, expiresAt: start + .seconds(60), userInputID: UserInputID("ui_1"), parent: nil,
+    promptDigest: place.identity.kind == .client ? beginning : nil)
+  for (index, purpose) in purposes.enumerated() {
     var facts = DecisionFacts()
     facts.identity = place.identity
     facts.activeToken = active
     facts.sessionToken = DecisionFacts.SessionToken(
       trace: trace, purpose: purpose, token: token, apiKey: nil, lifetime: .seconds(30))
-    // Of the ids s1 (the caller's) and s2 (another app's).
-    for (id, app) in [("s1", "app_client"), ("s2", "app_thief")] {
-      facts.sessionOwner = MCPSessionID(digest: textDigest(id)).map {
-        DecisionFacts.SessionOwner(session: $0, app: AppID(app))
-      }
-      decisions.learn(facts, epoch: 7, asked: start)
-    }
+    facts.sessionOwner = owners[index % owners.count]
+    decisions.learn(facts, epoch: 7, asked: start)
   }
 }
