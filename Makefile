@@ -49,11 +49,11 @@ attacks: build-tests ## Mount every attack there is a test for, by each adapter;
 
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
-fuzz: ## Feed every parser generated input; FUZZ_SECONDS=60 for each
+fuzz: ## Feed every reader generated input; FUZZ_SECONDS=60 for each, FUZZ_JOBS=2 at a time
 	Fuzzing/run --seconds $(FUZZ_SECONDS)
 
 .PHONY: fuzz-ci
-fuzz-ci: ## The same, as CI does: the kept inputs, and some seconds for each parser
+fuzz-ci: ## The same, as CI does: the kept inputs, and some seconds for each reader
 	Fuzzing/run --seconds 5
 
 # Some parts only: make bench BENCH='ingress mcp-call'
@@ -71,11 +71,11 @@ load: build ## Load a system for LOAD_SECONDS=300 while its parts are killed; Be
 
 .PHONY: format
 format: ## Format the Swift sources
-	swift format --in-place --recursive Package.swift Sources Tests
+	swift format --in-place --recursive Package.swift Sources Tests Fuzzing/Package.swift Fuzzing/Sources/FuzzParsers
 
 .PHONY: lint
 lint: ## Check the Swift sources' format
-	swift format lint --strict --recursive Package.swift Sources Tests
+	swift format lint --strict --recursive Package.swift Sources Tests Fuzzing/Package.swift Fuzzing/Sources/FuzzParsers
 
 .PHONY: protos
 protos: ## Write the generated Swift of Envoy's messages anew (needs protobuf-compiler)
