@@ -41,7 +41,8 @@ test-swift: build-tests ## Run the tests in Swift
 
 .PHONY: test-e2e
 test-e2e: build-tests ## Run the tests against real processes, Envoys and clients (Python)
-	$(PYTEST) Tests/EndToEnd
+	$(PYTEST) Tests/EndToEnd --ignore Tests/EndToEnd/attacks
+	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
 
 .PHONY: attacks
 attacks: build-tests ## Mount every attack there is a test for, by each adapter; .build/attacks.json
