@@ -46,7 +46,8 @@ public struct DynamicModuleFilter {
   public static func requireLibrary(
     environment: [String: String]? = nil
   ) throws(ConfigurationError) {
-    let path = (directory(environment ?? ProcessInfo.processInfo.environment) as NSString).appendingPathComponent("lib\(library).so")
+    let path = (directory(environment ?? ProcessInfo.processInfo.environment) as NSString).appendingPathComponent(
+      "lib\(library).so")
     guard FileManager.default.isReadableFile(atPath: path) else {
       throw ConfigurationError(
         "\(path) is missing, the library that decides within Envoy: build it (make build), say where it is in CASA_FILTER_DIRECTORY, or choose `adapter: lua` or `adapter: grpc`"

@@ -5,7 +5,8 @@ import Testing
 struct RequestKeyTests {
   private func key(_ fields: [(String, String)], _ body: String = "") -> RequestKey? {
     RequestKey(
-      fields: fields.map { RawField(name: Array($0.0.utf8)[...], value: Array($0.1.utf8)[...]) }, body: Array(body.utf8))
+      fields: fields.map { RawField(name: Array($0.0.utf8)[...], value: Array($0.1.utf8)[...]) }, body: Array(body.utf8)
+    )
   }
 
   @Test("is the same for the same request, whatever id Envoy gave it")
@@ -16,7 +17,8 @@ struct RequestKeyTests {
   @Test("differs in everything else, however the bytes are split")
   func differs() throws {
     let keys = [
-      key([("a", "1")], "b"), key([("a", "1")], "c"), key([("a", "1b")]), key([("a1", "b")]), key([("a", "1"), ("b", "")]),
+      key([("a", "1")], "b"), key([("a", "1")], "c"), key([("a", "1b")]), key([("a1", "b")]),
+      key([("a", "1"), ("b", "")]),
       key([("b", ""), ("a", "1")]), key([("a", "1"), ("a", "1")]), key([], "a1b"), key([("a", "1\0b\0")]),
       key([("a", "1")], "\0\u{1}b\0\0"), key([("x-request-id", "1"), ("a", "1")]), key([("a", "1")]),
     ]

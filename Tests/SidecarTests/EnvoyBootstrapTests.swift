@@ -20,7 +20,8 @@ struct EnvoyBootstrapTests {
 
   private func bootstrap(_ yaml: String = fullWorkload, admin: String? = nil) throws -> JSONValue {
     let bootstrap = EnvoyBootstrap(
-      workload: try Workload(yaml: yaml + "\nadapter: grpc\n", relativeTo: "/"), key: SidecarKey(text: Self.secret), adminSocket: admin)
+      workload: try Workload(yaml: yaml + "\nadapter: grpc\n", relativeTo: "/"), key: SidecarKey(text: Self.secret),
+      adminSocket: admin)
     return try JSONValue(parsing: bootstrap.text)
   }
 

@@ -136,7 +136,9 @@ public struct EgressCall: Sendable {
       return admission
     }
     admission.setHeaders = [("authorization", "Bearer " + token.compact)]
-    if needsTraceParent, let trace { admission.setHeaders.append(("traceparent", TraceParent.random(traceID: trace).text)) }
+    if needsTraceParent, let trace {
+      admission.setHeaders.append(("traceparent", TraceParent.random(traceID: trace).text))
+    }
     if let offer {
       admission.setHeaders.append((Admission.readAnswerHeader, "1"))
       admission.removeHeaders = ["accept-encoding"]

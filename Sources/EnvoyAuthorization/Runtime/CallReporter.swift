@@ -58,7 +58,7 @@ final class CallReporter: Sendable {
       do {
         try await runtime.record(events)
         done(events.count)
-      } catch where error.reason != .runtimeUnavailable {
+      } catch  where error.reason != .runtimeUnavailable {
         // One that is refused must not take the others with it.
         for event in events {
           do {
