@@ -614,9 +614,9 @@ def test_a_stranger_can_not_ask_an_agent(stack: Stack, attempt: Attempt, headers
 
 
 @attack(26, "the agent's card is not open to strangers")
-def test_the_agent_s_other_paths_are_closed(stack: Stack, attempt: Attempt) -> None:
+def test_the_agent_s_card_needs_a_token(stack: Stack, attempt: Attempt) -> None:
     answer = stack.http.get(stack.url("agent") + ".well-known/agent-card.json")
-    attempt.refused_by_proxy(answer, "protocol_not_allowed", "agent")
+    attempt.refused_by_proxy(answer, "token_missing", "agent")
 
 
 @attacks(26, "role", {"an agent": "agent", "a system": "system"}, "words in the name of {}")
