@@ -19,7 +19,7 @@ from stack import answers, free_ports, numbers, skipped, wait_until
 
 ENVIRONMENTS = ROOT / ".venv-peer"
 WORKERS = str(os.cpu_count() or 1)
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def contextforge(folder: Path, upstream: int) -> Iterator[Peer]:
         server = register()
     with program(folder, "contextforge", [*command, "--workers", WORKERS], settings):
         wait_until(lambda: answers(url), "ContextForge answers", START_SECONDS)
-        path = f"/v1/servers/{server}/mcp"
+        path = f"/servers/{server}/mcp"
         yield Peer("contextforge", "ContextForge", port, path, headers, "bench-ping")
 
 
