@@ -14,6 +14,7 @@ final class GuardedWorkload: Sendable {
   let workload: Workload
   let runtime: RuntimeClient
   let identities: IdentitySource
+  /// Each workload's own: that it asked about a session's token is how the runtime knows that it was delivered to it.
   let active: ActiveTokens
   let sessions: LiveSessions
   let reporter: CallReporter
@@ -28,7 +29,7 @@ final class GuardedWorkload: Sendable {
 
   /// - Throws: `ConfigurationError` when a secret can't be read.
   init(
-    _ workload: Workload, http: HTTPClient, active: ActiveTokens, clock: WallClock, logger: Logger
+    _ workload: Workload, http: HTTPClient, clock: WallClock, logger: Logger
   ) throws(ConfigurationError) {
     let secret = try SecretFile.read(workload.clientSecretFile, what: "the app's client secret")
     var keys: [Listener: String] = [:]
@@ -40,7 +41,7 @@ final class GuardedWorkload: Sendable {
     points = workload.enforcementPoints
     self.workload = workload
     self.clock = clock
-    self.active = active
+    active = ActiveTokens(clock: clock)
     var base = workload.runtime.description
     while base.hasSuffix("/") { base.removeLast() }
     // Identifiers and secrets are of characters that form encoding leaves as they are.
