@@ -161,6 +161,10 @@ let package = Package(
       dependencies: ["AgentProtocols", "CASACore", "IntentChecks", "Storage", "TokenService", "Traces", .crypto],
       swiftSettings: settings),
     .testTarget(
+      name: "SidecarFilterTests",
+      dependencies: ["AgentProtocols", "CASACore", "CEnvoyModule", "Enforcement", "SidecarFilter"],
+      swiftSettings: settings),
+    .testTarget(
       name: "SidecarTests",
       dependencies: ["AgentProtocols", "CASACore", "Sidecar"],
       swiftSettings: settings),

@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The parsers alone, so that they can be built with libFuzzer and AddressSanitizer apart from everything else. The
-// sources are links to those of the main package.
+// What reads bytes from outside, so that it can be built with libFuzzer and AddressSanitizer apart from everything
+// else, without any networking. The sources are links to those of the main package.
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .enableUpcomingFeature("ExistentialAny"),
@@ -20,9 +20,18 @@ let package = Package(
   targets: [
     .executableTarget(
       name: "FuzzParsers",
-      dependencies: ["AgentProtocols", "CASACore"],
+      dependencies: ["AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization"],
       // libFuzzer brings `main`.
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]),
+    // Single files of that module: those that need no NIO.
+    .target(
+      name: "EnvoyAuthorization",
+      dependencies: ["AgentProtocols", "CASACore", "Enforcement", .product(name: "Crypto", package: "swift-crypto")],
+      swiftSettings: settings),
+    .target(
+      name: "Enforcement",
+      dependencies: ["AgentProtocols", "CASACore", .product(name: "Crypto", package: "swift-crypto")],
+      swiftSettings: settings),
     .target(
       name: "AgentProtocols",
       dependencies: ["CASACore", .product(name: "Crypto", package: "swift-crypto")],

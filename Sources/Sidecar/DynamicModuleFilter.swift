@@ -4,7 +4,7 @@ import Enforcement
 import Foundation
 
 /// The filter by which CASA's own library decides within Envoy.
-struct DynamicModuleFilter {
+public struct DynamicModuleFilter {
   let key: SidecarKey
   let listener: String
   let point: EnforcementPoint
@@ -31,11 +31,27 @@ struct DynamicModuleFilter {
   private static let library = "casa_filter"
 
   /// Where Envoy finds the library: `CASA_FILTER_DIRECTORY`, or beside this program.
-  static func searchPath(environment: [String: String] = ProcessInfo.processInfo.environment) -> [String: String] {
+  private static func directory(_ environment: [String: String]) -> String {
     let program = Bundle.main.executableURL ?? URL(filePath: CommandLine.arguments.first ?? ".")
-    let directory =
-      environment["CASA_FILTER_DIRECTORY"]
+    return environment["CASA_FILTER_DIRECTORY"]
       ?? program.resolvingSymlinksInPath().deletingLastPathComponent().path(percentEncoded: false)
-    return ["ENVOY_DYNAMIC_MODULES_SEARCH_PATH": directory]
+  }
+
+  static func searchPath(environment: [String: String] = ProcessInfo.processInfo.environment) -> [String: String] {
+    ["ENVOY_DYNAMIC_MODULES_SEARCH_PATH": directory(environment)]
+  }
+
+  /// Says where the library is expected before Envoy fails on it.
+  /// - Throws: `ConfigurationError` when it is not there.
+  public static func requireLibrary(
+    environment: [String: String]? = nil
+  ) throws(ConfigurationError) {
+    let path = (directory(environment ?? ProcessInfo.processInfo.environment) as NSString).appendingPathComponent(
+      "lib\(library).so")
+    guard FileManager.default.isReadableFile(atPath: path) else {
+      throw ConfigurationError(
+        "\(path) is missing, the library that decides within Envoy: build it (make build), say where it is in CASA_FILTER_DIRECTORY, or choose `adapter: lua` or `adapter: grpc`"
+      )
+    }
   }
 }

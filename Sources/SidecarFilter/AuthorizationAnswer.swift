@@ -62,7 +62,9 @@ struct AuthorizationAnswer: Sendable {
     for field in reader.fields where field.name.starts(with: prefix) {
       let name = Array(field.name.dropFirst(prefix.count))
       // Envoy takes an empty value for the wish to remove the field.
-      guard isFieldName(name[...]), !field.value.isEmpty, isFieldValue(field.value), !changes.set.contains(where: { $0.name == name }) else {
+      guard isFieldName(name[...]), !field.value.isEmpty, isFieldValue(field.value),
+        !changes.set.contains(where: { $0.name == name })
+      else {
         throw Malformed()
       }
       changes.set.append((name, Array(field.value)))

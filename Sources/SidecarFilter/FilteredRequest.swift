@@ -10,7 +10,7 @@ struct FilteredRequest: Sendable {
   /// The value of a pseudo-field; nil when it is missing or there twice.
   private func pseudo(_ name: StaticString) -> ArraySlice<UInt8>? {
     var found: ArraySlice<UInt8>?
-    for field in fields where field.name.hasBytes(of: name) {
+    for field in fields where field.name.first == UInt8(ascii: ":") && field.name.hasBytes(of: name) {
       guard found == nil else { return nil }
       found = field.value
     }
@@ -51,8 +51,9 @@ extension [UInt8] {
   }
 }
 
-extension Collection<UInt8> {
+extension ArraySlice<UInt8> {
   func hasBytes(of text: StaticString) -> Bool {
-    elementsEqual(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    count == text.utf8CodeUnitCount
+      && elementsEqual(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 }

@@ -1,9 +1,10 @@
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
   import Darwin
 #endif
-import Synchronization
 
 /// The one thread that sleeps for all filters of the process, since Envoy gives a module no timer. It costs nothing
 /// while nothing waits.

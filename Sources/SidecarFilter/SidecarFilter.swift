@@ -50,16 +50,28 @@ final class SidecarFilter: Sendable {
 
   // MARK: On a worker's thread
 
-  func decide(_ request: InterceptedRequest) -> (verdict: LocalDecisions.Verdict, record: RequestRecord) {
-    let decision = decisions.decide(request)
+  func admitAgain(_ key: RequestKey) -> Admission? {
+    guard let admission = decisions.admitAgain(key) else { return nil }
+    recordsWait()
+    return admission
+  }
+
+  func decide(
+    _ request: InterceptedRequest, key: RequestKey?
+  ) -> (verdict: LocalDecisions.Verdict, record: RequestRecord) {
+    let decision = decisions.decide(request, key: key)
     if case .ask = decision.verdict { return decision }
+    recordsWait()
+    return decision
+  }
+
+  private func recordsWait() {
     let wasIdle = delivery.withLock { delivery in
       guard case .idle = delivery else { return false }
       delivery = .due
       return true
     }
     if wasIdle { pacer.schedule() }
-    return decision
   }
 
   func learn(_ answer: AuthorizationAnswer, asked: Timestamp) {

@@ -93,24 +93,29 @@ final class StreamFilter {
     isInHook = true
     defer { isInHook = false }
     phase = .deciding
+    let key = RequestKey(fields: request.fields, body: request.body)
+    if let key, let admission = owner.admitAgain(key) { return pass(admission, stream) }
     let intercepted: InterceptedRequest
     do throws(Refusal) {
       intercepted = try request.intercepted()
     } catch {
       return refuse(stream, error, record: nil)
     }
-    let (verdict, record) = owner.decide(intercepted)
+    let (verdict, record) = owner.decide(intercepted, key: key)
     switch verdict {
     case .refuse(let refusal): return refuse(stream, refusal, record: record)
-    case .admit(let admission):
-      guard apply(admission, to: stream) else {
-        refuseWithoutAnswer(stream)
-        return .drop
-      }
-      phase = .admitted
-      return .goOn
+    case .admit(let admission): return pass(admission, stream)
     case .ask: return ask(stream, about: request)
     }
+  }
+
+  private func pass(_ admission: Admission, _ stream: EnvoyStream) -> Passage {
+    guard apply(admission, to: stream) else {
+      refuseWithoutAnswer(stream)
+      return .drop
+    }
+    phase = .admitted
+    return .goOn
   }
 
   private func ask(_ stream: EnvoyStream, about request: FilteredRequest) -> Passage {

@@ -10,7 +10,10 @@ private func foundationReads(_ bytes: [UInt8], as value: JSONValue) throws -> Bo
     switch value {
     case .null: other is NSNull
     case .bool(let value): (other as? Bool) == value
-    case .number(let value): (other as? NSNumber)?.doubleValue == value
+    case .number(let value):
+      // A number of many digits is read exactly, as a decimal, whose own conversion to a double rounds more than once.
+      (other as? NSDecimalNumber).map { Double($0.description) == value }
+        ?? ((other as? NSNumber)?.doubleValue == value)
     case .string(let value): (other as? String).map { haveSameBytes($0, value) } ?? false
     case .array(let elements):
       (other as? [Any]).map { $0.count == elements.count && zip(elements, $0).allSatisfy(equal) } ?? false
@@ -52,8 +55,11 @@ struct IndependentReadingTests {
       return "[" + elements.map { gap(&generator) + spelled($0, &generator) }.joined(separator: ",") + gap(&generator)
         + "]"
     case .object(let members):
+      // In an order that is the same in each run, unlike a dictionary's.
       return "{"
-        + members.map { gap(&generator) + quoted($0, &generator) + gap(&generator) + ":" + spelled($1, &generator) }
+        + members.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }.map {
+          gap(&generator) + quoted($0, &generator) + gap(&generator) + ":" + spelled($1, &generator)
+        }
         .joined(separator: ",") + "}"
     default: return gap(&generator) + value.canonicalText
     }
@@ -75,6 +81,8 @@ struct IndependentReadingTests {
         return
       }
       #expect(JSONValue.object(parsed).canonicalBytes == arguments.canonicalBytes)
+      #expect(try foundationReads(bytes, as: json))
+      #expect(try foundationReads(JSONValue.object(parsed).canonicalBytes, as: arguments))
     }
   }
 

@@ -69,7 +69,7 @@ def test_an_admitted_request_is_changed_as_the_answer_says(stack: ModuleStack) -
         ("x-casa-set-authorization", "Bearer new"),
         ("x-casa-remove", "x-gone,x-absent"),
         ("x-casa-llm-token", "t2"),
-        ("x-casa-listing", "bank -"),
+        ("x-casa-offer", "bank -"),
         ("x-casa-decision", "d1"),
     )
     exchange(stack, post(b"body", "authorization: Bearer old", "x-gone: 1", "x-gone: 2", "x-kept: 3"))
@@ -79,7 +79,7 @@ def test_an_admitted_request_is_changed_as_the_answer_says(stack: ModuleStack) -
     assert received.values("x-gone") == []
     assert received.values("x-kept") == ["3"]
     assert not [name for name, _ in received.fields if name.startswith("x-casa")]
-    assert stack.metadata() == {"llm_token": "t2", "listing": "bank -", "decision": "d1"}
+    assert stack.metadata() == {"llm_token": "t2", "offer": "bank -", "decision": "d1"}
 
 
 def test_a_request_without_a_body_is_decided_at_its_headers(stack: ModuleStack) -> None:

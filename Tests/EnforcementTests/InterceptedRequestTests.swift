@@ -4,7 +4,6 @@ import Testing
 
 @testable import Enforcement
 
-
 private func refusal(_ operation: () throws(Refusal) -> Void) -> RefusalReason? {
   do {
     try operation()

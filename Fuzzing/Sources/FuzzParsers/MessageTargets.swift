@@ -1,74 +1,9 @@
 import AgentProtocols
 import CASACore
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
-/// What libFuzzer calls with each input. `CASA_FUZZ_TARGET` says which parser gets it.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
-  target(Array(UnsafeBufferPointer(start: start, count: count)))
-  return 0
-}
-
-private let target: @Sendable ([UInt8]) -> Void = {
-  guard let name = getenv("CASA_FUZZ_TARGET").map({ String(cString: $0) }), let target = targets[name] else {
-    fatalError("CASA_FUZZ_TARGET must be one of \(targets.keys.sorted().joined(separator: " "))")
-  }
-  return target
-}()
-
-private let targets: [String: @Sendable ([UInt8]) -> Void] = [
-  "json": fuzzJSON, "jsonrpc": fuzzJSONRPC, "mcp": fuzzMCP, "a2a-jsonrpc": fuzzA2AJSONRPC, "a2a-http": fuzzA2AHTTP,
-  "agent-card": fuzzAgentCard, "traceparent": fuzzTraceParent, "sse": fuzzSSE,
-  "chat-request": fuzzChatRequest, "chat-answer": fuzzChatAnswer, "chat-stream": fuzzChatStream,
-  "tool-listing": fuzzToolListing, "jws": fuzzJWS, "form": fuzzForm, "json-path": fuzzJSONPath,
-  "request-envelope": fuzzEnvelope, "numbers": fuzzNumbers,
-]
-
-/// Ends the run with the input that broke a property.
-func require(_ condition: Bool, _ property: StaticString) {
-  if !condition { fatalError("broken: \(property)") }
-}
-
-// MARK: JSON
-
-@Sendable func fuzzJSON(_ bytes: [UInt8]) {
-  guard let value = try? JSONValue(parsing: bytes) else { return }
-  let canonical = value.canonicalBytes
-  guard let again = try? JSONValue(parsing: canonical, limits: .generous) else {
-    fatalError("broken: the canonical form can be read")
-  }
-  // By bytes: Swift's own equality takes some different strings for equal.
-  require(again.canonicalBytes == canonical, "the canonical form is its own canonical form")
-  require(again == value, "the canonical form is the same value")
-}
-
-@Sendable func fuzzNumbers(_ bytes: [UInt8]) {
-  guard bytes.count == 8 else { return }
-  let value = Double(bitPattern: bytes.reduce(0) { $0 << 8 | UInt64($1) })
-  guard value.isFinite else { return }
-  let text = JSONValue.number(value).canonicalText
-  require(Double(text) == value, "a number's text is read as the number")
-  guard value.magnitude < 9_007_199_254_740_992 || value.magnitude >= 1e21 else { return }
-  require((try? JSONValue(parsing: text)) == .number(value), "a number's text is JSON")
-}
-
-@Sendable func fuzzJSONPath(_ bytes: [UInt8]) {
-  let text = String(decoding: bytes, as: UTF8.self)
-  guard let path = JSONPath(text) else { return }
-  require(JSONPath(text) == path, "a path is read the same each time")
-  require(path.value(in: .null) == (text == "$" ? .null : nil), "only $ leads to a scalar root")
-}
-
-// MARK: Messages
-
 @Sendable func fuzzJSONRPC(_ bytes: [UInt8]) {
   guard let message = try? JSONRPCMessage(parsing: bytes, limits: .message) else { return }
-  guard let json = try? JSONValue(parsing: bytes) else { fatalError("broken: a message is JSON") }
+  let json = accepted(bytes)
   require(json["jsonrpc"] == "2.0", "a message is JSON-RPC 2.0")
   switch message {
   case .request(let id, let method, let params):
@@ -86,10 +21,15 @@ func require(_ condition: Bool, _ property: StaticString) {
     try? MCPMessage(parsing: body, methodHeader: nil, nameHeader: nil, revisionHeader: nil)
   }
   guard let message = parse(bytes) else { return }
-  guard let json = try? JSONValue(parsing: bytes) else { fatalError("broken: a message is JSON") }
+  let json = accepted(bytes)
   guard let again = parse(json.canonicalBytes) else { fatalError("broken: the canonical form can be read") }
   require(message.method == again.method && message.id == again.id, "the canonical form is the same message")
-  require(json["method"]?.string == message.method, "the method is the body's")
+  require(json["method"]?.string.map { haveSameBytes($0, message.method) } ?? false, "the method is the body's")
+  if json["method"] == "tools/call" {
+    guard case .toolCall = message.content else { fatalError("broken: a tool call is one") }
+    require(json["id"] != nil && json["id"] != .null, "a tool call has an id")
+    require(Set((json["params"]?.object ?? [:]).keys).isSubset(of: ["name", "arguments", "_meta"]), "and no more")
+  }
   if case .toolCall(_, let tool, let arguments) = message.content {
     require(json["params"]?["name"]?.string == tool.text, "the tool is the body's")
     require((json["params"]?["arguments"] ?? [:]) == .object(arguments), "the arguments are the body's")
@@ -100,11 +40,20 @@ func require(_ condition: Bool, _ property: StaticString) {
 
 @Sendable func fuzzA2AJSONRPC(_ bytes: [UInt8]) {
   guard let request = try? A2ARequest(jsonRPC: bytes) else { return }
-  guard let json = try? JSONValue(parsing: bytes) else { fatalError("broken: a message is JSON") }
+  let json = accepted(bytes)
   require((try? A2ARequest(jsonRPC: json.canonicalBytes)) == request, "the canonical form is the same request")
   guard case .message(let message) = request.content else { return }
-  let texts = (json["params"]?["message"]?["parts"]?.array ?? []).compactMap { $0["text"]?.string }
-  require(message.text ?? "" == texts.joined(separator: "\n"), "the text is all text of all parts")
+  requireText(of: message, in: json["params"]?["message"])
+}
+
+private func requireText(of message: A2ARequest.Message, in json: JSONValue?) {
+  let parts = json?["parts"]?.array ?? json?["content"]?.array ?? []
+  let texts = parts.compactMap { $0["text"]?.string }
+  require(haveSameBytes(message.text ?? "", texts.joined(separator: "\n")), "the text is all text of all parts")
+  require(message.hasOtherParts == (texts.count < parts.count), "other parts are known to be there")
+  let all: [JSONValue] = parts + [json ?? .null]
+  require(all.allSatisfy { $0["Text"] == nil && $0["Parts"] == nil && $0["TEXT"] == nil }, "there is no other text")
+  require(["user", "ROLE_USER"].contains(json?["role"]?.string), "the user speaks")
 }
 
 /// The input is a path, a question mark and a query if there is one, a line end, and a body.
@@ -120,25 +69,45 @@ func require(_ condition: Bool, _ property: StaticString) {
       contentType: "application/json", body: body)
   else { return }
   require(parts[0] == A2ARequest.cardPath || parts[0].hasPrefix("/a2a"), "a path is below the agent's")
+  require(!parts[0].utf8.contains(UInt8(ascii: "%")) && !parts[0].contains("//"), "a path has one reading")
+  require(A2ARequest.isBelow("/a2a", parts[0]), "what is accepted is one of the agent's paths")
+  if case .message(let message) = request.content {
+    let json = accepted(body)
+    let inside = request.id == nil ? json : json["params"] ?? .null
+    requireText(of: message, in: inside["message"] ?? inside["request"])
+  }
   if case .task(let id) = request.content, request.id == nil {
     require(parts[0].utf8.split(separator: 0x2F).contains { $0.starts(with: id.utf8) }, "a task is the path's")
   }
 }
 
 @Sendable func fuzzAgentCard(_ bytes: [UInt8]) {
-  guard let card = try? AgentCard(parsing: bytes) else { return }
-  guard (try? card.requireEndpoints(at: "http://a")) != nil else { return }
-  require(
-    card.endpoints.allSatisfy { $0 == "http://a" || $0.hasPrefix("http://a/") }, "an accepted card stays at its origin")
+  guard let card = try? AgentCard(parsing: bytes), (try? card.requireEndpoints(at: "http://a")) != nil else { return }
+  let json = accepted(bytes, limits: AgentCard.limits)
+  require(bytes.count <= AgentCard.limits.maximumBytes, "a card is bounded")
+  func check(_ value: JSONValue, named name: String) {
+    switch value {
+    case .object(let members): for (name, value) in members { check(value, named: name) }
+    case .array(let elements): for element in elements { check(element, named: name) }
+    case .string(let text):
+      guard name.utf8.suffix(3).map({ $0 | 0x20 }) == Array("url".utf8) else { return }
+      require(text == "http://a" || text.utf8.starts(with: "http://a/".utf8), "an accepted card stays at its origin")
+    default: break
+    }
+  }
+  for (name, value) in json.object ?? [:] where !["provider", "documentationUrl", "iconUrl"].contains(name) {
+    check(value, named: name)
+  }
 }
 
 @Sendable func fuzzChatRequest(_ bytes: [UInt8]) {
   guard let request = try? ChatCompletionRequest(parsing: bytes) else { return }
-  guard let json = try? JSONValue(parsing: bytes) else { fatalError("broken: a request is JSON") }
+  let json = accepted(bytes)
   require(
     (try? ChatCompletionRequest(parsing: json.canonicalBytes, limits: .generous)) == request,
     "the canonical form is the same request")
   var texts: [String] = []
+  require(json["model"]?.string == request.model && !request.messages.isEmpty, "a request has a model and messages")
   for message in json["messages"]?.array ?? [] {
     if let text = message["content"]?.string { texts.append(text) }
     texts += (message["content"]?.array ?? []).compactMap { $0["text"]?.string }
@@ -161,8 +130,9 @@ func require(_ condition: Bool, _ property: StaticString) {
 }
 
 @Sendable func fuzzSSE(_ bytes: [UInt8]) {
+  let limit = 256
   func read(_ pieces: [ArraySlice<UInt8>]) -> [ServerSentEvent]? {
-    var parser = ServerSentEventParser(maximumEventBytes: 4096)
+    var parser = ServerSentEventParser(maximumEventBytes: limit)
     var events: [ServerSentEvent] = []
     for piece in pieces {
       guard let more = try? parser.feed(piece) else { return nil }
@@ -170,7 +140,49 @@ func require(_ condition: Bool, _ property: StaticString) {
     }
     return events
   }
-  require(read([bytes[...]]) == read(split(bytes)), "a stream in pieces is the whole stream")
+  let events = read([bytes[...]])
+  require(events == read(split(bytes)), "a stream in pieces is the whole stream")
+  guard let events else { return }
+  require(events.allSatisfy { $0.data.utf8.count <= limit }, "an event is bounded")
+  let plain = eventsReadPlainly(bytes)
+  require(
+    plain.count == events.count
+      && zip(plain, events).allSatisfy { plain, event in
+        haveSameBytes(plain.data, event.data) && haveSameBytes(plain.name, event.name) && plain.id == event.id
+      }, "the events are those of the standard's own steps")
+}
+
+/// The steps of WHATWG HTML section 9.2.6 as they are written there, on a whole stream.
+private func eventsReadPlainly(_ bytes: [UInt8]) -> [(name: String, data: String, id: String?)] {
+  var lines: [[UInt8]] = [[]]
+  for (index, byte) in bytes.enumerated() {
+    if byte == 0x0A, index > 0, bytes[index - 1] == 0x0D { continue }
+    if byte == 0x0A || byte == 0x0D { lines.append([]) } else { lines[lines.count - 1].append(byte) }
+  }
+  lines.removeLast()  // not ended
+  if lines.first?.starts(with: [0xEF, 0xBB, 0xBF]) ?? false { lines[0].removeFirst(3) }
+  var events: [(name: String, data: String, id: String?)] = []
+  var (data, name): ([UInt8], String) = ([], "")
+  var id: String?
+  for line in lines {
+    guard !line.isEmpty else {
+      if !data.isEmpty {
+        events.append((name.isEmpty ? "message" : name, String(decoding: data.dropLast(), as: UTF8.self), id))
+      }
+      (data, name) = ([], "")
+      continue
+    }
+    let field = line.prefix { $0 != UInt8(ascii: ":") }
+    var value = line.dropFirst(field.count + 1)
+    if value.first == 0x20 { value = value.dropFirst() }
+    switch String(decoding: field, as: UTF8.self) {
+    case "data": data += value + [0x0A]
+    case "event": name = String(decoding: value, as: UTF8.self)
+    case "id" where !value.contains(0): id = String(decoding: value, as: UTF8.self)
+    default: break
+    }
+  }
+  return events
 }
 
 @Sendable func fuzzToolListing(_ bytes: [UInt8]) {
@@ -206,55 +218,4 @@ func require(_ condition: Bool, _ property: StaticString) {
       }
     }
   }
-}
-
-// MARK: HTTP and JOSE
-
-@Sendable func fuzzTraceParent(_ bytes: [UInt8]) {
-  let text = String(decoding: bytes, as: UTF8.self)
-  guard let parent = TraceParent(text) else { return }
-  require(haveSameBytes(parent.text, text), "what is read is what stands there")
-}
-
-@Sendable func fuzzJWS(_ bytes: [UInt8]) {
-  let text = String(decoding: bytes, as: UTF8.self)
-  guard let jws = try? CompactJWS(parsing: text) else { return }
-  let signature = Base64URL.encode(jws.signature)
-  require(jws.signingInput + Array(".\(signature)".utf8) == Array(text.utf8), "one text for one token")
-  require(jws.header.object != nil && jws.payload.object != nil, "header and payload are objects")
-}
-
-@Sendable func fuzzForm(_ bytes: [UInt8]) {
-  guard let form = try? FormBody(parsing: bytes) else { return }
-  let fields = form.names.map { ($0, form[$0] ?? "") }
-  guard let again = try? FormBody(parsing: FormBody.encode(fields)) else {
-    fatalError("broken: what is written can be read")
-  }
-  require(again.names.count == fields.count, "no field is lost")
-  for (name, value) in fields { require(haveSameBytes(again[name] ?? "", value), "each value is read again") }
-}
-
-@Sendable func fuzzEnvelope(_ bytes: [UInt8]) {
-  guard let envelope = try? RequestEnvelope(parsing: bytes) else { return }
-  require(envelope.bytes == bytes, "one encoding for one request")
-  require((try? RequestEnvelope(fields: envelope.fields, body: envelope.body)) == envelope, "it can be made again")
-}
-
-// MARK: -
-
-/// The input in pieces whose lengths depend on it.
-private func split(_ bytes: [UInt8]) -> [ArraySlice<UInt8>] {
-  var pieces: [ArraySlice<UInt8>] = []
-  var position = 0
-  while position < bytes.count {
-    let length = min(1 + Int(bytes[position]) % 7, bytes.count - position)
-    pieces.append(bytes[position..<(position + length)])
-    position += length
-  }
-  return pieces.isEmpty ? [[]] : pieces
-}
-
-extension JSONLimits {
-  /// A canonical form can be longer than what it was made of: U+0001 takes six bytes in either, but 1e20 one digit each.
-  fileprivate static let generous = JSONLimits(maximumBytes: 16 << 20, maximumDepth: 64, maximumNodes: 200_000)
 }

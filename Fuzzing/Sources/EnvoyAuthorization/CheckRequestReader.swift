@@ -1,0 +1,1 @@
+../../../Sources/EnvoyAuthorization/Service/CheckRequestReader.swift

@@ -1,0 +1,1 @@
+../../../Sources/EnvoyAuthorization/Sessions/PackedToken.swift

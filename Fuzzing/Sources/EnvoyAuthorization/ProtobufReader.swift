@@ -1,0 +1,1 @@
+../../../Sources/EnvoyAuthorization/Protobuf/ProtobufReader.swift

@@ -1,0 +1,1 @@
+../../../Sources/EnvoyAuthorization/Service/RecordLines.swift
