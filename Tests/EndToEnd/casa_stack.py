@@ -346,7 +346,7 @@ class Stack:
         """Kills the part that runs this command; it is started again."""
         (process,) = self.processes_of(command)
         os.kill(process, signal.SIGKILL)
-        wait_until(lambda: process not in self.processes_of(command), "the part is gone")
+        wait_until(lambda: process not in self.processes_of(command), "the part is gone", START_DEADLINE)
 
     @contextmanager
     def stopped(self, command: str) -> Iterator[None]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from casa_runtime import Json, free_port, wait_until
-from casa_stack import NO_RULE, Endpoints, Session, Stack, message_send, new_traceparent
+from casa_stack import NO_RULE, START_DEADLINE, Endpoints, Session, Stack, message_send, new_traceparent
 
 HERE = Path(__file__).parent
 MORE_WAYS = (
@@ -108,7 +108,7 @@ class ClientStack(Stack):
         def answers() -> bool:
             return self.http.get(self.url("desk->secretary") + ".well-known/agent-card.json").status_code == 200
 
-        wait_until(answers, "the authorization service is back", 20)
+        wait_until(answers, "the authorization service is back", START_DEADLINE)
 
     @property
     def card_url_file(self) -> Path:

@@ -12,6 +12,8 @@ from casa_stack import message_send, new_traceparent
 from client_stack import ClientStack
 
 SESSIONS = 200
+AT_WORK = 40
+"""All sessions stay live to the end; more at work than a busy machine can serve would be refused as overload."""
 IBAN = "IT60X0542811101000000123456"
 
 
@@ -26,25 +28,20 @@ def arguments(number: int, run: str) -> Json:
 async def ask_all(stack: ClientStack, run: str, parents: dict[int, str]) -> dict[int, str]:
     """Asks the assistant for all at once; its answers' words."""
     limits = httpx.Limits(max_connections=None)
+    at_work = asyncio.Semaphore(AT_WORK)
     async with httpx.AsyncClient(timeout=240, limits=limits, trust_env=False) as http:
 
-        # All sessions are live at once, but a small machine can't carry all their requests in the same instant.
-        turns = asyncio.Semaphore(20)
-
         async def ask(number: int) -> tuple[int, str]:
-            async with turns:
-                return await ask_now(number)
-
-        async def ask_now(number: int) -> tuple[int, str]:
             headers, body = {"traceparent": parents[number]}, message_send(prompt(number, run))
-            answer = await http.post(stack.url("desk->assistant"), json=body, headers=headers)
+            async with at_work:
+                answer = await http.post(stack.url("desk->assistant"), json=body, headers=headers)
             assert answer.status_code == 200, answer.text
             return number, answer.json()["result"]["parts"][0]["text"]
 
         return dict(await asyncio.gather(*(ask(number) for number in parents)))
 
 
-def test_two_hundred_sessions_at_once_never_mix(stack: ClientStack) -> None:
+def test_two_hundred_live_sessions_never_mix(stack: ClientStack) -> None:
     run = new_traceparent()[3:11]
     parents = {number: new_traceparent() for number in range(1, SESSIONS + 1)}
     numbers = {parent[3:35]: number for number, parent in parents.items()}
@@ -78,7 +75,7 @@ def test_two_hundred_sessions_at_once_never_mix(stack: ClientStack) -> None:
     for event in events:
         if event["kind"] in ("llm_call", "token_exchanged", "token_spent") and event["trace_id"] in numbers:
             assert event["user_input_id"] == inputs[event["trace_id"]], event
-    refused = Counter(event["payload"]["reason"] for event in events if "refused" in event["kind"])
+    refused = [event for event in events if "refused" in event["kind"] and event["trace_id"] in numbers]
     assert not refused, refused
 
     def correlations() -> set[str] | None:
