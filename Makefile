@@ -41,7 +41,7 @@ test-swift: build-tests ## Run the tests in Swift
 
 .PHONY: test-e2e
 test-e2e: build-tests ## Run the tests against real processes, Envoys and clients (Python)
-	$(PYTEST) Tests/EndToEnd --ignore Tests/EndToEnd/attacks
+	$(PYTEST) Tests/EndToEnd --ignore Tests/EndToEnd/attacks --ignore Tests/EndToEnd/interception
 	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
 
 .PHONY: attacks
