@@ -175,7 +175,8 @@ struct EgressCallTests {
       try WayOut.toLLM(path: "/v1/").refusal(of: TestSystem.request("/v1/chat/completions", body: TestSystem.chat()))
         == nil)
     for request in [
-      TestSystem.request("GET", "/v1/chat/completions"), TestSystem.request("/v1/embeddings", body: TestSystem.chat()),
+      TestSystem.request("PUT", "/v1/chat/completions", body: TestSystem.chat()),
+      TestSystem.request("/v1/embeddings", body: TestSystem.chat()),
       TestSystem.request("/v1/chat/completions/", body: TestSystem.chat()),
       TestSystem.request("/v1/chat/completions", query: "a", body: TestSystem.chat()),
       TestSystem.request("/v1/chat/completions", body: TestSystem.chat(), headers: [("content-type", "text/plain")]),
