@@ -136,6 +136,7 @@ struct A2ARequestTests {
       #expect(refusal("POST", "/a2a", type: type, rpc("message/send", message)) == .protocolNotAllowed)
     }
     #expect(refusal("POST", "/a2a/message:send", type: "text/plain", message) == .protocolNotAllowed)
+    #expect(refusal("POST", "/a2a/message:send", type: nil, message) == .protocolNotAllowed)
     #expect(refusal("POST", "/a2a/tasks/t:cancel", #"{"id":"u"}"#) == .malformedRequest)
     #expect(refusal("POST", "/a2a/tasks/t:cancel", #"{"taskId":"t"}"#) == .malformedRequest)
   }
