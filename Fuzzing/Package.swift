@@ -3,7 +3,12 @@ import PackageDescription
 
 // What reads bytes from outside, so that it can be built with libFuzzer and AddressSanitizer apart from everything
 // else, without any networking. The sources are links to those of the main package.
+//
+// Built with `--sanitize fuzzer`, by which `main` is libFuzzer's. AddressSanitizer comes by these flags: given twice,
+// `--sanitize` becomes two flags in an order that differs from run to run, of which the compiler follows the last.
+let sanitizers = ["-sanitize=fuzzer,address"]
 let settings: [SwiftSetting] = [
+  .unsafeFlags(sanitizers),
   .swiftLanguageMode(.v6),
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
@@ -22,7 +27,8 @@ let package = Package(
       name: "FuzzParsers",
       dependencies: ["AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization"],
       // libFuzzer brings `main`.
-      swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]),
+      swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
+      linkerSettings: [.unsafeFlags(sanitizers)]),
     // Single files of that module: those that need no NIO.
     .target(
       name: "EnvoyAuthorization",

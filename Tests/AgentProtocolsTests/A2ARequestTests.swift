@@ -136,6 +136,7 @@ struct A2ARequestTests {
       #expect(refusal("POST", "/a2a", type: type, rpc("message/send", message)) == .protocolNotAllowed)
     }
     #expect(refusal("POST", "/a2a/message:send", type: "text/plain", message) == .protocolNotAllowed)
+    #expect(refusal("POST", "/a2a/message:send", type: nil, message) == .protocolNotAllowed)
     #expect(refusal("POST", "/a2a/tasks/t:cancel", #"{"id":"u"}"#) == .malformedRequest)
     #expect(refusal("POST", "/a2a/tasks/t:cancel", #"{"taskId":"t"}"#) == .malformedRequest)
   }
@@ -184,6 +185,99 @@ struct A2ARequestTests {
     #expect(refusal("POST", "/a2a/message:send", params) == .methodNotAllowed)
   }
 
+  @Test("may leave push notifications and the tenant empty, and says nothing else that A2A does not name")
+  func configuration() {
+    func refusal(_ rest: String) -> RefusalReason? {
+      self.refusal("POST", "/a2a", rpc("SendMessage", #"{"message":{"role":"user","parts":[{"text":"a"}]},\#(rest)}"#))
+    }
+    for rest in [
+      #""tenant":"""#, #""configuration":{"pushNotificationConfig":null,"blocking":true}"#,
+      #""configuration":{"accepted_output_modes":["text"],"historyLength":1}"#, #""metadata":{"a":1}"#,
+    ] {
+      #expect(refusal(rest) == nil, "\(rest)")
+    }
+    for rest in [
+      #""configuration":[]"#, #""configuration":null"#, #""configuration":{"callback":"https://evil"}"#,
+      #""Message":{}"#, #""other":1"#,
+    ] {
+      #expect(refusal(rest) == .malformedRequest, "\(rest)")
+    }
+  }
+
+  @Test("asks for nothing of another tenant, whatever it asks for")
+  func tenants() {
+    for (method, params) in [
+      ("GetTask", #"{"id":"t","tenant":"x"}"#), ("ListTasks", #"{"tenant":"x"}"#),
+      ("GetExtendedAgentCard", #"{"tenant":"x"}"#), ("SendMessage", #"{"tenant":1}"#),
+    ] {
+      #expect(refusal("POST", "/a2a", rpc(method, params)) == .methodNotAllowed, "\(method)")
+    }
+  }
+
+  @Test("names tasks and contexts by plain ids of at most 256 bytes, once")
+  func ids() {
+    let longest = String(repeating: "a", count: 256)
+    for id in [longest, "a.b", "~_-.", "..."] {
+      #expect(refusal("GET", "/a2a/tasks/\(id)") == nil)
+      #expect(refusal("POST", "/a2a", rpc("GetTask", #"{"id":"\#(id)"}"#)) == nil)
+    }
+    for id in [longest + "a", ".", "..", "", "a/b", "a%2fb", "\u{e9}", "a b"] {
+      #expect(refusal("POST", "/a2a", rpc("GetTask", #"{"id":"\#(id)"}"#)) == .malformedRequest)
+      #expect(refusal("POST", "/a2a", rpc("ListTasks", #"{"contextId":"\#(id)"}"#)) == .malformedRequest)
+    }
+    #expect(refusal("GET", "/a2a/tasks/" + longest + "a") == .methodNotAllowed)
+    #expect(refusal("GET", "/a2a/tasks", query: "contextId=a/b") == .malformedRequest)
+    #expect(refusal("GET", "/a2a/tasks", query: "tenant=a") == .malformedRequest)
+    #expect(refusal("POST", "/a2a", rpc("GetTask", #"{"id":"t","other":1}"#)) == .malformedRequest)
+    #expect(refusal("POST", "/a2a", rpc("GetTask", "{}")) == .malformedRequest)
+    #expect(refusal("GET", "/a2a/extendedAgentCard", query: "a=1") == .malformedRequest)
+    #expect(refusal("GET", "/a2a/tasks/t:subscribe", query: "a=1") == .malformedRequest)
+    for member in ["message", "referenceTask"] {
+      let (camel, snake) =
+        member == "message" ? ("messageId", "message_id") : ("referenceTaskIds", "reference_task_ids")
+      let twice = #"{"message":{"role":"user","\#(camel)":"a","\#(snake)":"b","parts":[{"text":"a"}]}}"#
+      #expect(refusal("POST", "/a2a", rpc("SendMessage", twice)) == .malformedRequest)
+    }
+  }
+
+  @Test("has parts of one kind each, which a part of 0.3 names")
+  func kinds() {
+    func refusal(_ part: String) -> RefusalReason? {
+      self.refusal("POST", "/a2a", rpc("SendMessage", #"{"message":{"role":"user","parts":[\#(part)]}}"#))
+    }
+    for part in [
+      #"{"kind":"text","text":"a"}"#, #"{"kind":"file","file":{}}"#, #"{"kind":"data","data":{}}"#, #"{"raw":"AA"}"#,
+      #"{"url":"u","filename":"f","mediaType":"m"}"#,
+    ] {
+      #expect(refusal(part) == nil, "\(part)")
+    }
+    for part in [
+      #"{"kind":"raw","raw":"AA"}"#, #"{"kind":"url","url":"u"}"#, #"{"kind":"text","data":{}}"#,
+      #"{"kind":"file","data":{}}"#, #"{"text":"a","url":"u"}"#, #"{"text":"a","other":1}"#, #"{"text":null}"#,
+    ] {
+      #expect(refusal(part) == .malformedRequest, "\(part)")
+    }
+  }
+
+  @Test("has a body and a path that are bounded")
+  func bounds() {
+    let text = String(repeating: "a", count: 1 << 20)
+    let message = #"{"message":{"role":"user","parts":[{"text":"\#(text)"}]}}"#
+    #expect(refusal("POST", "/a2a", rpc("SendMessage", message)) == .bodyTooLarge)
+    #expect(refusal("POST", "/a2a/message:send", message) == .bodyTooLarge)
+    let base = "/" + String(repeating: "b", count: 2040)
+    #expect(refusal("GET", base + "/tasks/t", base: base) == .methodNotAllowed)
+    #expect(refusal("GET", String(base.dropLast(5)) + "/tasks/t", base: String(base.dropLast(5))) == nil)
+  }
+
+  @Test("could be at the agent's path, below it, or be the public card")
+  func below() {
+    for path in ["/a2a", "/a2a/", "/a2a/x/y", A2ARequest.cardPath] { #expect(A2ARequest.isBelow("/a2a", path)) }
+    for path in ["/a2", "/a2ab", "/", "", "/x/a2a", "/A2A"] { #expect(!A2ARequest.isBelow("/a2a", path)) }
+    #expect(A2ARequest.isBelow("/", "/anything"))
+    #expect(A2ARequest.isBelow("/a2a/", "/a2a"))
+  }
+
   @Test(
     "is refused for the methods of push notifications",
     arguments: [
@@ -211,6 +305,7 @@ struct AgentCardTests {
     arguments: [
       #"{"name":"a","url":"http://127.0.0.1:9000/a2a","provider":{"url":"https://maker"},"documentationUrl":"https://d"}"#,
       #"{"name":"a","supportedInterfaces":[{"url":"http://127.0.0.1:9000","protocolBinding":"JSONRPC"}]}"#,
+      #"{"name":"a","url":"http://127.0.0.1:9000/","iconUrl":"https://i","additionalInterfaces":[{"url":null}]}"#,
     ])
   func accepted(text: String) { #expect(isAccepted(text)) }
 
@@ -229,7 +324,10 @@ struct AgentCardTests {
       #"{"name":"a","url":"http://127.0.0.1:9000/","securitySchemes":{"o":{"openIdConnectUrl":"http://evil"}}}"#,
       #"{"name":"a","url":["http://127.0.0.1:9000/","http://evil/"]}"#, #"{"name":"a","url":1}"#,
       #"{"name":"a","url":"http://127.0.0.1:9000/","url":"http://evil"}"#, #"{"name":"a"}"#, "{}", "[]", "",
-      #"{"url":"http://127.0.0.1:9000/"}"#,
+      #"{"url":"http://127.0.0.1:9000/"}"#, #"{"name":"","url":"http://127.0.0.1:9000/"}"#,
+      #"{"name":"a","url":"http://127.0.0.1:9000/\\evil"}"#, #"{"name":"a","url":null}"#,
+      #"{"name":"a","url":"http://127.0.0.1:9000/\u00e9"}"#,
+      #"{"name":"a","url":"http://127.0.0.1:9000/","skills":[[{"documentationUrl":"http://evil"}]]}"#,
     ])
   func refused(text: String) { #expect(!isAccepted(text)) }
 
@@ -237,5 +335,10 @@ struct AgentCardTests {
   func bounds() {
     let filler = String(repeating: "x", count: AgentCard.limits.maximumBytes)
     #expect(!isAccepted(#"{"name":"a","url":"http://127.0.0.1:9000/","description":"\#(filler)"}"#))
+    func named(_ length: Int) -> Bool {
+      isAccepted(#"{"name":"\#(String(repeating: "n", count: length))","url":"http://127.0.0.1:9000/"}"#)
+    }
+    #expect(named(256))
+    #expect(!named(257))
   }
 }

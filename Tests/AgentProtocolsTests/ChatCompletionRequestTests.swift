@@ -54,7 +54,7 @@ struct ChatCompletionRequestTests {
       #"{"role":"user","content":["a"]}"#, #"{"role":"user","content":[{"text":"a"}]}"#,
       #"{"role":"user","content":[{"type":"text"}]}"#, #"{"role":"user","content":[{"type":"Text","text":"a"}]}"#,
       #"{"role":"user","content":[{"type":"image_url","text":"a"}]}"#,
-      #"{"role":"user","content":[{"type":"text","text":["a"]}]}"#,
+      #"{"role":"user","content":[{"type":"text","text":["a"]}]}"#, #"{"role":"user","content":[{"type":"video"}]}"#,
     ])
   func messages(message: String) { #expect(refusal("[\(message)]") == .malformedRequest) }
 

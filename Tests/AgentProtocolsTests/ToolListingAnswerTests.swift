@@ -104,6 +104,21 @@ struct ToolListingAnswerTests {
     #expect(withheld.map(\.tool.text) == ["c"])
   }
 
+  @Test("keeps the names of its events")
+  func eventNames() throws {
+    let (text, _) = try pass("event: other\ndata: \(response(""))\n\n", as: "text/event-stream")
+    #expect(text.hasPrefix("event: other\ndata: {"))
+  }
+
+  @Test("is one answer, and over when it is over", arguments: ["application/json", "text/event-stream"])
+  func end(type: String) throws {
+    let whole = type == "application/json" ? response("") : "data: \(response(""))\n\n"
+    var answer = try answer(type)
+    _ = try answer.feed(Array(whole.utf8), isLast: true)
+    #expect(throws: ProtocolViolation.self) { try answer.feed([], isLast: true) }
+    #expect(isRefused(whole + whole, as: type))
+  }
+
   @Test("gives the same wherever its bytes are split, and nothing of an event that has not come whole")
   func splits() throws {
     for (text, type) in [(stream, "text/event-stream"), (response(Self.approved), "application/json")] {

@@ -1,16 +1,7 @@
 import CASACore
-import Synchronization
 import Testing
 
 @testable import Enforcement
-
-/// A clock that stands still until a test moves it.
-private final class TestClock: Sendable {
-  static let start = Timestamp(seconds: 1_800_000_000)
-  private let moment = Mutex(start)
-  var wallClock: WallClock { WallClock { self.moment.withLock { $0 } } }
-  func advance(by interval: Duration) { moment.withLock { $0 = $0 + interval } }
-}
 
 private func hash(_ byte: UInt8) -> TokenHash { TokenHash(digest: [UInt8](repeating: byte, count: 32)) }
 

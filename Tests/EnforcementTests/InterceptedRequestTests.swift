@@ -4,15 +4,6 @@ import Testing
 
 @testable import Enforcement
 
-private func refusal(_ operation: () throws(Refusal) -> Void) -> RefusalReason? {
-  do {
-    try operation()
-    return nil
-  } catch {
-    return error.reason
-  }
-}
-
 @Suite("A request that the proxy holds")
 struct InterceptedRequestTests {
   private func request(_ headers: [(String, String)], body: String = "{}") -> InterceptedRequest {

@@ -78,6 +78,12 @@ private func requireText(of message: A2ARequest.Message, in json: JSONValue?) {
   }
   if case .task(let id) = request.content, request.id == nil {
     require(parts[0].utf8.split(separator: 0x2F).contains { $0.starts(with: id.utf8) }, "a task is the path's")
+    if !body.isEmpty {
+      let named = [accepted(body)["id"], accepted(body)["name"]].compactMap { $0 }
+      require(
+        named.allSatisfy { $0 == .string(id) || $0 == .string("tasks/" + id) },
+        "no other task is named")
+    }
   }
 }
 
@@ -118,6 +124,15 @@ private func requireText(of message: A2ARequest.Message, in json: JSONValue?) {
 @Sendable func fuzzChatAnswer(_ bytes: [UInt8]) {
   guard let selections = try? ChatCompletion.selections(in: bytes) else { return }
   require(selections.count <= ChatCompletion.maximumCalls, "the number of calls is bounded")
+  let json = accepted(bytes, limits: ChatCompletion.limits)
+  let calls = (json["choices"]?.array ?? []).flatMap { $0["message"]?["tool_calls"]?.array ?? [] }
+  let names = calls.compactMap { call -> String? in
+    guard let name = call["function"]?["name"]?.string, ToolName(name) != nil else { return nil }
+    let text = call["function"]?["arguments"]?.string ?? ""
+    guard !text.allSatisfy(\.isWhitespace) else { return name }
+    return (try? JSONValue(parsing: text))?.object == nil ? nil : name
+  }
+  require(names == selections.map(\.tool.text), "each call of each choice is seen")
 }
 
 @Sendable func fuzzChatStream(_ bytes: [UInt8]) {
