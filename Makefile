@@ -18,9 +18,10 @@ setup: ## Install what is missing: Debian packages, and Python packages into ./.
 	@scripts/setup test
 
 .PHONY: build
-build: ## Build the release binary at .build/release/casa
+build: ## Build .build/release/casa, and beside it the library that Envoy loads
 	@scripts/setup run
 	swift build -c release --static-swift-stdlib --product casa
+	swift build -c release --static-swift-stdlib --product casa_filter
 
 .PHONY: demo
 demo: build ## Watch good calls pass and bad ones be refused (add DEMO='--format json')
@@ -40,11 +41,12 @@ test-swift: build-tests ## Run the tests in Swift
 
 .PHONY: test-e2e
 test-e2e: build-tests ## Run the tests against real processes, Envoys and clients (Python)
-	$(PYTEST) Tests/EndToEnd
+	$(PYTEST) Tests/EndToEnd --ignore Tests/EndToEnd/attacks --ignore Tests/EndToEnd/interception
+	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
 
 .PHONY: attacks
-attacks: build-tests ## Mount every attack there is a test for; .build/attacks.json
-	$(PYTEST) Tests/EndToEnd/attacks -q --attack-table
+attacks: build-tests ## Mount every attack there is a test for, by each adapter; .build/attacks.json
+	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
 
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
@@ -55,10 +57,18 @@ fuzz: ## Feed every reader generated input; FUZZ_SECONDS=60 for each, FUZZ_JOBS=
 fuzz-ci: ## The same, as CI does: the kept inputs, and some seconds for each reader
 	Fuzzing/run --seconds 5
 
+# Some parts only: make bench BENCH='ingress mcp-call'
 .PHONY: bench
 bench: build ## Measure against baselines of the same run; Benchmarks/results/latest.json
 	@scripts/setup bench
-	CASA_BINARY=$(RELEASE) .venv/bin/python Benchmarks/run.py
+	CASA_BINARY=$(RELEASE) .venv/bin/python Benchmarks/run.py $(BENCH)
+
+# Some adapters only: make load LOAD=lua
+LOAD_SECONDS ?= 300
+.PHONY: load
+load: build ## Load a system for LOAD_SECONDS=300 while its parts are killed; Benchmarks/results/load.json
+	@scripts/setup test
+	LOAD_SECONDS=$(LOAD_SECONDS) CASA_BINARY=$(RELEASE) .venv/bin/python Benchmarks/load_test.py $(LOAD)
 
 .PHONY: format
 format: ## Format the Swift sources
@@ -74,4 +84,4 @@ protos: ## Write the generated Swift of Envoy's messages anew (needs protobuf-co
 
 .PHONY: clean
 clean: ## Remove what was built and the Python environment
-	rm -rf .build .venv
+	rm -rf .build .venv .venv-peer

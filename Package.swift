@@ -33,7 +33,9 @@ let package = Package(
   name: "casa",
   platforms: [.macOS(.v15)],
   products: [
-    .executable(name: "casa", targets: ["casa"])
+    .executable(name: "casa", targets: ["casa"]),
+    // Envoy loads it as the dynamic module `casa_filter`.
+    .library(name: "casa_filter", type: .dynamic, targets: ["SidecarFilter"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -94,6 +96,21 @@ let package = Package(
       resources: [.embedInCode("Lua/casa.lua")],
       swiftSettings: settings),
     .target(
+      name: "SidecarFilter",
+      dependencies: ["AgentProtocols", "CASACore", "CEnvoyModule", "Enforcement"],
+      exclude: ["hooks.map"],
+      swiftSettings: settings,
+      linkerSettings: [
+        .unsafeFlags(
+          [
+            "-static-stdlib",
+            "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/SidecarFilter/hooks.map",
+            "-Xlinker", "--gc-sections", "-Xlinker", "-z", "-Xlinker", "now",
+          ],
+          .when(platforms: [.linux], configuration: .release))
+      ]),
+    .target(name: "CEnvoyModule"),
+    .target(
       name: "TokenService",
       dependencies: [
         "AgentProtocols", "CASACore", "IntentChecks", "Storage", "Traces", .crypto, .logging,
@@ -142,6 +159,10 @@ let package = Package(
     .testTarget(
       name: "TokenServiceTests",
       dependencies: ["AgentProtocols", "CASACore", "IntentChecks", "Storage", "TokenService", "Traces", .crypto],
+      swiftSettings: settings),
+    .testTarget(
+      name: "SidecarFilterTests",
+      dependencies: ["AgentProtocols", "CASACore", "CEnvoyModule", "Enforcement", "SidecarFilter"],
       swiftSettings: settings),
     .testTarget(
       name: "SidecarTests",

@@ -1,4 +1,4 @@
-"""Envoys to compare with: alone, and with its own check of JWTs. And one that plays the server behind them."""
+"""Envoys to compare with: alone, and with its own check of JWTs."""
 
 from __future__ import annotations
 
@@ -43,27 +43,22 @@ def jwt_filter(jwks: Json, issuer: str, cache: bool) -> Json:
     }
 
 
-def bootstrap(port: int, filters: list[Json], route: Json, upstream: int | None) -> Json:
-    clusters = []
-    if upstream is not None:
-        address = {"socket_address": {"address": "127.0.0.1", "port_value": upstream}}
-        clusters = [
-            {
-                "name": "upstream",
-                "type": "STATIC",
-                "load_assignment": {
-                    "cluster_name": "upstream",
-                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-                },
-            }
-        ]
+def bootstrap(port: int, filters: list[Json], upstream: int) -> Json:
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": upstream}}
+    cluster = {
+        "name": "upstream",
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": "upstream",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
     manager = {
         "@type": TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bench",
         "http_filters": [*filters, router()],
-        "route_config": {
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **route}]}]
-        },
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
     }
     listener = {
         "name": "in",
@@ -72,7 +67,7 @@ def bootstrap(port: int, filters: list[Json], route: Json, upstream: int | None)
             {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
         ],
     }
-    return {"static_resources": {"listeners": [listener], "clusters": clusters}}
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 
 def start(folder: Path, name: str, configuration: Json) -> subprocess.Popen[bytes]:
@@ -86,33 +81,10 @@ def start(folder: Path, name: str, configuration: Json) -> subprocess.Popen[byte
 
 def plain(port: int, upstream: int) -> Json:
     """Envoy alone."""
-    return bootstrap(port, [], {"route": {"cluster": "upstream"}}, upstream)
+    return bootstrap(port, [], upstream)
 
 
 def with_jwt(port: int, upstream: int, jwks: Json, issuer: str, *, cache: bool) -> Json:
     """Envoy with its own check of JWTs."""
-    return bootstrap(port, [jwt_filter(jwks, issuer, cache)], {"route": {"cluster": "upstream"}}, upstream)
+    return bootstrap(port, [jwt_filter(jwks, issuer, cache)], upstream)
 
-
-def server(port: int) -> Json:
-    """A server that answers everything at once with the same JSON-RPC result, good for every step of MCP."""
-    tool = {"name": "ping", "description": "Answers.", "inputSchema": {"type": "object", "properties": {}}}
-    answer = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "result": {
-            "protocolVersion": "2025-06-18",
-            "capabilities": {"tools": {}},
-            "serverInfo": {"name": "bench", "version": "1"},
-            "tools": [tool],
-            "content": [{"type": "text", "text": "pong"}],
-        },
-    }
-    route = {
-        "direct_response": {"status": 200, "body": {"inline_string": json.dumps(answer)}},
-        "response_headers_to_add": [
-            {"header": {"key": "content-type", "value": "application/json"},
-             "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        ],
-    }
-    return bootstrap(port, [], route, None)

@@ -1,21 +1,27 @@
 /// A W3C trace id: 32 lowercase hexadecimal digits, not all zero. It says which session a call belongs to; it
 /// is never a credential.
 public struct TraceID: Sendable, Hashable, CustomStringConvertible {
-  public let text: String
+  private let high: UInt64
+  private let low: UInt64
 
   public init?(_ text: String) {
-    guard isLowercaseHex(text, count: 32), text.utf8.contains(where: { $0 != UInt8(ascii: "0") }) else { return nil }
-    self.text = text
+    guard isLowercaseHex(text, count: 32), let words = hexWords(text, count: 2), words[0] | words[1] != 0 else {
+      return nil
+    }
+    (high, low) = (words[0], words[1])
   }
 
   public static func random() -> TraceID {
     var generator = SystemRandomNumberGenerator()
-    var bytes: [UInt8] = []
-    for _ in 0..<16 { bytes.append(generator.next()) }
-    bytes[0] |= 1  // never all zero
-    return TraceID(unchecked: lowercaseHex(bytes))
+    // Never all zero.
+    return TraceID(high: generator.next() | 1, low: generator.next())
   }
 
-  private init(unchecked text: String) { self.text = text }
+  private init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
+  public var text: String { hexText([high, low]) }
   public var description: String { text }
 }

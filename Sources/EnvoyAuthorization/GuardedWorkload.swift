@@ -14,6 +14,7 @@ final class GuardedWorkload: Sendable {
   let workload: Workload
   let runtime: RuntimeClient
   let identities: IdentitySource
+  /// Each workload's own: that it asked about a session's token is how the runtime knows that it was delivered to it.
   let active: ActiveTokens
   let sessions: LiveSessions
   let reporter: CallReporter
@@ -28,7 +29,7 @@ final class GuardedWorkload: Sendable {
 
   /// - Throws: `ConfigurationError` when a secret can't be read.
   init(
-    _ workload: Workload, http: HTTPClient, active: ActiveTokens, clock: WallClock, logger: Logger
+    _ workload: Workload, http: HTTPClient, clock: WallClock, logger: Logger
   ) throws(ConfigurationError) {
     let secret = try SecretFile.read(workload.clientSecretFile, what: "the app's client secret")
     var keys: [Listener: String] = [:]
@@ -40,7 +41,7 @@ final class GuardedWorkload: Sendable {
     points = workload.enforcementPoints
     self.workload = workload
     self.clock = clock
-    self.active = active
+    active = ActiveTokens(clock: clock)
     var base = workload.runtime.description
     while base.hasSuffix("/") { base.removeLast() }
     // Identifiers and secrets are of characters that form encoding leaves as they are.
@@ -191,8 +192,13 @@ final class GuardedWorkload: Sendable {
   ) async throws(Refusal) -> (TraceID, LiveSessions.Session)? {
     if let trace = call.namedTrace {
       if let session = sessions.session(trace) { return (trace, session) }
-      // A client begins sessions: what it sends to an agent is the user's input.
-      if identity.kind == .client { return (trace, try await begin(call, in: trace)) }
+      if identity.kind == .client {
+        // A client looks at an agent's card before it says anything, in the trace in which it will.
+        if call.isDiscovery { return nil }
+        // A client begins sessions: what it sends to an agent is the user's input. Without any it goes on with one.
+        if case .agent(nil, _) = call.content { return (trace, try await resume(trace)) }
+        return (trace, try await begin(call, in: trace))
+      }
       return (trace, try await resume(trace))
     }
     if identity.kind == .client, case .agent(_?, _) = call.content {
@@ -331,7 +337,7 @@ final class GuardedWorkload: Sendable {
   func offeredTools(_ offer: Offer) async throws(Refusal) -> [ToolName: String] {
     let tools = try await identities.identity(naming: offer.app).peers[offer.app]?.tools ?? [:]
     guard let trace = offer.trace else { return tools }
-    guard let session = sessions.session(trace) else { throw Self.unknown }
+    let session = if let live = sessions.session(trace) { live } else { try await resume(trace) }
     let granted = Set(try ClaimedToken(compact: session.compact).claims.tools)
     return tools.filter { granted.contains($0.key) }
   }

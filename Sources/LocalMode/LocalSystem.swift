@@ -72,7 +72,7 @@ extension LocalSystem {
     runtime = try fields.required("runtime", "an IP address and a port") { ListenAddress(literal: $0) }
     authorization = try fields.optional("authorization", "unix:/path or host:port") { ListenAddress($0) }
     var apps: [App] = []
-    let adapter = try fields.optional("adapter", Workload.Adapter.names) { Workload.Adapter(rawValue: $0) } ?? .grpc
+    let adapter = try fields.optional("adapter", Workload.Adapter.names) { Workload.Adapter(rawValue: $0) } ?? .standard
     for node in try fields.list("apps") { apps.append(try App(node, relativeTo: directory, adapter: adapter)) }
     self.apps = apps
     guard Set(apps.map(\.name)).count == apps.count else { throw ConfigurationError("two apps have the same name") }

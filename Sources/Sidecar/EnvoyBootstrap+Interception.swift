@@ -82,16 +82,19 @@ extension EnvoyBootstrap {
       let name = "egress-\(index)"
       return [
         "name": .string(name), "domains": .array(egress.authorities.map(JSONValue.string)),
-        "routes": .array(routes(name, direction: "egress", to: egress.url, answers: egress.answers)),
+        "routes": .array(
+          routes(
+            name, direction: "egress", to: egress.url, answers: egress.answers, settings: outboundSettings(name))),
       ] as JSONValue
     }
-    let authorization = externalAuthorizationFilter(.marked)
-    hosts.append(
-      Self.refusing("this workload may not call this destination", without: Self.disabled(authorization)))
+    // What refuses by itself asks nobody. Filters that are off unless a route switches them on stay off.
+    let asking = outboundFilters.filter { $0["disabled"] == nil }
+    let settings = asking.reduce(into: [:]) { $0.merge(Self.disabled($1)) { $1 } }
+    hosts.append(Self.refusing("this workload may not call this destination", without: settings))
     return Self.chain(
       "outbound",
       connectionManager(
-        "outbound", direction: "egress", listener: "%ROUTE_NAME%", filters: [authorization, answerFilter],
+        "outbound", direction: "egress", listener: "%ROUTE_NAME%", filters: outboundFilters + [answerFilter],
         virtualHosts: hosts))
   }
 

@@ -34,7 +34,8 @@ public struct EnvoyBootstrap: Sendable {
         listeners.append(
           listener("ingress", direction: "ingress", address: address, to: ingress.app, answers: .pass))
       }
-      clusters.append(cluster("to-ingress", ingress.app))
+      // Servers keep a connection for some seconds, often 5 and seldom less than 2; a new one to one's own app costs little.
+      clusters.append(cluster("to-ingress", ingress.app, idleTime: "1s"))
     }
     for (index, egress) in workload.egress.enumerated() {
       let name = "egress-\(index)"
@@ -42,7 +43,7 @@ public struct EnvoyBootstrap: Sendable {
         listeners.append(
           listener(name, direction: "egress", address: address, to: egress.url, answers: egress.answers))
       }
-      clusters.append(cluster("to-" + name, egress.url))
+      clusters.append(cluster("to-" + name, egress.url, idleTime: "30s"))
     }
     if let interception = workload.interception { listeners += interceptors(interception) }
     var members: [String: JSONValue] = [
@@ -140,9 +141,10 @@ public struct EnvoyBootstrap: Sendable {
   /// Where a listener's requests go. One that was marked when it was admitted goes another way, on which its answer is
   /// read; the mark ends there.
   func routes(
-    _ name: String, direction: String, to upstream: HTTPEndpoint, answers: AnswerReading
+    _ name: String, direction: String, to upstream: HTTPEndpoint, answers: AnswerReading,
+    settings: [String: JSONValue] = [:]
   ) -> [JSONValue] {
-    var settings: [String: JSONValue] = [:]
+    var settings = settings
     if case .grpc = workload.adapter {
       // What ext_authz tells the authorization service of the listener; the other adapters say it themselves.
       settings["envoy.filters.http.ext_authz"] = [
@@ -186,8 +188,40 @@ public struct EnvoyBootstrap: Sendable {
   func authorizationFilters(_ listener: String, answers: AnswerReading) -> [JSONValue] {
     switch workload.adapter {
     case .grpc: [externalAuthorizationFilter(answers)]
-    case .lua: LuaFilter(key: key, listener: listener).filters
+    case .lua: [LuaFilter(key: key, listener: listener).script, LuaFilter.guardian]
+    case .module: [moduleFilter(listener)]
     }
+  }
+
+  /// The same for one listener of Envoy's that stands for all ways out. What knows only one of them is switched on by
+  /// the routes of that one; see `outboundSettings`.
+  var outboundFilters: [JSONValue] {
+    let names = workload.egress.indices.map { "egress-\($0)" }
+    func switchedOff(_ filter: JSONValue, _ name: String) -> JSONValue {
+      .object((filter.object ?? [:]).merging(["name": .string(Self.filterName(name)), "disabled": true]) { $1 })
+    }
+    switch workload.adapter {
+    case .grpc: return [externalAuthorizationFilter(.marked)]
+    case .lua:
+      return names.map { switchedOff(LuaFilter(key: key, listener: $0).script, $0) } + [LuaFilter.guardian]
+    case .module: return names.map { switchedOff(moduleFilter($0), $0) }
+    }
+  }
+
+  /// What a route of the listener for all ways out must say, so that its requests are asked about.
+  func outboundSettings(_ name: String) -> [String: JSONValue] {
+    guard workload.adapter != .grpc else { return [:] }
+    return [Self.filterName(name): ["@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": [:]]]
+  }
+
+  private static func filterName(_ listener: String) -> String { "casa." + listener }
+
+  private func moduleFilter(_ name: String) -> JSONValue {
+    // Every listener of this bootstrap is one of the workload's; Envoy refuses to start without the filter's settings.
+    guard let listener = Listener(name: name), let point = workload.enforcementPoints[listener] else {
+      return ["name": "casa.no_such_listener"]
+    }
+    return DynamicModuleFilter(key: key, listener: name, point: point).filter
   }
 
   func externalAuthorizationFilter(_ answers: AnswerReading) -> JSONValue {
@@ -270,10 +304,20 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  private func cluster(_ name: String, _ endpoint: HTTPEndpoint) -> JSONValue {
+  /// - Parameter idleTime: how long a connection without a request is kept: less than the server keeps it, or a request
+  ///   goes out just as the server closes the connection, and fails. It can't be sent again, since nobody knows whether
+  ///   it was read.
+  private func cluster(_ name: String, _ endpoint: HTTPEndpoint, idleTime: String) -> JSONValue {
     var members: [String: JSONValue] = [
       "name": .string(name), "type": Self.isName(endpoint.host) ? "LOGICAL_DNS" : "STATIC", "connect_timeout": "2s",
       "load_assignment": Self.assignment(name, .tcp(host: endpoint.host, port: endpoint.port)),
+      "typed_extension_protocol_options": [
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": [
+          "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+          "common_http_protocol_options": ["idle_timeout": .string(idleTime)],
+          "explicit_http_config": ["http_protocol_options": [:]],
+        ]
+      ],
     ]
     // A name's addresses are tried in both families, and one that can't be reached is given up for the next.
     if Self.isName(endpoint.host) { members["dns_lookup_family"] = "ALL" }

@@ -53,7 +53,7 @@ public struct EnvoyProcess: Service {
       arguments: [
         "-c", path, "--concurrency", String(concurrency), "--use-dynamic-base-id", "--disable-hot-restart",
         "--log-level", "warning",
-      ], logger: logger
+      ], environment: DynamicModuleFilter.searchPath(), logger: logger
     ).run()
   }
 }

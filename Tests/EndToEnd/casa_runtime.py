@@ -22,6 +22,7 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("CASA_BINARY", ".build/release/casa"))
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+DELIVERED = "urn:casa:params:oauth:grant-type:delivered-session"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 START_DEADLINE = 20.0

@@ -14,8 +14,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +33,22 @@ LLM_KEY = "sk-kept-by-the-sidecars"
 MCP_VERSION = "2026-07-28"
 NO_RULE = "Good morning."
 """A prompt that the stand-in answers without selecting a call, so that the agent does nothing by itself."""
+
+
+def adapters() -> list[str]:
+    """By what sidecars can ask the authorization service: the binary lists them when it is given none of them.
+
+    ``CASA_ADAPTER`` chooses one.
+    """
+    if chosen := os.environ.get("CASA_ADAPTER"):
+        return [chosen]
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as system:
+        system.write("mas: none\nruntime: 127.0.0.1:1\nadapter: none-of-them\napps: []\n")
+        system.flush()
+        said = subprocess.run([str(binary()), "up", system.name], capture_output=True, text=True, timeout=20).stderr
+    expected = re.search(r"`adapter` must be ([a-z]+(?: or [a-z]+)*)", said)
+    assert expected, f"the adapters are not listed: {said}"
+    return expected[1].split(" or ")
 
 
 def new_traceparent(trace_id: str | None = None) -> str:
@@ -232,6 +250,8 @@ class Stack:
     directory: Path
     adapter: str | None = None
     """By what the sidecars ask the authorization service; None for what casa chooses."""
+    llm_port: int | None = None
+    """Where the LLM listens, when something stands before it."""
     endpoints: Endpoints = field(default_factory=Endpoints)
     processes: list[Process] = field(default_factory=list)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=40, trust_env=False))
@@ -274,7 +294,7 @@ class Stack:
         ports = self.endpoints
         return {
             "bank": [str(EXAMPLE / "bank_server.py"), "--port", str(ports.bank_app)],
-            "llm": [str(EXAMPLE / "llm_standin.py"), "--port", str(ports.llm_app)],
+            "llm": [str(EXAMPLE / "llm_standin.py"), "--port", str(self.llm_port or ports.llm_app)],
             "agent": agent("agent", ports.agent_app),
             "planner": agent("planner", ports.planner_app),
         }
@@ -285,18 +305,61 @@ class Stack:
         lines = [line for line in text.splitlines() if line.startswith('{"admin_credential_file"')]
         return json.loads(lines[0]) if lines else None
 
-    def _apps_are_ready(self) -> bool:
+    @property
+    def app_ports(self) -> list[int]:
         ports = self.endpoints
-        for port in (ports.bank_app, ports.llm_app, ports.agent_app, ports.planner_app):
+        return [ports.bank_app, ports.llm_app, ports.agent_app, ports.planner_app]
+
+    @property
+    def servers(self) -> list[str]:
+        """The MCP servers."""
+        return ["bank"]
+
+    def _apps_are_ready(self) -> bool:
+        for port in self.app_ports:
             try:
                 if self.http.get(f"http://127.0.0.1:{port}/healthz", timeout=2).status_code != 200:
                     return False
             except httpx.TransportError:
                 return False
-        tools = self.runtime.admin("GET", f"/apps/{self.ids['bank']}/tools")["tools"]
-        return bool(tools) and all(tool["status"] == "pinned" for tool in tools)
+        for server in self.servers:
+            tools = self.runtime.admin("GET", f"/apps/{self.ids[server]}/tools")["tools"]
+            if not tools or any(tool["status"] != "pinned" for tool in tools):
+                return False
+        return True
 
     # Its parts
+
+    def processes_of(self, command: str) -> list[int]:
+        """The processes that run this command of casa."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words[1:2] == [command.encode()] and str(self.state).encode() in b" ".join(words):
+                found.append(int(entry.name))
+        return found
+
+    def kill(self, command: str) -> None:
+        """Kills the part that runs this command; it is started again."""
+        (process,) = self.processes_of(command)
+        os.kill(process, signal.SIGKILL)
+        wait_until(lambda: process not in self.processes_of(command), "the part is gone", START_DEADLINE)
+
+    @contextmanager
+    def stopped(self, command: str) -> Iterator[None]:
+        """Stops the parts that run this command for a while: they answer nothing, and their connections stay open."""
+        processes = self.processes_of(command)
+        assert processes, f"nothing runs {command}"
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     @property
     def state(self) -> Path:

@@ -7,6 +7,14 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from attack_table import (  # noqa: F401: pytest finds its hooks here
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_runtest_makereport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+)
 from casa_runtime import Cast, Runtime, bank_server, make_cast
 from casa_stack import Stack
 

@@ -16,7 +16,7 @@ import pytest
 from authlib.integrations.httpx_client import OAuth2Client
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
-from casa_runtime import ACCESS_TOKEN, ASSERTION, EXCHANGE, App, Cast, Json, Runtime, token_of, wait_until
+from casa_runtime import ACCESS_TOKEN, ASSERTION, DELIVERED, EXCHANGE, App, Cast, Json, Runtime, token_of, wait_until
 from cryptography.hazmat.primitives import serialization
 from joserfc import jwk as jose_keys
 from joserfc import jws as jose_jws
@@ -558,7 +558,7 @@ class TestKeysAndMetadata:
     def test_metadata_names_the_issuer_it_is_fetched_from_and_endpoints_that_answer(self, runtime: Runtime) -> None:
         metadata = runtime.http.get("/.well-known/oauth-authorization-server").json()
         assert metadata["issuer"] == runtime.url
-        assert metadata["grant_types_supported"] == ["client_credentials", EXCHANGE]
+        assert metadata["grant_types_supported"] == ["client_credentials", EXCHANGE, DELIVERED]
         assert metadata["token_endpoint_auth_signing_alg_values_supported"] == ALGORITHMS
         assert metadata["authorization_details_types_supported"] == ["mcp_tool_call"]
         assert set(metadata["token_endpoint_auth_methods_supported"]) == {

@@ -164,7 +164,9 @@ struct LiveSessionsTests {
 
   init() { sessions = LiveSessions(clock: clock.wallClock) }
 
-  private func take(_ trace: TraceID, _ text: String?, context: String? = nil, for life: Duration = .seconds(300)) throws {
+  private func take(_ trace: TraceID, _ text: String?, context: String? = nil, for life: Duration = .seconds(300))
+    throws
+  {
     try sessions.take(
       token(trace.text), expiresAt: TestClock.start + life, in: trace, text: text, contextID: context)
   }

@@ -14,13 +14,14 @@ private func values(_ name: String, in json: JSONValue) -> [JSONValue] {
   }
 }
 
-@Suite("Envoy's bootstrap")
+@Suite("The bootstrap of a sidecar whose adapter is grpc")
 struct EnvoyBootstrapTests {
   private static let secret = "0123456789abcdef0123456789abcdef"
 
   private func bootstrap(_ yaml: String = fullWorkload, admin: String? = nil) throws -> JSONValue {
     let bootstrap = EnvoyBootstrap(
-      workload: try Workload(yaml: yaml, relativeTo: "/"), key: SidecarKey(text: Self.secret), adminSocket: admin)
+      workload: try Workload(yaml: yaml + "\nadapter: grpc\n", relativeTo: "/"), key: SidecarKey(text: Self.secret),
+      adminSocket: admin)
     return try JSONValue(parsing: bootstrap.text)
   }
 
@@ -235,5 +236,68 @@ extension String {
   /// How often `part` stands in the text.
   fileprivate func components(_ part: String) -> Int {
     split(separator: part, omittingEmptySubsequences: false).count - 1
+  }
+}
+
+@Suite("The bootstrap of a sidecar whose adapter is the module")
+struct ModuleBootstrapTests {
+  private func bootstrap(_ yaml: String) throws -> JSONValue {
+    let workload = try Workload(yaml: yaml, relativeTo: "/")
+    #expect(workload.adapter == .module)
+    return try JSONValue(
+      parsing: EnvoyBootstrap(workload: workload, key: SidecarKey(text: String(repeating: "k", count: 32))).text)
+  }
+
+  @Test("decides within Envoy before everything else, at every listener")
+  func filters() throws {
+    let lists = values("http_filters", in: try bootstrap(fullWorkload))
+    #expect(lists.count == 3)
+    for list in lists {
+      let first = try #require(list.array?.first)
+      #expect(first["name"] == "envoy.filters.http.dynamic_modules")
+      #expect(first["disabled"] == nil)
+      #expect(list.array?.last?["name"] == "envoy.filters.http.router")
+    }
+  }
+
+  @Test("tells the filter of each listener which one it is")
+  func settings() throws {
+    var sides: [String: String] = [:]
+    for value in values("value", in: try bootstrap(fullWorkload)) {
+      guard let text = value.string, let settings = try? JSONValue(parsing: text), settings["point"] != nil else {
+        continue
+      }
+      #expect(settings["key"] == .string(String(repeating: "k", count: 32)))
+      sides[settings["listener"]?.string ?? ""] = settings["point"]?["side"]?.string
+    }
+    #expect(sides == ["ingress": "ingress", "egress-0": "app", "egress-1": "llm"])
+  }
+}
+
+@Suite("The one listener for all ways out")
+struct OutboundFilterTests {
+  @Test("has every route switch its own filter on, and no other", arguments: Workload.Adapter.allCases)
+  func switches(adapter: Workload.Adapter) throws {
+    let workload = try Workload(yaml: interceptedWorkload + "\nadapter: \(adapter)\n", relativeTo: "/")
+    let json = try JSONValue(
+      parsing: EnvoyBootstrap(workload: workload, key: SidecarKey(text: String(repeating: "k", count: 32))).text)
+    let outbound = try #require(
+      json["static_resources"]?["listeners"]?.array?.first { $0["name"] == "outbound" })
+    let filters = try #require(values("http_filters", in: outbound).first?.array)
+    let hosts = try #require(values("virtual_hosts", in: outbound).first?.array)
+    for (index, host) in hosts.dropLast().enumerated() {
+      for route in try #require(host["routes"]?.array) {
+        let settings = try #require(route["typed_per_filter_config"]?.object)
+        if adapter == .grpc {
+          #expect(filters.first?["disabled"] == nil && settings["envoy.filters.http.ext_authz"]?["disabled"] == nil)
+        } else {
+          #expect(settings.keys.filter { $0.hasPrefix("casa.") } == ["casa.egress-\(index)"])
+          #expect(filters[index]["name"] == .string("casa.egress-\(index)"))
+        }
+      }
+    }
+    // What is off unless it is switched on comes first; nothing that decides comes behind what reads answers.
+    let names = filters.compactMap { $0["name"]?.string }
+    #expect(names.suffix(2) == ["envoy.filters.http.ext_proc", "envoy.filters.http.router"])
   }
 }

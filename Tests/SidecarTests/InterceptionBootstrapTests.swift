@@ -27,7 +27,8 @@ let interceptedWorkload = """
 struct InterceptionBootstrapTests {
   private func listener(_ name: String, _ yaml: String = interceptedWorkload) throws -> JSONValue {
     let bootstrap = EnvoyBootstrap(
-      workload: try Workload(yaml: yaml, relativeTo: "/"), key: SidecarKey(text: String(repeating: "k", count: 32)))
+      workload: try Workload(yaml: yaml + "\nadapter: grpc\n", relativeTo: "/"),
+      key: SidecarKey(text: String(repeating: "k", count: 32)))
     let listeners = try JSONValue(parsing: bootstrap.text)["static_resources"]?["listeners"]?.array
     return try #require(listeners?.first { $0["name"]?.string == name })
   }
@@ -131,7 +132,8 @@ struct InterceptionBootstrapTests {
 
   @Test("keeps addresses of its own beside")
   func both() throws {
-    let yaml = fullWorkload + "\nintercept: {inbound: \"0.0.0.0:16006\", outbound: [\"127.0.0.1:16001\", \"[::1]:16001\"]}"
+    let yaml =
+      fullWorkload + "\nintercept: {inbound: \"0.0.0.0:16006\", outbound: [\"127.0.0.1:16001\", \"[::1]:16001\"]}"
     let workload = try Workload(yaml: yaml, relativeTo: "/")
     #expect(workload.interception?.inbound.map(\.description) == ["0.0.0.0:16006"])
     #expect(workload.interception?.outbound.map(\.description) == ["127.0.0.1:16001", "[::1]:16001"])

@@ -112,7 +112,9 @@ struct InterceptionRulesTests {
     "are set again when one is gone, changed, added or not entered first",
     arguments: [
       ("-A CASA_INPUT -i lo -j RETURN\n", ""), ("--to-ports 15001", "--to-ports 15002"),
-      ("-A CASA_OUTPUT -o lo -j RETURN\n", "-A CASA_OUTPUT -o lo -j RETURN\n-A CASA_OUTPUT -d 192.0.2.1/32 -j RETURN\n"),
+      (
+        "-A CASA_OUTPUT -o lo -j RETURN\n", "-A CASA_OUTPUT -o lo -j RETURN\n-A CASA_OUTPUT -d 192.0.2.1/32 -j RETURN\n"
+      ),
       ("-A OUTPUT -j CASA_OUTPUT\n", "-A OUTPUT -p udp -j ACCEPT\n-A OUTPUT -j CASA_OUTPUT\n"),
       ("-A OUTPUT -j CASA_OUTPUT\n", ""), ("-A OUTPUT -j CASA_OUTPUT\n", "-A OUTPUT -d 1.1.1.1/32 -j CASA_OUTPUT\n"),
     ])
@@ -142,7 +144,8 @@ struct InterceptionRulesTests {
       #expect(text.contains("-D \(chain.hook) -j \(chain.name)\n") && text.contains("-X \(chain.name)\n"))
     }
     #expect(text.hasPrefix("*nat\n"), "what redirects ends before what denies")
-    let others = SavedRules(parsing: "*filter\n:INPUT ACCEPT [0:0]\n:KUBE-FIREWALL - [0:0]\n-A INPUT -j KUBE-FIREWALL\n")
+    let others = SavedRules(
+      parsing: "*filter\n:INPUT ACCEPT [0:0]\n:KUBE-FIREWALL - [0:0]\n-A INPUT -j KUBE-FIREWALL\n")
     #expect(InterceptionRules.removalInput(from: others) == nil)
   }
 
@@ -160,6 +163,7 @@ struct InterceptionRulesTests {
     #expect(IPAddress.nameServers(resolverConfiguration: text).map(\.description) == ["10.96.0.10", "fe80::1"])
   }
 
-  @Test("take no address that could be more than one", arguments: ["10.0.0.0/8", "1", "::1%lo", "", "10.1", " 1.1.1.1"])
+  @Test(
+    "take no address that could be more than one", arguments: ["10.0.0.0/8", "1", "::1%lo", "", "10.1", " 1.1.1.1"])
   func addresses(text: String) { #expect(IPAddress(text) == nil) }
 }

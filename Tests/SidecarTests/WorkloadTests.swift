@@ -56,6 +56,7 @@ struct WorkloadTests {
       workload.egress.map(\.destination) == [
         .app(try #require(Name("weather"))), .llm(apiKeyFile: "/etc/casa/llm-key"),
       ])
+    #expect(workload.adapter == .module)
     #expect(workload.egress.map(\.listen?.description) == ["127.0.0.1:9100", "[::1]:9101"])
   }
 

@@ -129,7 +129,8 @@ RULES: list[tuple[str, str, Callable[[str], JSONObject | None]]] = [
 """Pattern of the message (in lower case), the tool it means, and how its arguments are read.
 
 Every rule that matches gives one call, in the order of this table. A rule whose
-arguments cannot be read gives none.
+arguments cannot be read gives none. Tools of other servers are called by name:
+``call the tool NAME with {…}``.
 """
 
 
@@ -141,6 +142,9 @@ def plan(message: str, offered: set[str]) -> list[PlannedCall]:
             arguments = read_arguments(message)
             if arguments is not None:
                 calls.append((tool, arguments))
+    for match in re.finditer(r"call the tool (?P<tool>[\w.-]+) with (?P<arguments>\{[^{}]*\})", message, re.IGNORECASE):
+        if match["tool"] in offered:
+            calls.append((match["tool"], json.loads(match["arguments"])))
     return calls
 
 

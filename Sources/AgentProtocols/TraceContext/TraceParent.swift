@@ -9,14 +9,21 @@ public struct TraceParent: Sendable, Hashable {
   public let flags: String
 
   public init?(_ headerValue: String) {
-    let parts = headerValue.split(separator: "-", omittingEmptySubsequences: false)
-    guard headerValue.utf8.count == 55, parts.count == 4, parts[0] == "00", let traceID = TraceID(String(parts[1])),
-      Self.isHex(parts[2], count: 16), parts[2].utf8.contains(where: { $0 != UInt8(ascii: "0") }),
-      Self.isHex(parts[3], count: 2)
+    // By its bytes, since every request has one.
+    let bytes = headerValue.utf8
+    guard bytes.count == 55, bytes.starts(with: "00-".utf8) else { return nil }
+    let trace = bytes.index(bytes.startIndex, offsetBy: 3)
+    let traceEnd = bytes.index(trace, offsetBy: 32)
+    let parent = bytes.index(after: traceEnd)
+    let parentEnd = bytes.index(parent, offsetBy: 16)
+    let dash = UInt8(ascii: "-")
+    guard bytes[traceEnd] == dash, bytes[parentEnd] == dash, Self.isHex(bytes[trace..<traceEnd]),
+      Self.isHex(bytes[parent..<parentEnd]), bytes[parent..<parentEnd].contains(where: { $0 != UInt8(ascii: "0") }),
+      Self.isHex(bytes[parentEnd...].dropFirst()), let traceID = TraceID(String(headerValue[trace..<traceEnd]))
     else { return nil }
     self.traceID = traceID
-    parentID = String(parts[2])
-    flags = String(parts[3])
+    parentID = String(headerValue[parent..<parentEnd])
+    flags = String(headerValue[bytes.index(after: parentEnd)...])
   }
 
   private init(traceID: TraceID, parentID: String, flags: String) {
@@ -32,7 +39,7 @@ public struct TraceParent: Sendable, Hashable {
 
   public var text: String { "00-\(traceID)-\(parentID)-\(flags)" }
 
-  private static func isHex(_ text: Substring, count: Int) -> Bool {
-    text.utf8.count == count && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+  private static func isHex(_ bytes: Substring.UTF8View) -> Bool {
+    bytes.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
   }
 }

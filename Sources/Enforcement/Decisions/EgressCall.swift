@@ -8,6 +8,8 @@ public struct EgressCall: Sendable {
     case toolCall(ToolCall)
     /// Another message to an MCP server, or its stream.
     case mcp(MCPMethod?)
+    /// The rest of an earlier stream, which may hold any answer of it.
+    case resumedStream
     case agent(text: String?, contextID: String?)
     /// An agent's public card.
     case card
@@ -64,7 +66,7 @@ public struct EgressCall: Sendable {
         case .restricted(_, let method):
           guard peer.methods.contains(method.name) else { throw .notLetThrough(method) }
           content = .mcp(method)
-        case nil: content = .mcp(nil)
+        case nil: content = mcp.resumes ? .resumedStream : .mcp(nil)
         }
       }
     }
@@ -80,7 +82,7 @@ public struct EgressCall: Sendable {
   public var purpose: TokenPurpose? {
     switch (content, callee) {
     case (.toolCall, _): nil
-    case (.mcp, let app?), (.agent, let app?), (.card, let app?): .call(app)
+    case (.mcp, let app?), (.resumedStream, let app?), (.agent, let app?), (.card, let app?): .call(app)
     default: .llm
     }
   }
@@ -91,7 +93,7 @@ public struct EgressCall: Sendable {
     switch content {
     case .mcp(let method): method.map { $0.methodClass != .restricted } ?? true
     case .card: true
-    case .toolCall, .agent, .llm: false
+    case .toolCall, .resumedStream, .agent, .llm: false
     }
   }
 
@@ -100,6 +102,7 @@ public struct EgressCall: Sendable {
     guard let calleeName else { return nil }
     switch content {
     case .mcp(let method?) where method.methodClass == .toolListing: return (.tools, calleeName)
+    case .resumedStream: return (.tools, calleeName)
     case .card: return (.card, calleeName)
     default: return nil
     }
@@ -133,7 +136,9 @@ public struct EgressCall: Sendable {
       return admission
     }
     admission.setHeaders = [("authorization", "Bearer " + token.compact)]
-    if needsTraceParent, let trace { admission.setHeaders.append(("traceparent", TraceParent.random(traceID: trace).text)) }
+    if needsTraceParent, let trace {
+      admission.setHeaders.append(("traceparent", TraceParent.random(traceID: trace).text))
+    }
     if let offer {
       admission.setHeaders.append((Admission.readAnswerHeader, "1"))
       admission.removeHeaders = ["accept-encoding"]

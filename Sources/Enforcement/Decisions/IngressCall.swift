@@ -82,7 +82,7 @@ public struct IngressCall: Sendable {
   public var caller: AppID { token.claims.clientID }
 
   private func check(_ claims: TokenClaims) throws(Refusal) {
-    guard claims.isAddressed(to: identity.id), claims.masID == identity.masID else {
+    guard claims.audience.contains(identity.audience), claims.masID == identity.masID else {
       throw Refusal(.tokenNotForThisApp, "the token is not addressed to \(identity.name)")
     }
     switch content {

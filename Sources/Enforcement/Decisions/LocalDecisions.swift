@@ -33,6 +33,7 @@ public final class LocalDecisions: Sendable {
     let until: Timestamp
   }
 
+  /// What requests have in common that are recorded as one.
   private struct RepeatedRecord: Hashable {
     let method: String?
     let token: TokenHash?
@@ -40,21 +41,42 @@ public final class LocalDecisions: Sendable {
     let session: UserInputID?
     let correlation: RequestRecord.Correlation?
     let destination: String?
+
+    func hash(into hasher: inout Hasher) {
+      // The rest hardly ever tells two apart.
+      hasher.combine(token)
+      hasher.combine(trace)
+    }
+  }
+
+  /// An admission that holds for the very same request until `until`.
+  private struct Known {
+    let admission: Admission
+    let record: RepeatedRecord
+    let until: Timestamp
   }
 
   private struct State {
     var epoch: UInt64?
-    var contactUntil = Timestamp(milliseconds: 0)
+    /// When the question left that was answered last.
+    var contact: Timestamp?
     var identity: WorkloadIdentity?
     var identityUntil = Timestamp(milliseconds: 0)
     var tokens = GenerationalCache<Use, SessionToken>(capacity: tokenCapacity)
     var owners = GenerationalCache<MCPSessionID, AppID>(capacity: tokenCapacity)
+    /// At most 2,000 keys of 8 KiB.
+    var known = GenerationalCache<RequestKey, Known>(capacity: 2000)
     var repeats: [RepeatedRecord: Int] = [:]
     var refusals: [JSONValue] = []
     var lostRefusals = 0
     var undelivered: String?
 
     var hasRoom: Bool { repeats.count < recordCapacity }
+
+    /// A clock that was set back makes nothing last longer.
+    func isInContact(_ now: Timestamp) -> Bool {
+      contact.map { $0 <= now && now < $0 + contactFor } ?? false
+    }
   }
 
   private let point: EnforcementPoint
@@ -69,9 +91,23 @@ public final class LocalDecisions: Sendable {
     active = ActiveTokens(capacity: Self.tokenCapacity, clock: clock)
   }
 
+  /// Admits a request that is the same, byte for byte, as one that was admitted here a moment ago.
+  /// - Returns: nil when it must be decided about.
+  public func admitAgain(_ key: RequestKey) -> Admission? {
+    let now = clock.now()
+    return state.withLock { state in
+      guard let known = state.known[key], known.until > now, state.isInContact(now), state.hasRoom else { return nil }
+      state.repeats[known.record, default: 0] += 1
+      return known.admission
+    }
+  }
+
   /// Decides about a request.
+  /// - Parameter key: of the request, under which an admission is remembered.
   /// - Returns: the verdict, and what is known of the request for the answer's form.
-  public func decide(_ request: InterceptedRequest) -> (verdict: Verdict, record: RequestRecord) {
+  public func decide(
+    _ request: InterceptedRequest, key: RequestKey? = nil
+  ) -> (verdict: Verdict, record: RequestRecord) {
     var record = RequestRecord(direction: point.direction)
     let now = clock.now()
     let identity = state.withLock { $0.identityUntil > now ? $0.identity : nil }
@@ -79,8 +115,8 @@ public final class LocalDecisions: Sendable {
     do throws(Refusal) {
       let verdict =
         point.side == .ingress
-        ? try admit(request, identity: identity, now: now, record: &record)
-        : try release(request, identity: identity, now: now, record: &record)
+        ? try admit(request, key: key, identity: identity, now: now, record: &record)
+        : try release(request, key: key, identity: identity, now: now, record: &record)
       return (verdict, record)
     } catch {
       record.requestID = record.requestID ?? error.requestID
@@ -93,7 +129,8 @@ public final class LocalDecisions: Sendable {
   }
 
   private func admit(
-    _ request: InterceptedRequest, identity: WorkloadIdentity, now: Timestamp, record: inout RequestRecord
+    _ request: InterceptedRequest, key: RequestKey?, identity: WorkloadIdentity, now: Timestamp,
+    record: inout RequestRecord
   ) throws(Refusal) -> Verdict {
     let call = try IngressCall(request, at: point, identity: identity, tokens: claimed, record: &record)
     if let session = call.mcpSession {
@@ -103,15 +140,17 @@ public final class LocalDecisions: Sendable {
       try call.check(sessionOwner: nil)
     }
     // What an agent is told is delivered to the authorization service too, which finds sessions by it.
-    guard !call.usesUpToken, call.text == nil, active.isActive(call.token.hash) == true, call.token.claims.expiresAt > now else {
-      return .ask
-    }
+    guard !call.usesUpToken, call.text == nil, let activity = active.activity(of: call.token.hash), activity.isActive,
+      call.token.claims.expiresAt > now
+    else { return .ask }
     let admission = try call.admission(record: &record)
-    return reuse(admission, now: now, record: record)
+    let until = min(activity.until, call.token.claims.expiresAt)
+    return reuse(admission, key: key, until: until, now: now, record: record)
   }
 
   private func release(
-    _ request: InterceptedRequest, identity: WorkloadIdentity, now: Timestamp, record: inout RequestRecord
+    _ request: InterceptedRequest, key: RequestKey?, identity: WorkloadIdentity, now: Timestamp,
+    record: inout RequestRecord
   ) throws(Refusal) -> Verdict {
     let call = try EgressCall(request, at: point, identity: identity, record: &record)
     guard let trace = call.namedTrace, let purpose = call.purpose,
@@ -119,18 +158,24 @@ public final class LocalDecisions: Sendable {
     else { return .ask }
     try call.check(beginningOf: held.token)
     let admission = call.admission(with: held.token, trace: trace, apiKey: held.apiKey, record: &record)
-    return reuse(admission, now: now, record: record)
+    return reuse(admission, key: key, until: held.until, now: now, record: record)
   }
 
   /// Admits by what is remembered, if it still counts and can be recorded.
-  private func reuse(_ admission: Admission, now: Timestamp, record: RequestRecord) -> Verdict {
-    let key = RepeatedRecord(
+  private func reuse(
+    _ admission: Admission, key: RequestKey?, until: Timestamp, now: Timestamp, record: RequestRecord
+  ) -> Verdict {
+    let repeated = RepeatedRecord(
       method: record.method, token: admission.tokenHash ?? record.tokenHash, trace: record.traceID,
       session: admission.userInputID ?? record.userInputID, correlation: record.correlation,
       destination: record.destination)
     return state.withLock { state in
-      guard state.contactUntil > now, state.hasRoom else { return .ask }
-      state.repeats[key, default: 0] += 1
+      guard state.isInContact(now), state.hasRoom else { return .ask }
+      state.repeats[repeated, default: 0] += 1
+      if let key {
+        state.known[key] = Known(
+          admission: admission, record: repeated, until: min(until, state.identityUntil))
+      }
       return .admit(admission)
     }
   }
@@ -149,10 +194,11 @@ public final class LocalDecisions: Sendable {
         if let known = state.epoch, epoch < known, known - epoch < 1 << 32 { return }
         state.epoch = epoch
         state.tokens = GenerationalCache(capacity: Self.tokenCapacity)
+        state.known = GenerationalCache(capacity: 2000)
         state.identity = nil
         active.forgetAll()
       }
-      state.contactUntil = max(state.contactUntil, asked + Self.contactFor)
+      state.contact = state.contact.map { max($0, asked) } ?? asked
       guard let facts else { return }
       if let identity = facts.identity {
         state.identity = identity

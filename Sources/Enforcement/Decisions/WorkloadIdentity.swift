@@ -19,6 +19,8 @@ public struct WorkloadIdentity: Sendable {
   public let promptJSONPath: JSONPath?
   public let methods: Set<String>
   public let peers: [Name: Peer]
+  /// How tokens name the workload as the one they are for.
+  let audience: String
   /// What it was read from.
   public let json: JSONValue
 
@@ -50,6 +52,7 @@ public struct WorkloadIdentity: Sendable {
     self.methods = methods
     self.peers = peers
     self.json = json
+    audience = Audience.app(id)
     promptJSONPath = json["prompt_json_path"]?.string.flatMap { JSONPath($0) }
   }
 

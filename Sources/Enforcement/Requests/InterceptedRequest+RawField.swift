@@ -60,7 +60,8 @@ extension InterceptedRequest {
     let path = target.prefix { $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
     let query = path.endIndex == target.endIndex ? nil : target[(path.endIndex + 1)...]
     self.init(
-      method: method, path: String(decoding: path, as: UTF8.self), query: query.map { String(decoding: $0, as: UTF8.self) },
+      method: method, path: String(decoding: path, as: UTF8.self),
+      query: query.map { String(decoding: $0, as: UTF8.self) },
       headers: headers, body: body)
   }
 

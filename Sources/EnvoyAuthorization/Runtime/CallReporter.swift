@@ -57,14 +57,28 @@ final class CallReporter: Sendable {
       if events.isEmpty { return }
       do {
         try await runtime.record(events)
+        done(events.count)
+      } catch  where error.reason != .runtimeUnavailable {
+        // One that is refused must not take the others with it.
+        for event in events {
+          do {
+            try await runtime.record([event])
+          } catch {
+            guard error.reason != .runtimeUnavailable else { return }
+            logger.error("the runtime refused the record of a request", metadata: ["why": "\(error.explanation)"])
+          }
+          done(1)
+        }
       } catch {
-        guard error.reason != .runtimeUnavailable else { return }
-        logger.error("the runtime refused records of requests", metadata: ["why": "\(error.explanation)"])
+        return
       }
-      state.withLock { state in
-        state.waiting.removeFirst(events.count)
-        state.lost = 0
-      }
+    }
+  }
+
+  private func done(_ count: Int) {
+    state.withLock { state in
+      state.waiting.removeFirst(count)
+      state.lost = 0
     }
   }
 }

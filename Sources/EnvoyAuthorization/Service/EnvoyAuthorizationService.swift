@@ -53,13 +53,12 @@ public struct EnvoyAuthorizationService: Service {
   }
 
   private func serve(_ http: HTTPClient, on group: MultiThreadedEventLoopGroup) async throws {
-    let active = ActiveTokens(clock: .system)
     var guarded: [(key: SidecarKey, workload: GuardedWorkload)] = []
     for workload in workloads {
       guarded.append(
         (
           try SidecarKey.load(path: workload.sidecarKeyFile),
-          try GuardedWorkload(workload, http: http, active: active, clock: .system, logger: logger)
+          try GuardedWorkload(workload, http: http, clock: .system, logger: logger)
         ))
     }
     let sidecars = try SidecarDirectory(guarded)

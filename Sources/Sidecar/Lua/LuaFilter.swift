@@ -7,9 +7,7 @@ struct LuaFilter {
   let key: SidecarKey
   let listener: String
 
-  var filters: [JSONValue] { [script, guardian] }
-
-  private var script: JSONValue {
+  var script: JSONValue {
     [
       "name": "envoy.filters.http.lua",
       "typed_config": [
@@ -19,7 +17,8 @@ struct LuaFilter {
     ]
   }
 
-  private var guardian: JSONValue {
+  /// Behind every script.
+  static var guardian: JSONValue {
     [
       "name": "envoy.filters.http.rbac",
       "typed_config": [

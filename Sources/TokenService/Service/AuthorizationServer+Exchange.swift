@@ -48,6 +48,8 @@ extension AuthorizationServer {
       throw Self.storageFailure
     }
     verifier.remember(token)
+    // Whoever has a token exchanged got it, even if another app's part on the same host answered for its being active.
+    if subject.claims.scope == .userInput { sessions.markDelivered(subject, to: app.id) }
     return TokenResponse(token: token, decision: grant.decision)
   }
 

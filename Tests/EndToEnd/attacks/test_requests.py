@@ -613,10 +613,10 @@ def test_a_stranger_can_not_ask_an_agent(stack: Stack, attempt: Attempt, headers
     attempt.refused_by_proxy(answer, {"token_missing", "token_malformed"}, "agent")
 
 
-@attack(26, "the agent's card is not open to strangers")
-def test_the_agent_s_other_paths_are_closed(stack: Stack, attempt: Attempt) -> None:
-    answer = stack.http.get(stack.url("agent") + ".well-known/agent-card.json")
-    attempt.refused_by_proxy(answer, "protocol_not_allowed", "agent")
+@attacks(26, "path", {"its card": ".well-known/agent-card.json", "another path": "admin"}, "a stranger asks for {}")
+def test_the_agent_is_closed_to_strangers(stack: Stack, attempt: Attempt, path: str) -> None:
+    answer = stack.http.get(stack.url("agent") + path)
+    attempt.refused_by_proxy(answer, "token_missing", "agent")
 
 
 @attacks(26, "role", {"an agent": "agent", "a system": "system"}, "words in the name of {}")

@@ -14,7 +14,19 @@ import httpx
 import pytest
 from attempts import TRANSFER, Attempt, Revocation, attack, attacks, sha256
 from casa_runtime import Cast, Json, Runtime, make_cast, token_of, wait_until
-from casa_stack import LLM_KEY, NO_RULE, Session, Stack, Stolen, at_once, mcp_headers, message_send, steal, tool_call
+from casa_stack import (
+    LLM_KEY,
+    NO_RULE,
+    Session,
+    Stack,
+    Stolen,
+    at_once,
+    mcp_headers,
+    message_send,
+    refusal_of,
+    steal,
+    tool_call,
+)
 from forging import ORDER, Genuine, encode
 from test_oauth_clients import KeyedClient
 
@@ -97,7 +109,8 @@ def test_a_t3_is_for_nothing_but_its_call(stolen: Stolen, attempt: Attempt, aske
     t3 = stolen.t3(CONTACTS, {})
     attempt.begin()
     method, rpc = asked
-    body = {"jsonrpc": "2.0", "id": 1, "method": rpc, "params": {}} if rpc else None
+    params = {"protocolVersion": "2025-06-18"} if rpc == "initialize" else {}
+    body = {"jsonrpc": "2.0", "id": 1, "method": rpc, "params": params} if rpc else None
     headers = {"authorization": f"Bearer {t3}", "accept": "text/event-stream, application/json"}
     answer = stolen.stack.http.request(method, stolen.stack.url("bank"), json=body, headers=headers)
     attempt.refused_by_proxy(answer, "insufficient_scope", "bank", token_sha256=sha256(t3))
@@ -351,7 +364,15 @@ def test_a_call_in_a_revoked_session_gets_no_token(stack: Stack, attempt: Attemp
     stack.app("client").revoke(t1)
     attempt.begin()
     answer = session.call("get_account_summary", arguments)
-    attempt.refused_by_runtime(answer, "token_inactive", "agent", subject_token_sha256=sha256(t1))
+    # Whoever hears of it first: the proxy, which is told at once, or the runtime, which is asked.
+    assert answer.status_code == 403 and refusal_of(answer) == "token_inactive", answer.text
+    attempt.assert_bank_untouched()
+    kinds = {"call_refused", "exchange_refused"}
+    event = stack.wait_for_event(
+        attempt.mark, "the refusal", lambda e: e["kind"] in kinds and e["payload"]["reason"] == "token_inactive"
+    )
+    layer = "proxy" if event["kind"] == "call_refused" else "runtime"
+    attempt.refused(layer, f"403 token_inactive; trace: {event['kind']}")
 
 
 # Attack 8: introspection as an oracle.

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import httpx
 import pytest
 from attempts import TO_ATTACKER, TRANSFER, Attempt, Revocation, attack, attacks
@@ -26,30 +20,6 @@ def stolen(stack: Stack) -> Stolen:
     return steal(stack)
 
 
-def processes_of(stack: Stack, command: str) -> list[int]:
-    """The processes of the stack that run this command of casa."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if words[1:2] == [command.encode()] and str(stack.state).encode() in b" ".join(words):
-            found.append(int(entry.name))
-    return found
-
-
-@contextmanager
-def stopped(stack: Stack, command: str) -> Iterator[None]:
-    """Stops a part for a while; it does not answer, and its connections stay open."""
-    (process,) = processes_of(stack, command)
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
-
-
 def try_everything(stack: Stack, stolen: Stolen, t3: str) -> list[httpx.Response]:
     headers = {"traceparent": stolen.traceparent}
     return [
@@ -64,7 +34,7 @@ def test_a_part_that_hangs_opens_nothing(
 ) -> None:
     t3 = stolen.t3(TRANSFER, TO_ATTACKER)
     attempt.begin()
-    with stopped(stack, command):
+    with stack.stopped(command):
         answers = try_everything(stack, stolen, t3)
         assert {answer.status_code for answer in answers} == {403}, answers
         attempt.assert_bank_untouched()
@@ -76,8 +46,7 @@ def test_a_part_that_hangs_opens_nothing(
 def test_a_killed_authorization_service_opens_nothing(stack: Stack, stolen: Stolen, attempt: Attempt) -> None:
     t3 = stolen.t3("get_contacts", {})
     attempt.begin()
-    (process,) = processes_of(stack, "authorize")
-    os.kill(process, signal.SIGKILL)
+    stack.kill("authorize")
     answer = stack.call_bank(t3, tool_call(TRANSFER, TO_ATTACKER))
     assert answer.status_code == 403
     attempt.assert_bank_untouched()

@@ -369,6 +369,7 @@ class Bank:
             "sidecar_key_file": str(directory / "key"),
             "authorization": f"{self.network.ipv4(1)}:{self.authorization_port}",
             "intercept": {},
+            "adapter": os.environ.get("CASA_ADAPTER", "module"),
             "egress": egress,
             **({"ingress": {"app": f"http://127.0.0.1:{APP_PORT}{path}"}} if path else {}),
         }

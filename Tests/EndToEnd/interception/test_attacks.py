@@ -66,6 +66,7 @@ def test_the_watch_over_packets_sees_them(pods: Bank) -> None:
 
 @pytest.mark.parametrize("port", [22, 53, 80, 443, 8000, 15_001, 15_006, 65_535])
 @pytest.mark.parametrize("family", ["4", "6", "mapped"])
+@pytest.mark.attack(33, "behind interception: a connection by address is refused", layer="kernel")
 def test_33_a_connection_by_address_is_refused(pods: Bank, family: str, port: int) -> None:
     target = pods["elsewhere"]
     host = {"4": target.ipv4, "6": target.ipv6, "mapped": f"::ffff:{target.ipv4}"}[family]
@@ -104,6 +105,7 @@ print(json.dumps({"happened": happened}))
 
 @pytest.mark.parametrize("kind", ["udp", "ping", "sctp", "dccp", "udplite", "mptcp", "raw", "icmp"])
 @pytest.mark.parametrize("family", ["4", "6"])
+@pytest.mark.attack(33, "behind interception: no other protocol leaves", layer="kernel")
 def test_33_no_other_protocol_leaves(pods: Bank, family: str, kind: str) -> None:
     """UDP (QUIC is UDP 443), pings, SCTP, DCCP, UDP-Lite, raw sockets; multipath TCP is TCP and redirected."""
     target = pods["elsewhere"]
@@ -117,6 +119,7 @@ def test_33_no_other_protocol_leaves(pods: Bank, family: str, kind: str) -> None
 
 
 @pytest.mark.parametrize("family", ["-4", "-6"])
+@pytest.mark.attack(33, "behind interception: names are asked only of the resolver", layer="kernel")
 def test_33_names_are_asked_only_of_the_resolver(pods: Bank, family: str) -> None:
     """The resolver answers the app; another one is not reached by UDP or TCP."""
     code = "import json, socket; print(json.dumps({'a': socket.gethostbyname('bank.test')}))"
@@ -141,6 +144,7 @@ print(json.dumps({"received": connection.recv(65536).decode()}))
 """
 
 
+@pytest.mark.attack(33, "behind interception: a socket that is disconnected and connected again is redirected", layer="kernel")
 def test_33_a_socket_that_is_disconnected_and_connected_again_is_redirected(pods: Bank) -> None:
     seen = pods["agent"].python(UNSPEC, pods["bank"].ipv4, pods["elsewhere"].ipv4)
     assert status(seen) == "HTTP/1.1 403 Forbidden"
@@ -164,6 +168,7 @@ print(json.dumps({"happened": happened}))
 """
 
 
+@pytest.mark.attack(33, "behind interception: a socket bound to the interface gets no further", layer="kernel")
 def test_33_a_socket_bound_to_the_interface_gets_no_further(pods: Bank) -> None:
     hosts = [pods["elsewhere"].ipv4, pods["elsewhere"].ipv6, "127.0.0.1"]
     for happened in pods["agent"].python(BOUND, *hosts)["happened"]:
@@ -172,12 +177,14 @@ def test_33_a_socket_bound_to_the_interface_gets_no_further(pods: Bank) -> None:
 
 
 @pytest.mark.parametrize("port", [15_001, 15_006])
+@pytest.mark.attack(33, "behind interception: the sidecars own ports are closed to the app", layer="kernel")
 def test_33_the_sidecars_own_ports_are_closed_to_the_app(pods: Bank, port: int) -> None:
     for family, host in (("4", "127.0.0.1"), ("6", "::1"), ("4", pods["agent"].ipv4), ("6", pods["agent"].ipv6)):
         seen = connect(pods["agent"], family, host, port, request("bank.test:8000"))
         assert (seen["end"], seen["received"]) == ("ConnectionRefusedError", "")
 
 
+@pytest.mark.attack(33, "behind interception: a connection older than the rules ends", layer="kernel")
 def test_33_a_connection_older_than_the_rules_ends(pods: Bank) -> None:
     """What was connected before carries nothing once the rules are there."""
     node = pods["agent"]
@@ -213,6 +220,7 @@ print(json.dumps(happened), flush=True)
     old.wait(10)
 
 
+@pytest.mark.attack(33, "behind interception: a pods other ports take nothing", layer="kernel")
 def test_33_a_pods_other_ports_take_nothing(pods: Bank) -> None:
     for port in (22, 15_000, 15_001, 15_006, 8001):
         seen = connect(pods["llm"], "4", pods["bank"].ipv4, port, request("bank.test:8000"), patience=2)
@@ -220,6 +228,7 @@ def test_33_a_pods_other_ports_take_nothing(pods: Bank) -> None:
         assert "www-authenticate" not in seen["received"], "nobody was asked"
 
 
+@pytest.mark.attack(33, "behind interception: an app is not reached without a token", layer="kernel")
 def test_33_an_app_is_not_reached_without_a_token(pods: Bank) -> None:
     calls = pods.ledger()["callCount"]
     for family, host in (("4", pods["bank"].ipv4), ("6", pods["bank"].ipv6)):
@@ -239,6 +248,7 @@ def test_33_an_app_is_not_reached_without_a_token(pods: Bank) -> None:
     ids=["tls", "ssh", "zeros", "smtp", "socks", "ones"],
 )
 @pytest.mark.parametrize("name", ["elsewhere", "bank"])
+@pytest.mark.attack(18, "behind interception: what is not http is closed at once", layer="proxy")
 def test_18_what_is_not_http_is_closed_at_once(pods: Bank, name: str, data: bytes) -> None:
     calls = pods.ledger()["callCount"]
     seen = connect(pods["agent"], "4", pods[name].ipv4, 8000, data)
@@ -247,6 +257,7 @@ def test_18_what_is_not_http_is_closed_at_once(pods: Bank, name: str, data: byte
     assert nothing_arrived(pods) and pods.ledger()["callCount"] == calls
 
 
+@pytest.mark.attack(18, "behind interception: who says nothing is closed in bounded time", layer="proxy")
 def test_18_who_says_nothing_is_closed_in_bounded_time(pods: Bank) -> None:
     seen = connect(pods["agent"], "4", pods["elsewhere"].ipv4, 3306)
     assert seen["end"] != "open" and 5 < seen["seconds"] < 15
@@ -254,6 +265,7 @@ def test_18_who_says_nothing_is_closed_in_bounded_time(pods: Bank) -> None:
 
 
 @pytest.mark.parametrize("data", [CLIENT_HELLO, b"\x00" * 64], ids=["tls", "zeros"])
+@pytest.mark.attack(18, "behind interception: what is not http does not enter", layer="proxy")
 def test_18_what_is_not_http_does_not_enter(pods: Bank, data: bytes) -> None:
     calls = pods.ledger()["callCount"]
     seen = connect(pods["llm"], "4", pods["bank"].ipv4, 8000, data)
@@ -270,6 +282,7 @@ def test_18_what_is_not_http_does_not_enter(pods: Bank, data: bytes) -> None:
      "bank.test:8000,elsewhere.test", "elsewhere.test", "elsewhere.test:8000", "127.0.0.1:8000", "localhost:8000",
      "bank.test:8000@elsewhere.test", "bank.test%00:8000", "[::1]:8000", "BANK.TEST", "*", "user@bank.test:8000"],
 )  # fmt: skip
+@pytest.mark.attack(14, "behind interception: a host that is no destination is refused and nobody asked", layer="proxy")
 def test_14_a_host_that_is_no_destination_is_refused_and_nobody_asked(pods: Bank, host: str) -> None:
     calls = pods.ledger()["callCount"]
     for target in ("elsewhere", "bank"):
@@ -280,6 +293,7 @@ def test_14_a_host_that_is_no_destination_is_refused_and_nobody_asked(pods: Bank
 
 
 @pytest.mark.parametrize("host", ["bank.test:8000", "BANK.test:8000"])
+@pytest.mark.attack(14, "behind interception: another's host at an address of one's choice", layer="proxy")
 def test_14_anothers_host_at_an_address_of_ones_choice_reaches_the_destination_of_that_name(
     pods: Bank, host: str
 ) -> None:
@@ -290,6 +304,7 @@ def test_14_anothers_host_at_an_address_of_ones_choice_reaches_the_destination_o
     assert nothing_arrived(pods)
 
 
+@pytest.mark.attack(14, "behind interception: the address counts for nothing for a good call either", layer="proxy")
 def test_14_the_address_counts_for_nothing_for_a_good_call_either(pods: Bank) -> None:
     """A proper call that is addressed to elsewhere by IP arrives at the agent."""
     fields = ["-H", "content-type: application/json", "-H", f"traceparent: {new_traceparent()}"]
@@ -312,6 +327,7 @@ def test_14_the_address_counts_for_nothing_for_a_good_call_either(pods: Bank) ->
     ],
     ids=["absolute", "connect", "connect-other-host", "two-hosts", "no-host", "http-1.0"],
 )
+@pytest.mark.attack(14, "behind interception: other ways to name a host are refused", layer="proxy")
 def test_14_other_ways_to_name_a_host_are_refused(pods: Bank, data: bytes) -> None:
     calls = pods.ledger()["callCount"]
     seen = connect(pods["agent"], "4", pods["elsewhere"].ipv4, 80, data)

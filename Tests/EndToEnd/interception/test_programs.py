@@ -97,7 +97,9 @@ def test_openai_and_mcp_clients_work_in_a_session(pods: Bank) -> None:
 def test_the_llm_is_not_asked_outside_a_session(pods: Bank) -> None:
     asked = len(pods.llm_requests())
     refused = pods["agent"].python(OPENAI)
-    assert (refused["status"], refused["body"]["error"]["reason"]) == (403, "trace_context_missing")
+    # Its words are those of no session, or of several that began with the same.
+    assert refused["status"] == 403
+    assert refused["body"]["error"]["reason"] in {"trace_context_missing", "session_ambiguous"}
     assert len(pods.llm_requests()) == asked
 
 

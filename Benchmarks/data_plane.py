@@ -1,0 +1,236 @@
+"""The data plane: a request into an MCP server, and a whole tool call from the agent to the server's answer."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import envoy
+import gateways
+import httpx
+import load
+import native
+from load import Load, Target
+from native import Outcome, Request
+from results import ROUNDS, SECONDS, Json, Result
+from stack import Stack, answers, free_ports, numbers, tool_call, wait_until
+
+
+@contextmanager
+def running(folder: Path, name: str, configuration: Json, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """An Envoy to compare with."""
+    process = envoy.start(folder, name, configuration)
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/"), f"the Envoy `{name}` answers")
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def processes(stack: Stack, *apps: str) -> dict[str, int]:
+    """Whose time a request takes beside the server's and the load generator's."""
+    sidecars = {f"envoy of {app}": stack.envoy_pid(app) for app in apps}
+    return {**sidecars, "authorization service": stack.pid(" authorize "), "runtime": stack.pid(" runtime ")}
+
+
+# --- into an MCP server ------------------------------------------------------------------------
+
+
+@dataclass
+class Way:
+    """A way by which the same request goes, and what was measured of it."""
+
+    url: str
+    parts: dict[str, int]
+    adapter: str | None = None
+    loads: list[Load] = field(default_factory=list)
+    busy: dict[str, list[float]] = field(default_factory=dict)
+    """Microseconds of processor time for each request, by part."""
+
+    def run(self, headers: dict[str, str], seconds: int) -> None:
+        body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}'
+        before = {part: load.cpu_seconds(pid) for part, pid in self.parts.items()}
+        found = load.run(Target(self.url, headers, body), seconds=seconds)
+        if found.failures:
+            raise RuntimeError(f"answers of {self.url} were refusals or errors: {found}")
+        self.loads.append(found)
+        for part, pid in self.parts.items():
+            spent = (load.cpu_seconds(pid) - before[part]) / found.requests * 1e6
+            self.busy.setdefault(part, []).append(spent)
+
+    @property
+    def load(self) -> Load:
+        return load.median(self.loads)
+
+    @property
+    def busy_per_request(self) -> float:
+        return statistics.median(map(sum, zip(*self.busy.values(), strict=True)))
+
+
+def ingress_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Result]:
+    """The same MCP request into a server: through Envoy alone, with its jwt_authn, and with each of CASA's adapters."""
+    jwks = httpx.get(f"{stack.runtime}/oauth/jwks").json()
+    ports = dict(zip(["plain", "jwt", "jwt_uncached"], free_ports(3), strict=True))
+    configurations = {
+        "plain": envoy.plain(ports["plain"], upstream),
+        "jwt": envoy.with_jwt(ports["jwt"], upstream, jwks, stack.runtime, cache=True),
+        "jwt_uncached": envoy.with_jwt(ports["jwt_uncached"], upstream, jwks, stack.runtime, cache=False),
+    }
+    with ExitStack() as running_envoys:
+        ways: dict[str, Way] = {}
+        for name, port in ports.items():
+            process = running_envoys.enter_context(running(folder, name, configurations[name], port))
+            ways[name] = Way(f"http://127.0.0.1:{port}/mcp", {"envoy": process.pid})
+        for adapter in stack.adapters:
+            bank = f"bank-{adapter}"
+            url = f"http://127.0.0.1:{stack.ports[bank]}/mcp/{adapter}"
+            ways[adapter] = Way(url, processes(stack, bank), adapter)
+        # Taken in turns, so that what else the machine does falls on all alike. Tokens live for minutes only.
+        for round in range(ROUNDS):
+            for way in ways.values():
+                headers = held_token(stack, way.adapter or stack.adapters[0])
+                if round == 0:
+                    way.run(headers, 1)
+                    way.loads, way.busy = [], {}
+                way.run(headers, SECONDS)
+    baselines = {
+        "envoy_plain": ("plain", "Envoy alone"),
+        "jwt_authn": ("jwt", "Envoy jwt_authn, cached"),
+        "jwt_authn_uncached": ("jwt_uncached", "Envoy jwt_authn, uncached"),
+    }
+    for adapter in stack.adapters:
+        casa = ways[adapter]
+        for suffix, (name, label) in baselines.items():
+            yield Result.of(f"ingress_{adapter}_vs_{suffix}", "MCP requests/s", casa.load, label, ways[name].load)
+        for suffix in ("envoy_plain", "jwt_authn"):
+            name, label = baselines[suffix]
+            yield Result(
+                f"ingress_{adapter}_per_core_vs_{suffix}", 1e6 / casa.busy_per_request, "MCP requests/s per core",
+                label, 1e6 / ways[name].busy_per_request,
+            )  # fmt: skip
+        for part, spent in casa.busy.items():
+            part = part.split(" of ")[0].replace(" ", "_")
+            yield Result(f"ingress_{adapter}_cpu_of_{part}", statistics.median(spent), "us per request")
+    for name in ports:
+        yield Result.of(f"envoy_{name}", "req/s", ways[name].load)
+        yield Result(f"envoy_{name}_cpu", ways[name].busy_per_request, "us per request")
+
+
+def held_token(stack: Stack, adapter: str) -> dict[str, str]:
+    """What an agent's sidecar sends with a request into the server, once it has a token."""
+    session = stack.begin(adapter)
+    token = stack.exchange(f"agent-{adapter}", session.t1, "user-input", audience=f"bank-{adapter}")
+    return {
+        "content-type": "application/json",
+        "accept": "application/json, text/event-stream",
+        "authorization": "Bearer " + token,
+        "traceparent": session.traceparent,
+    }
+
+
+# --- a whole tool call -------------------------------------------------------------------------
+
+
+@dataclass
+class CallWay:
+    """A way by which tools/call goes from an agent to a server and its answer back."""
+
+    label: str
+    port: int
+    prepare: Callable[[int], list[Request]]
+    """Makes so many calls, each with arguments of its own, and all that must stand before they are made."""
+    per_second: float = 0
+    loads: list[Load] = field(default_factory=list)
+
+    def run(self, count: int) -> Load:
+        requests = self.prepare(count)
+        outcomes = native.replay(self.port, requests, "pong")
+        if len(outcomes) != len(requests) or not all(outcome.is_success for outcome in outcomes):
+            raise RuntimeError(f"calls through {self.label} failed: {failures(outcomes)}")
+        found = native.summary(outcomes)
+        self.per_second = found.per_second
+        return found
+
+    def measure(self) -> None:
+        """A run that takes about as long as it should."""
+        self.loads.append(self.run(max(200, int(self.per_second * SECONDS))))
+
+
+def failures(outcomes: list[Outcome]) -> dict[tuple[int, str], int]:
+    found: dict[tuple[int, str], int] = {}
+    for outcome in outcomes:
+        if not outcome.is_success:
+            found[outcome.status, outcome.word] = found.get((outcome.status, outcome.word), 0) + 1
+    return found
+
+
+def same_call(headers: Callable[[], dict[str, str]]) -> Callable[[int], list[Request]]:
+    def prepare(count: int) -> list[Request]:
+        fields = headers()
+        return [tool_call(next(numbers), None, fields) for _ in range(count)]
+
+    return prepare
+
+
+def call_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Result]:
+    """A whole tools/call as an agent makes it: without a proxy, by two Envoys, by CASA, and by other gateways."""
+    jwks = httpx.get(f"{stack.runtime}/oauth/jwks").json()
+    near, far, near_jwt, far_jwt = free_ports(4)
+
+    def check(port: int, upstream: int) -> Json:
+        return envoy.with_jwt(port, upstream, jwks, stack.runtime, cache=True)
+
+    with ExitStack() as others:
+        for name, configuration, port in [
+            ("far", envoy.plain(far, upstream), far),
+            ("near", envoy.plain(near, far), near),
+            ("far-jwt", check(far_jwt, upstream), far_jwt),
+            ("near-jwt", check(near_jwt, far_jwt), near_jwt),
+        ]:
+            others.enter_context(running(folder, name, configuration, port))
+        ways = {
+            "direct": CallWay("no proxy", upstream, same_call(dict)),
+            "plain": CallWay("two Envoys alone", near, same_call(dict)),
+            "jwt": CallWay(
+                "two Envoys with jwt_authn, cached", near_jwt, same_call(lambda: held_token(stack, stack.adapters[0]))
+            ),
+        }
+        for adapter in stack.adapters:
+            ways[adapter] = CallWay(
+                f"CASA, {adapter}",
+                stack.ports[f"agent-{adapter}->bank"],
+                lambda count, adapter=adapter: stack.selected_calls(adapter, count),
+            )
+        peers: list[str] = []
+        for peer in others.enter_context(gateways.running(folder, upstream)):
+            ways[peer.name] = CallWay(peer.label, peer.port, peer.calls)
+            peers.append(peer.name)
+        for way in ways.values():
+            way.run(200)
+        for way in ways.values():
+            way.run(max(200, int(way.per_second)))
+        for _ in range(ROUNDS):
+            for way in ways.values():
+                way.measure()
+    found = {name: load.median(way.loads) for name, way in ways.items()}
+    best_peer = max(peers, key=lambda name: found[name].per_second, default=None)
+    # What stands for CASA where a name has no adapter: the fastest in what it is made for.
+    chosen = next(adapter for adapter in ("module", "lua", "grpc") if adapter in stack.adapters)
+    unit = "tools/call/s"
+
+    def against(name: str, adapter: str, baseline: str) -> Result:
+        return Result.of(name, unit, found[adapter], ways[baseline].label, found[baseline])
+
+    yield against("mcp_call_vs_envoy_plain", chosen, "plain")
+    if best_peer:
+        yield against("mcp_call_vs_peer_gateway", chosen, best_peer)
+    for adapter in stack.adapters:
+        for baseline, suffix in [("direct", "no_proxy"), ("plain", "envoy_plain"), ("jwt", "jwt_authn")]:
+            yield against(f"mcp_call_{adapter}_vs_{suffix}", adapter, baseline)
+        for name in peers:
+            yield against(f"mcp_call_{adapter}_vs_{name}", adapter, name)

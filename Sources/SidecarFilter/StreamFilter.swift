@@ -1,0 +1,201 @@
+import CASACore
+import CEnvoyModule
+import Enforcement
+
+/// One request on its way through the filter. Nothing of it goes on before it was admitted, and what Envoy does in an
+/// order that makes no sense is refused.
+///
+/// Envoy calls every hook of a stream on the same thread, but some within others: a callout that can't be begun may be
+/// answered before it returns.
+final class StreamFilter {
+  /// What becomes of the piece at hand.
+  enum Passage {
+    case goOn
+    case hold
+    /// Was answered here; the rest of the request is of no interest.
+    case drop
+  }
+
+  private enum Phase {
+    case new
+    case collecting([RawField])
+    case deciding
+    case asking(since: Timestamp)
+    case admitted
+    case refused
+  }
+
+  static let maximumBodyBytes = 1 << 20
+  private static let timeout: UInt64 = 5000
+
+  private let owner: SidecarFilter
+  private var phase = Phase.new
+  /// Whether Envoy waits for a hook's return value, by which the request goes on, and not for a call.
+  private var isInHook = false
+
+  init(_ owner: SidecarFilter) { self.owner = owner }
+
+  // MARK: What Envoy tells
+
+  func headers(_ stream: EnvoyStream, isLast: Bool) -> Passage {
+    guard case .new = phase, let fields = stream.requestFields() else { return refuseDisorder(stream) }
+    if isLast { return decide(stream, FilteredRequest(fields: fields, body: [])) }
+    // Its end would be waited for in vain.
+    guard !fields.contains(where: { $0.name.hasBytes(of: ":method") && $0.value.hasBytes(of: "CONNECT") }) else {
+      return refuse(stream, Refusal(.methodNotAllowed, "a tunnel can't be checked"), record: nil)
+    }
+    phase = .collecting(fields)
+    return .hold
+  }
+
+  func data(_ stream: EnvoyStream, isLast: Bool) -> Passage {
+    guard case .collecting(let fields) = phase else { return refuseDisorder(stream) }
+    guard stream.bodySize <= Self.maximumBodyBytes else {
+      return refuse(
+        stream, Refusal(.bodyTooLarge, "the body is larger than the proxy holds"), record: nil, status: 413)
+    }
+    guard isLast else { return .hold }
+    guard let body = stream.body(limit: Self.maximumBodyBytes) else { return refuseDisorder(stream) }
+    return decide(stream, FilteredRequest(fields: fields, body: body))
+  }
+
+  /// Trailers are shown to nobody who decides, so they don't pass.
+  func trailers(_ stream: EnvoyStream) -> Passage {
+    guard case .collecting = phase else { return refuseDisorder(stream) }
+    return refuse(stream, Refusal(.malformedRequest, "a request must not have trailers"), record: nil)
+  }
+
+  /// - Parameters:
+  ///   - fields: nil when there was no answer, or one that can't be read.
+  ///   - body: likewise.
+  func answered(_ stream: EnvoyStream, fields: [RawField]?, body: [UInt8]?) {
+    guard case .asking(let since) = phase else { return }
+    phase = .deciding
+    guard let fields, let body, let answer = try? AuthorizationAnswer(fields: fields, body: body) else {
+      return refuseWithoutAnswer(stream)
+    }
+    owner.learn(answer, asked: since)
+    switch answer.verdict {
+    case .refuse(let reply):
+      phase = .refused
+      stream.respond(
+        reply.status, fields: reply.fields.map { ($0.name.bytes, $0.value) }, body: reply.body)
+    case .admit(let changes):
+      guard apply(changes, to: stream) else { return refuseWithoutAnswer(stream) }
+      phase = .admitted
+      if !isInHook { stream.continueRequest() }
+    }
+  }
+
+  // MARK: Deciding
+
+  private func decide(_ stream: EnvoyStream, _ request: FilteredRequest) -> Passage {
+    isInHook = true
+    defer { isInHook = false }
+    phase = .deciding
+    let key = RequestKey(fields: request.fields, body: request.body)
+    if let key, let admission = owner.admitAgain(key) { return pass(admission, stream) }
+    let intercepted: InterceptedRequest
+    do throws(Refusal) {
+      intercepted = try request.intercepted()
+    } catch {
+      return refuse(stream, error, record: nil)
+    }
+    let (verdict, record) = owner.decide(intercepted, key: key)
+    switch verdict {
+    case .refuse(let refusal): return refuse(stream, refusal, record: record)
+    case .admit(let admission): return pass(admission, stream)
+    case .ask: return ask(stream, about: request)
+    }
+  }
+
+  private func pass(_ admission: Admission, _ stream: EnvoyStream) -> Passage {
+    guard apply(admission, to: stream) else {
+      refuseWithoutAnswer(stream)
+      return .drop
+    }
+    phase = .admitted
+    return .goOn
+  }
+
+  private func ask(_ stream: EnvoyStream, about request: FilteredRequest) -> Passage {
+    phase = .asking(since: owner.now())
+    let wasBegun = stream.ask(
+      owner.cluster, fields: owner.checkFields, body: request.envelope, timeout: Self.timeout)
+    switch phase {
+    case .asking where wasBegun: return .hold
+    case .admitted: return .goOn
+    case .refused: return .drop
+    default:
+      refuseWithoutAnswer(stream)
+      return .drop
+    }
+  }
+
+  // MARK: Acting
+
+  private func apply(_ admission: Admission, to stream: EnvoyStream) -> Bool {
+    for name in admission.removeHeaders { name.withBytes { stream.remove($0) } }
+    for header in admission.setHeaders {
+      let wasSet = header.name.withBytes { name in header.value.withBytes { stream.set(name, $0) } }
+      guard wasSet else { return false }
+      if header.name == Admission.readAnswerHeader { stream.clearRouteCache() }
+    }
+    admission.llmToken?.withBytes { stream.setMetadata("llm_token", $0) }
+    admission.offer?.text.withBytes { stream.setMetadata("offer", $0) }
+    admission.decisionID?.withBytes { stream.setMetadata("decision", $0) }
+    return true
+  }
+
+  private func apply(_ changes: AuthorizationAnswer.Changes, to stream: EnvoyStream) -> Bool {
+    for name in changes.remove { name.withUnsafeBytes { stream.remove($0) } }
+    for field in changes.set {
+      let wasSet = field.name.withUnsafeBytes { name in field.value.withUnsafeBytes { stream.set(name, $0) } }
+      guard wasSet else { return false }
+      if field.name.elementsEqual(Admission.readAnswerHeader.utf8) { stream.clearRouteCache() }
+    }
+    for entry in changes.metadata { entry.value.withUnsafeBytes { stream.setMetadata(entry.key, $0) } }
+    return true
+  }
+
+  private func refuse(
+    _ stream: EnvoyStream, _ refusal: Refusal, record: RequestRecord?, status: UInt32 = 403
+  ) -> Passage {
+    let fields = RefusalFields(refusal, record: record)
+    phase = .refused
+    stream.respond(
+      status, fields: fields.headers.map { (Array($0.name.utf8), Array($0.value.utf8)) }, body: Array(fields.body.utf8))
+    return .drop
+  }
+
+  private static let noAnswer = Array(
+    """
+    {"type":"about:blank","title":"Forbidden","status":403,"reason":"no_decision",\
+    "detail":"refused by CASA: no_decision: there was no valid answer of the authorization service"}
+    """.utf8)
+
+  private func refuseWithoutAnswer(_ stream: EnvoyStream) {
+    phase = .refused
+    stream.respond(403, fields: [("content-type".bytes, "application/json".bytes)], body: Self.noAnswer)
+  }
+
+  /// Whatever Envoy did, nothing more of this stream passes.
+  private func refuseDisorder(_ stream: EnvoyStream) -> Passage {
+    if case .refused = phase { return .drop }
+    refuseWithoutAnswer(stream)
+    return .drop
+  }
+}
+
+extension String {
+  fileprivate func withBytes<Result>(_ action: (UnsafeRawBufferPointer) -> Result) -> Result {
+    var copy = self
+    return copy.withUTF8 { action(UnsafeRawBufferPointer($0)) }
+  }
+
+  var bytes: [UInt8] { Array(utf8) }
+}
+
+extension StaticString {
+  var bytes: [UInt8] { Array(UnsafeBufferPointer(start: utf8Start, count: utf8CodeUnitCount)) }
+}
