@@ -201,6 +201,8 @@ public final class LocalDecisions: Sendable {
       state.contact = state.contact.map { max($0, asked) } ?? asked
       guard let facts else { return }
       if let identity = facts.identity {
+        // What was admitted by another description of the workload may not be any more.
+        if state.identity?.json != identity.json { state.known = GenerationalCache(capacity: 2000) }
         state.identity = identity
         state.identityUntil = asked + .seconds(60)
       }
