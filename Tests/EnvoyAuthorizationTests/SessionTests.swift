@@ -26,18 +26,27 @@ private func hash(_ byte: UInt8) -> TokenHash { TokenHash(digest: [UInt8](repeat
 struct PackedTokenTests {
   @Test("comes out as it went in")
   func roundTrip() throws {
-    var headers: [String: String] = [:]
+    var examples = PackedToken.Examples()
     for name in ["a", "bb", "ccc"] {
-      #expect(try #require(PackedToken(token(name), sharing: &headers)).compact == token(name))
+      #expect(try #require(PackedToken(token(name), sharing: &examples)).compact == token(name))
     }
-    #expect(headers.count == 1)
+  }
+
+  @Test("is kept as what tells it from another of its kind")
+  func size() throws {
+    var examples = PackedToken.Examples()
+    let names = ["an example, which is kept once", "an eXample, which is kept onCe", "AN example, which IS KEPT ONCE"]
+    let packed = try names.map { try #require(PackedToken(token($0), sharing: &examples)) }
+    #expect(packed.map(\.compact) == names.map(token))
+    // Two counts of two bytes for each difference and for the end, and 64 bytes of signature.
+    #expect(packed.map(\.difference.count) == [64 + 4, 64 + 3 * 4 + "XO".count, 64 + 3 * 4 + "ANIS KEPT ONCE".count])
   }
 
   @Test("is refused when it could come out as another", arguments: ["", "a.b", "a.b.c.d", "a.%.c", "YQ.YR.YQ", "a..c"])
   func others(text: String) {
-    var headers: [String: String] = [:]
-    #expect(PackedToken(text, sharing: &headers)?.compact ?? text == text)
-    if text != "a..c" { #expect(PackedToken(text, sharing: &headers) == nil) }
+    var examples = PackedToken.Examples()
+    #expect(PackedToken(text, sharing: &examples)?.compact ?? text == text)
+    if text != "a..c" { #expect(PackedToken(text, sharing: &examples) == nil) }
   }
 }
 

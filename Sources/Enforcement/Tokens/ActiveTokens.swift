@@ -11,10 +11,11 @@ public final class ActiveTokens: Sendable {
   public static let capacity = 100_000
 
   private struct Entry: Sendable {
-    let isActive: Bool
     let until: Timestamp
-    /// Whose revocation ends it.
-    let session: UserInputID?
+    /// A hash of the session whose revocation ends it. Should another session have the same, this one is asked about
+    /// once more.
+    let session: Int32
+    let isActive: Bool
   }
 
   private let entries: Mutex<GenerationalCache<TokenHash, Entry>>
@@ -49,15 +50,16 @@ public final class ActiveTokens: Sendable {
   }
 
   public func keep(isActive: Bool, until: Timestamp, session: UserInputID?, for hash: TokenHash) {
-    entries.withLock { $0[hash] = Entry(isActive: isActive, until: until, session: session) }
+    entries.withLock { $0[hash] = Entry(until: until, session: Self.hash(session), isActive: isActive) }
   }
 
   /// Forgets all tokens of these sessions: one of each was revoked.
   public func forget(_ sessions: Set<UserInputID>) {
-    entries.withLock { entries in
-      entries.removeAll { _, entry in entry.session.map(sessions.contains) ?? false }
-    }
+    let hashes = Set(sessions.map(Self.hash))
+    entries.withLock { entries in entries.removeAll { _, entry in hashes.contains(entry.session) } }
   }
+
+  private static func hash(_ session: UserInputID?) -> Int32 { Int32(truncatingIfNeeded: session.hashValue) }
 
   public func forgetAll() { entries.withLock { $0.removeAll { _, _ in true } } }
 }

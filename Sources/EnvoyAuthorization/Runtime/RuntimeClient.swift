@@ -4,6 +4,7 @@ import CASACore
 import Enforcement
 import NIOCore
 import NIOHTTP1
+import NIOPosix
 
 /// One workload's way to the runtime, authenticated as that workload.
 struct RuntimeClient: Sendable {
@@ -18,6 +19,8 @@ struct RuntimeClient: Sendable {
   }
 
   static let timeout = TimeAmount.seconds(3)
+  /// For how long a runtime that takes no connection is waited for: one that is started anew takes some again soon.
+  static let connectingTimeout = TimeAmount.seconds(1)
   private static let maximumAnswerBytes = 1 << 20
 
   let http: HTTPClient
@@ -149,7 +152,7 @@ struct RuntimeClient: Sendable {
     let status: Int
     let body: [UInt8]
     do {
-      let response = try await http.execute(request, timeout: timeout)
+      let response = try await send(request, timeout: timeout)
       status = Int(response.status.code)
       body = Array(try await response.body.collect(upTo: Self.maximumAnswerBytes).readableBytesView)
     } catch {
@@ -167,6 +170,27 @@ struct RuntimeClient: Sendable {
         decisionID: json["decision_id"]?.string)
     default: throw Refusal(.runtimeUnavailable, "the runtime can't decide now (status \(status))")
     }
+  }
+
+  /// A question that no connection was made for was not asked: it is asked again.
+  private func send(_ request: HTTPClientRequest, timeout: TimeAmount) async throws -> HTTPClientResponse {
+    let deadline = NIODeadline.now() + timeout
+    let connectingDeadline = NIODeadline.now() + Self.connectingTimeout
+    var pause = Duration.milliseconds(25)
+    while true {
+      do {
+        return try await http.execute(request, deadline: deadline)
+      } catch where Self.isRefusedConnection(error) {
+        guard NIODeadline.now() + .milliseconds(pause.wholeMilliseconds) < connectingDeadline else { throw error }
+        // Not all at once.
+        try await Task.sleep(for: pause * Double.random(in: 0.5...1))
+        pause = min(pause * 2, .milliseconds(200))
+      }
+    }
+  }
+
+  private static func isRefusedConnection(_ error: any Error) -> Bool {
+    error is NIOConnectionError || (error as? IOError)?.errnoCode == ECONNREFUSED
   }
 
   private static let unreadable = Refusal(.runtimeUnavailable, "the runtime's answer can't be read")

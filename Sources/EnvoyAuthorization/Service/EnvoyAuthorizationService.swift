@@ -37,7 +37,9 @@ public struct EnvoyAuthorizationService: Service {
     // changes threads on its way to an answer.
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
-    configuration.timeout.connect = .seconds(1)
+    configuration.timeout.connect = RuntimeClient.connectingTimeout
+    // The pool would wait longer after each failure, up to a minute, and recover as late.
+    configuration.connectionPool.retryConnectionEstablishment = false
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
     let http = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
     let result: Result<Void, any Error>

@@ -37,7 +37,7 @@ final class LiveSessions: Sendable {
 
   private struct State {
     var sessions: [TraceID: Kept] = [:]
-    var headers: [String: String] = [:]
+    var examples = PackedToken.Examples()
     var texts = TextIndex()
     var contexts = GenerationalCache<String, TraceID>(capacity: 50_000)
     /// How often each call was selected and not yet made, by session.
@@ -65,7 +65,7 @@ final class LiveSessions: Sendable {
     let hasRoom = state.withLock { state -> Bool in
       if state.sweptAt.map({ $0 + Self.sweepInterval < now }) ?? true { Self.sweep(&state, now: now) }
       guard state.sessions.count < Self.capacity || state.sessions[trace] != nil else { return false }
-      guard let token = PackedToken(compact, sharing: &state.headers) else { return false }
+      guard let token = PackedToken(compact, sharing: &state.examples) else { return false }
       state.sessions[trace] = Kept(token: token, expiresAt: expiresAt)
       if let text { state.texts.insert(text, for: trace) }
       if let contextID { state.contexts[contextID] = trace }

@@ -7,20 +7,95 @@ import Crypto
 /// Words of 16 bytes and more are found wherever they stand in a text; shorter ones only as the whole of it. White
 /// space around them does not count: programs strip it.
 struct TextIndex: Sendable {
-  /// The words with one beginning.
-  private struct Alike: Sendable {
-    /// How many texts there are of each length, in bytes.
-    var lengths: [Int: Int] = [:]
-    var traces: [[UInt8]: [TraceID]] = [:]
+  /// Of a text, and so of all its words.
+  private struct Digest: Hashable, Sendable {
+    let high: UInt64
+    let low: UInt64
+
+    init(_ bytes: ArraySlice<UInt8>) {
+      func word(_ bytes: some Sequence<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+      let hash = SHA256.hash(data: bytes)
+      high = word(hash.prefix(8))
+      low = word(hash.dropFirst(8).prefix(8))
+    }
+  }
+
+  /// Whose words they are: hardly ever more than one session's.
+  private struct Owners: Sendable {
+    /// Of the words, by which `lengths` knows them.
+    let key: UInt64
+    let length: UInt32
+    private var first: TraceID?
+    private var others: Set<TraceID>?
+
+    init(key: UInt64, length: UInt32, trace: TraceID) { (self.key, self.length, first) = (key, length, trace) }
+
+    var isEmpty: Bool { first == nil && others == nil }
+
+    mutating func add(_ trace: TraceID) {
+      if first == nil || first == trace {
+        first = trace
+      } else if others?.insert(trace) == nil {
+        others = [trace]
+      }
+    }
+
+    mutating func remove(where isGone: (TraceID) -> Bool) {
+      if first.map(isGone) ?? false { first = nil }
+      if let some = others {
+        let left = some.filter { !isGone($0) }
+        others = left.isEmpty ? nil : left
+      }
+    }
+
+    /// No more than two: whose words they are is not known then.
+    func some(among isLive: (TraceID) -> Bool) -> [TraceID] {
+      var some: [TraceID] = []
+      if let first, isLive(first) { some.append(first) }
+      guard let others else { return some }
+      for trace in others where trace != first && isLive(trace) {
+        some.append(trace)
+        if some.count >= 2 { break }
+      }
+      return some
+    }
+  }
+
+  /// How many words of each length begin alike: hardly ever more than one.
+  private enum Lengths: Sendable {
+    case one(UInt32)
+    case several([Int: Int])
+
+    var all: [Int] {
+      switch self {
+      case .one(let length): [Int(length)]
+      case .several(let counts): Array(counts.keys)
+      }
+    }
+
+    mutating func add(_ length: Int) {
+      switch self {
+      case .one(let other): self = .several([Int(other): 1].merging([length: 1], uniquingKeysWith: +))
+      case .several(var counts):
+        counts[length, default: 0] += 1
+        self = .several(counts)
+      }
+    }
+
+    /// - Returns: nil when none are left.
+    func without(_ length: Int) -> Lengths? {
+      guard case .several(var counts) = self else { return nil }
+      counts[length] = counts[length].flatMap { $0 > 1 ? $0 - 1 : nil }
+      return counts.isEmpty ? nil : .several(counts)
+    }
   }
 
   private static let windowBytes = 16
   /// Of words that are compared in one search. A text that would take more is one that somebody made for it.
   private static let maximumComparedBytes = 16 << 20
 
-  private var byBeginning: [UInt64: Alike] = [:]
-  /// The length of the words with a digest.
-  private var lengths: [[UInt8]: Int] = [:]
+  private var owners: [Digest: Owners] = [:]
+  private var lengths: [UInt64: Lengths] = [:]
 
   /// What was found.
   enum Finding: Equatable, Sendable {
@@ -31,26 +106,20 @@ struct TextIndex: Sendable {
 
   mutating func insert(_ text: String, for trace: TraceID) {
     let bytes = Self.stripped(Array(text.utf8))
-    guard !bytes.isEmpty else { return }
-    let (key, digest) = (Self.key(bytes), Self.digest(bytes))
-    guard !(byBeginning[key]?.traces[digest]?.contains(trace) ?? false) else { return }
-    byBeginning[key, default: Alike()].traces[digest, default: []].append(trace)
-    byBeginning[key]?.lengths[bytes.count, default: 0] += 1
-    lengths[digest] = bytes.count
+    guard !bytes.isEmpty, bytes.count <= Self.maximumComparedBytes else { return }
+    let digest = Digest(bytes)
+    if owners[digest]?.add(trace) != nil { return }
+    let key = Self.key(bytes)
+    owners[digest] = Owners(key: key, length: UInt32(bytes.count), trace: trace)
+    if lengths[key]?.add(bytes.count) == nil { lengths[key] = .one(UInt32(bytes.count)) }
   }
 
   mutating func remove(where isGone: (TraceID) -> Bool) {
-    for (key, alike) in byBeginning {
-      var left = alike
-      for (digest, traces) in alike.traces {
-        let kept = traces.filter { !isGone($0) }
-        guard kept.count < traces.count, let length = lengths[digest] else { continue }
-        left.traces[digest] = kept.isEmpty ? nil : kept
-        let count = (left.lengths[length] ?? 0) - (traces.count - kept.count)
-        left.lengths[length] = count > 0 ? count : nil
-        if kept.isEmpty { lengths[digest] = nil }
-      }
-      byBeginning[key] = left.traces.isEmpty ? nil : left
+    for digest in owners.keys {
+      owners[digest]?.remove(where: isGone)
+      guard let known = owners[digest], known.isEmpty else { continue }
+      owners[digest] = nil
+      lengths[known.key] = lengths[known.key]?.without(Int(known.length))
     }
   }
 
@@ -62,19 +131,17 @@ struct TextIndex: Sendable {
     for text in texts {
       let bytes = Self.stripped(Array(text.utf8))
       if bytes.count < Self.windowBytes {
-        found.formUnion(byBeginning[Self.key(bytes)]?.traces[Self.digest(bytes)]?.filter(isLive) ?? [])
+        found.formUnion(owners[Digest(bytes)]?.some(among: isLive) ?? [])
         continue
       }
       var matches: [(range: Range<Int>, trace: TraceID)] = []
       for start in bytes.startIndex...(bytes.endIndex - Self.windowBytes) {
-        guard let alike = byBeginning[Self.key(bytes[start..<(start + Self.windowBytes)])] else { continue }
-        for length in alike.lengths.keys where start + length <= bytes.endIndex {
+        guard let alike = lengths[Self.key(bytes[start..<(start + Self.windowBytes)])] else { continue }
+        for length in alike.all where start + length <= bytes.endIndex {
           compared += length
           guard compared <= Self.maximumComparedBytes else { return .several }
           let range = start..<(start + length)
-          for trace in alike.traces[Self.digest(bytes[range])] ?? [] where isLive(trace) {
-            matches.append((range, trace))
-          }
+          for trace in owners[Digest(bytes[range])]?.some(among: isLive) ?? [] { matches.append((range, trace)) }
         }
       }
       // The longest at each place, from left to right.
@@ -94,10 +161,6 @@ struct TextIndex: Sendable {
     guard let first = bytes.firstIndex(where: { !isSpace($0) }), let last = bytes.lastIndex(where: { !isSpace($0) })
     else { return [] }
     return bytes[first...last]
-  }
-
-  private static func digest(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
-    Array(bytes.withUnsafeBytes { SHA256.hash(data: $0) }.prefix(16))
   }
 
   /// Of the first 16 bytes, or of a shorter whole with its length (FNV-1a over two words, so cheap that every place
