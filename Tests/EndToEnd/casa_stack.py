@@ -331,14 +331,15 @@ class Stack:
     # Its parts
 
     def processes_of(self, command: str) -> list[int]:
-        """The processes that run this command of casa."""
+        """The processes that run this command of casa, or the Envoys."""
         found = []
         for entry in Path("/proc").iterdir():
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if words[1:2] == [command.encode()] and str(self.state).encode() in b" ".join(words):
+            is_meant = Path(words[0].decode()).name == "envoy" if command == "envoy" else words[1:2] == [command.encode()]
+            if is_meant and str(self.state).encode() in b" ".join(words):
                 found.append(int(entry.name))
         return found
 
@@ -444,13 +445,15 @@ class Stack:
         self.send_prompt(prompt, traceparent)
         return Session(self, traceparent)
 
-    def call_bank(self, token: str | None, body: Json, headers: dict[str, str] | None = None) -> httpx.Response:
+    def call_bank(
+        self, token: str | None, body: Json, headers: dict[str, str] | None = None, client: httpx.Client | None = None
+    ) -> httpx.Response:
         """Calls the bank's entrance itself, past every egress."""
         method, name = body["method"], body.get("params", {}).get("name")
         own = mcp_headers(method, name if isinstance(name, str) and name.isascii() else None)
         if token is not None:
             own["authorization"] = f"Bearer {token}"
-        return self.http.post(self.url("bank"), json=body, headers={**own, **(headers or {})})
+        return (client or self.http).post(self.url("bank"), json=body, headers={**own, **(headers or {})})
 
 
 @dataclass

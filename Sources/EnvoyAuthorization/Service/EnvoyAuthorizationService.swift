@@ -32,16 +32,21 @@ public struct EnvoyAuthorizationService: Service {
     self.onReady = onReady
   }
 
+  /// Of the client that asks the runtime.
+  static var clientConfiguration: HTTPClient.Configuration {
+    var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+    configuration.timeout.connect = RuntimeClient.connectingTimeout
+    configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
+    // The pool would wait longer after each failure, up to a minute, and recover as late.
+    configuration.connectionPool.retryConnectionEstablishment = false
+    return configuration
+  }
+
   public func run() async throws {
     // One loop carries the Envoys' connections, the runtime's and the work between them, so that a question never
     // changes threads on its way to an answer.
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
-    configuration.timeout.connect = RuntimeClient.connectingTimeout
-    // The pool would wait longer after each failure, up to a minute, and recover as late.
-    configuration.connectionPool.retryConnectionEstablishment = false
-    configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
-    let http = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
+    let http = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: Self.clientConfiguration)
     let result: Result<Void, any Error>
     do {
       try await withTaskExecutorPreference(EventLoopTaskExecutor(group.next())) { try await serve(http, on: group) }

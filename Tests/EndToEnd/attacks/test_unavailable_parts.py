@@ -42,6 +42,29 @@ def test_a_part_that_hangs_opens_nothing(
     attempt.refused("proxy", "2 x 403 in bounded time; nothing reached the bank, then or later")
 
 
+@attack(37, "the sidecars' Envoys hang")
+def test_an_envoy_that_hangs_opens_nothing(stack: Stack, stolen: Stolen, attempt: Attempt) -> None:
+    t3 = stolen.t3("get_contacts", {})
+    attempt.begin()
+    with stack.stopped("envoy"):
+        with httpx.Client(timeout=2) as impatient:
+            for answer in (
+                lambda: stack.call_bank(t3, tool_call(TRANSFER, TO_ATTACKER), client=impatient),
+                lambda: impatient.post(
+                    stack.url("agent->bank"),
+                    json=tool_call(TRANSFER, TO_ATTACKER),
+                    headers={"traceparent": stolen.traceparent},
+                ),
+            ):
+                with pytest.raises(httpx.TimeoutException):
+                    answer()
+        attempt.assert_bank_untouched()
+    # What waited in the sockets is decided about like anything else, in the order of its arrival.
+    assert stack.call_bank(t3, tool_call(TRANSFER, TO_ATTACKER)).status_code == 403
+    attempt.assert_bank_untouched()
+    attempt.refused("proxy", "nothing is answered meanwhile; 403 afterwards; nothing reached the bank, then or later")
+
+
 @attack(37, "the authorization service is killed")
 def test_a_killed_authorization_service_opens_nothing(stack: Stack, stolen: Stolen, attempt: Attempt) -> None:
     t3 = stolen.t3("get_contacts", {})
