@@ -6,17 +6,19 @@ struct EnvoyStream {
   let pointer: UnsafeMutableRawPointer
 
   static let maximumFields = 1000
+  private static let maximumFieldBytes = 1 << 20
 
-  /// The request's header fields, copied at once; nil when Envoy has none or too many.
-  func requestFields() -> [RawField]? {
+  /// Lends the request's header fields, in Envoy's memory; nil when Envoy has none, too many, or says nonsense of them.
+  func withRequestFields<Result>(_ action: (UnsafeBufferPointer<casa_field>) -> Result) -> Result? {
     let count = envoy_dynamic_module_callback_http_get_headers_size(pointer, CASA_REQUEST_HEADERS)
     guard (1...Self.maximumFields).contains(count) else { return nil }
-    return withUnsafeTemporaryAllocation(of: casa_field.self, capacity: count) { buffer -> [RawField]? in
+    return withUnsafeTemporaryAllocation(of: casa_field.self, capacity: count) { buffer -> Result? in
       buffer.initialize(repeating: casa_field())
       guard let start = buffer.baseAddress,
-        envoy_dynamic_module_callback_http_get_headers(pointer, CASA_REQUEST_HEADERS, start)
+        envoy_dynamic_module_callback_http_get_headers(pointer, CASA_REQUEST_HEADERS, start),
+        byteCount(of: UnsafeBufferPointer(buffer), limit: Self.maximumFieldBytes) != nil
       else { return nil }
-      return copyFields(UnsafeBufferPointer(buffer), limit: 1 << 20)
+      return action(UnsafeBufferPointer(buffer))
     }
   }
 
@@ -28,40 +30,32 @@ struct EnvoyStream {
     return overflow ? Int.max : sum
   }
 
-  /// The whole body, copied; nil when it is longer than `limit`.
-  func body(limit: Int) -> [UInt8]? {
-    let size = bodySize
-    guard size <= limit else { return nil }
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(size)
-    guard append(CASA_BUFFERED_REQUEST_BODY, to: &bytes, limit: limit) else { return nil }
-    if !envoy_dynamic_module_callback_http_received_buffered_request_body(pointer) {
-      guard append(CASA_RECEIVED_REQUEST_BODY, to: &bytes, limit: limit) else { return nil }
+  /// Lends the whole body, in pieces in Envoy's memory; nil when they are not what was announced.
+  /// - Parameter size: as `bodySize` says.
+  func withBody<Result>(size: Int, _ action: (UnsafeBufferPointer<casa_bytes>) -> Result) -> Result? {
+    let buffered = envoy_dynamic_module_callback_http_get_body_chunks_size(pointer, CASA_BUFFERED_REQUEST_BODY)
+    let received =
+      envoy_dynamic_module_callback_http_received_buffered_request_body(pointer)
+      ? 0 : envoy_dynamic_module_callback_http_get_body_chunks_size(pointer, CASA_RECEIVED_REQUEST_BODY)
+    // One byte in each piece at least, or Envoy would not have it.
+    guard (0...size).contains(buffered), (0...size).contains(received) else { return nil }
+    return withUnsafeTemporaryAllocation(of: casa_bytes.self, capacity: max(1, buffered + received)) { buffer in
+      buffer.initialize(repeating: casa_bytes())
+      guard let start = buffer.baseAddress,
+        buffered == 0
+          || envoy_dynamic_module_callback_http_get_body_chunks(pointer, CASA_BUFFERED_REQUEST_BODY, start),
+        received == 0
+          || envoy_dynamic_module_callback_http_get_body_chunks(pointer, CASA_RECEIVED_REQUEST_BODY, start + buffered)
+      else { return nil }
+      let chunks = UnsafeBufferPointer(rebasing: buffer[..<(buffered + received)])
+      // Anything else than what was announced is not the whole.
+      guard byteCount(of: chunks, limit: size) == size else { return nil }
+      return action(chunks)
     }
-    // Anything else than what was announced is not the whole.
-    return bytes.count == size ? bytes : nil
   }
 
   private func size(_ body: casa_body) -> Int {
     Int(clamping: UInt(bitPattern: envoy_dynamic_module_callback_http_get_body_size(pointer, body)))
-  }
-
-  private func append(_ body: casa_body, to bytes: inout [UInt8], limit: Int) -> Bool {
-    let count = envoy_dynamic_module_callback_http_get_body_chunks_size(pointer, body)
-    guard count != 0 else { return true }
-    // One byte in each chunk at least, or Envoy would not have it.
-    guard (1...limit).contains(count) else { return false }
-    let chunks = [casa_bytes](unsafeUninitializedCapacity: count) { buffer, initialized in
-      buffer.initialize(repeating: casa_bytes())
-      if let start = buffer.baseAddress,
-        envoy_dynamic_module_callback_http_get_body_chunks(pointer, body, start)
-      {
-        initialized = count
-      } else {
-        initialized = 0
-      }
-    }
-    return !chunks.isEmpty && bytes.append(chunks: chunks, limit: limit)
   }
 
   /// - Parameter value: not empty, which Envoy would take for the wish to remove the field.
@@ -151,8 +145,8 @@ private func withFields<Result>(
   }
 }
 
-/// Header fields in Envoy's memory, copied into one array; nil when they are longer than `limit` or make no sense.
-func copyFields(_ fields: UnsafeBufferPointer<casa_field>, limit: Int) -> [RawField]? {
+/// How long header fields in Envoy's memory are together; nil when longer than `limit`, or when they make no sense.
+private func byteCount(of fields: UnsafeBufferPointer<casa_field>, limit: Int) -> Int? {
   var size = 0
   for field in fields {
     guard field.name_count >= 0, field.value_count >= 0, field.name_count <= limit, field.value_count <= limit,
@@ -161,11 +155,27 @@ func copyFields(_ fields: UnsafeBufferPointer<casa_field>, limit: Int) -> [RawFi
     size += field.name_count + field.value_count
     guard size <= limit else { return nil }
   }
+  return size
+}
+
+/// The same of pieces of a body.
+private func byteCount(of chunks: UnsafeBufferPointer<casa_bytes>, limit: Int) -> Int? {
+  var size = 0
+  for chunk in chunks {
+    guard chunk.count >= 0, chunk.count <= limit - size, chunk.start != nil || chunk.count == 0 else { return nil }
+    size += chunk.count
+  }
+  return size
+}
+
+/// Header fields in Envoy's memory, copied into one array; nil when they are longer than `limit` or make no sense.
+func copyFields(_ fields: UnsafeBufferPointer<casa_field>, limit: Int) -> [RawField]? {
+  guard let size = byteCount(of: fields, limit: limit) else { return nil }
   var bytes: [UInt8] = []
   bytes.reserveCapacity(size)
   for field in fields {
-    bytes.append(contentsOf: UnsafeRawBufferPointer(start: field.name, count: field.name_count))
-    bytes.append(contentsOf: UnsafeRawBufferPointer(start: field.value, count: field.value_count))
+    bytes.append(contentsOf: field.nameBytes)
+    bytes.append(contentsOf: field.valueBytes)
   }
   var copies: [RawField] = []
   copies.reserveCapacity(fields.count)
@@ -177,6 +187,12 @@ func copyFields(_ fields: UnsafeBufferPointer<casa_field>, limit: Int) -> [RawFi
     position = end
   }
   return copies
+}
+
+extension casa_field {
+  /// Of a field that was looked at: null only where there is nothing.
+  var nameBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: name, count: name_count) }
+  var valueBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: value, count: value_count) }
 }
 
 extension [UInt8] {
@@ -191,6 +207,9 @@ extension [UInt8] {
 }
 
 extension casa_bytes {
+  /// Of a piece that was looked at: null only where there is nothing.
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
+
   init(_ bytes: UnsafeRawBufferPointer) {
     self.init(start: bytes.baseAddress?.assumingMemoryBound(to: CChar.self), count: bytes.count)
   }

@@ -6,6 +6,8 @@ struct FilteredRequest: Sendable {
   /// In order, with the pseudo-fields.
   let fields: [RawField]
   let body: [UInt8]
+  /// Under which an admission is remembered; nil for a request that is too large for it.
+  let key: RequestKey?
 
   /// The value of a pseudo-field; nil when it is missing or there twice.
   private func pseudo(_ name: StaticString) -> ArraySlice<UInt8>? {
@@ -51,7 +53,7 @@ extension [UInt8] {
   }
 }
 
-extension ArraySlice<UInt8> {
+extension Collection<UInt8> {
   func hasBytes(of text: StaticString) -> Bool {
     count == text.utf8CodeUnitCount
       && elementsEqual(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))

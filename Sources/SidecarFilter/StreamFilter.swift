@@ -18,7 +18,7 @@ final class StreamFilter {
 
   private enum Phase {
     case new
-    case collecting([RawField])
+    case collecting
     case deciding
     case asking(since: Timestamp)
     case admitted
@@ -38,25 +38,26 @@ final class StreamFilter {
   // MARK: What Envoy tells
 
   func headers(_ stream: EnvoyStream, isLast: Bool) -> Passage {
-    guard case .new = phase, let fields = stream.requestFields() else { return refuseDisorder(stream) }
-    if isLast { return decide(stream, FilteredRequest(fields: fields, body: [])) }
+    guard case .new = phase else { return refuseDisorder(stream) }
+    if isLast { return decide(stream, bodySize: 0) }
     // Its end would be waited for in vain.
-    guard !fields.contains(where: { $0.name.hasBytes(of: ":method") && $0.value.hasBytes(of: "CONNECT") }) else {
-      return refuse(stream, Refusal(.methodNotAllowed, "a tunnel can't be checked"), record: nil)
+    let isTunnel = stream.withRequestFields { fields in
+      fields.contains { $0.nameBytes.hasBytes(of: ":method") && $0.valueBytes.hasBytes(of: "CONNECT") }
     }
-    phase = .collecting(fields)
+    guard let isTunnel else { return refuseDisorder(stream) }
+    if isTunnel { return refuse(stream, Refusal(.methodNotAllowed, "a tunnel can't be checked"), record: nil) }
+    phase = .collecting
     return .hold
   }
 
   func data(_ stream: EnvoyStream, isLast: Bool) -> Passage {
-    guard case .collecting(let fields) = phase else { return refuseDisorder(stream) }
-    guard stream.bodySize <= Self.maximumBodyBytes else {
+    guard case .collecting = phase else { return refuseDisorder(stream) }
+    let size = stream.bodySize
+    guard size <= Self.maximumBodyBytes else {
       return refuse(
         stream, Refusal(.bodyTooLarge, "the body is larger than the proxy holds"), record: nil, status: 413)
     }
-    guard isLast else { return .hold }
-    guard let body = stream.body(limit: Self.maximumBodyBytes) else { return refuseDisorder(stream) }
-    return decide(stream, FilteredRequest(fields: fields, body: body))
+    return isLast ? decide(stream, bodySize: size) : .hold
   }
 
   /// Trailers are shown to nobody who decides, so they don't pass.
@@ -89,19 +90,28 @@ final class StreamFilter {
 
   // MARK: Deciding
 
-  private func decide(_ stream: EnvoyStream, _ request: FilteredRequest) -> Passage {
+  /// Decides about the whole request, which is read out of Envoy's memory, and copied only when it is not a repetition.
+  private func decide(_ stream: EnvoyStream, bodySize: Int) -> Passage {
     isInHook = true
     defer { isInHook = false }
     phase = .deciding
-    let key = RequestKey(fields: request.fields, body: request.body)
-    if let key, let admission = owner.admitAgain(key) { return pass(admission, stream) }
+    let read = stream.withRequestFields { fields in
+      stream.withBody(size: bodySize) { body -> (known: Admission?, request: FilteredRequest?) in
+        let key = RequestKey(fields, body)
+        if let key, let admission = owner.admitAgain(key) { return (admission, nil) }
+        return (nil, FilteredRequest(fields, body, key: key))
+      }
+    }
+    guard let read = read ?? nil else { return refuseDisorder(stream) }
+    if let admission = read.known { return pass(admission, stream) }
+    guard let request = read.request else { return refuseDisorder(stream) }
     let intercepted: InterceptedRequest
     do throws(Refusal) {
       intercepted = try request.intercepted()
     } catch {
       return refuse(stream, error, record: nil)
     }
-    let (verdict, record) = owner.decide(intercepted, key: key)
+    let (verdict, record) = owner.decide(intercepted, key: request.key)
     switch verdict {
     case .refuse(let refusal): return refuse(stream, refusal, record: record)
     case .admit(let admission): return pass(admission, stream)
@@ -184,6 +194,30 @@ final class StreamFilter {
     if case .refused = phase { return .drop }
     refuseWithoutAnswer(stream)
     return .drop
+  }
+}
+
+extension RequestKey {
+  fileprivate init?(_ fields: UnsafeBufferPointer<casa_field>, _ body: UnsafeBufferPointer<casa_bytes>) {
+    var size = 0
+    for field in fields { size += field.name_count + field.value_count }
+    for chunk in body { size += chunk.count }
+    self.init(fieldCount: fields.count, byteCount: size) { writer in
+      for field in fields { writer.append(name: field.nameBytes, value: field.valueBytes) }
+      for chunk in body { writer.append(body: chunk.bytes) }
+    }
+  }
+}
+
+extension FilteredRequest {
+  /// - Returns: nil when it is too large.
+  fileprivate init?(
+    _ fields: UnsafeBufferPointer<casa_field>, _ body: UnsafeBufferPointer<casa_bytes>, key: RequestKey?
+  ) {
+    guard let copied = copyFields(fields, limit: 1 << 20) else { return nil }
+    var bytes: [UInt8] = []
+    guard bytes.append(chunks: body, limit: StreamFilter.maximumBodyBytes) else { return nil }
+    self.init(fields: copied, body: bytes, key: key)
   }
 }
 

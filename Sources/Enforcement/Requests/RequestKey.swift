@@ -1,38 +1,110 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Everything of a request that a decision can depend on, byte for byte: two requests with one key are decided alike.
 public struct RequestKey: Sendable, Hashable {
   /// A request that takes more is never remembered.
   public static let maximumBytes = 8192
 
   private let bytes: [UInt8]
+  /// By Swift's hash, which nobody outside this process can aim at.
+  private let hash: Int
+
+  /// Takes a request's parts out of whatever memory they lie in.
+  public struct Writer: ~Copyable {
+    fileprivate let buffer: UnsafeMutableBufferPointer<UInt8>
+    fileprivate var count = 0
+    fileprivate var isOverfull = false
+
+    fileprivate init(_ buffer: UnsafeMutableBufferPointer<UInt8>) { self.buffer = buffer }
+
+    public mutating func append(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+      // Counts in front of everything: no two requests are written alike.
+      append(count: name.count)
+      append(name)
+      if isRequestID(name) { return }
+      append(count: value.count)
+      append(value)
+    }
+
+    public mutating func append(body: UnsafeRawBufferPointer) { append(body) }
+
+    /// Envoy makes one for each request, and no decision looks at it.
+    private func isRequestID(_ name: UnsafeRawBufferPointer) -> Bool {
+      let requestID: StaticString = "x-request-id"
+      guard name.count == requestID.utf8CodeUnitCount, let start = name.baseAddress else { return false }
+      return memcmp(start, requestID.utf8Start, name.count) == 0
+    }
+
+    fileprivate mutating func append(count number: Int) {
+      guard number <= UInt16.max, count + 2 <= buffer.count else {
+        isOverfull = true
+        return
+      }
+      buffer[count] = UInt8(truncatingIfNeeded: number >> 8)
+      buffer[count + 1] = UInt8(truncatingIfNeeded: number)
+      count += 2
+    }
+
+    private mutating func append(_ bytes: UnsafeRawBufferPointer) {
+      guard let from = bytes.baseAddress else { return }
+      guard bytes.count <= buffer.count - count, let to = buffer.baseAddress else {
+        isOverfull = true
+        return
+      }
+      memcpy(to + count, from, bytes.count)
+      count += bytes.count
+    }
+  }
+
+  /// - Parameters:
+  ///   - fieldCount: how many fields `write` appends, before it appends the body.
+  ///   - byteCount: of all that is appended.
+  /// - Returns: nil for a request that is too large to be remembered.
+  public init?(fieldCount: Int, byteCount: Int, _ write: (inout Writer) -> Void) {
+    let size = byteCount + 4 * fieldCount + 2
+    guard byteCount <= Self.maximumBytes, fieldCount <= Self.maximumBytes, size <= Self.maximumBytes else { return nil }
+    var isWhole = false
+    let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+      // An array's room may be larger than was asked for.
+      var writer = Writer(UnsafeMutableBufferPointer(rebasing: buffer[..<size]))
+      writer.append(count: fieldCount)
+      write(&writer)
+      isWhole = !writer.isOverfull
+      count = writer.count
+    }
+    guard isWhole else { return nil }
+    self.bytes = bytes
+    var hasher = Hasher()
+    bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+    hash = hasher.finalize()
+  }
 
   /// - Returns: nil for a request that is too large to be remembered.
   public init?(fields: [RawField], body: [UInt8]) {
-    // Counts in front of everything: no two requests are written alike.
-    var size = body.count + 2
-    for field in fields { size += field.name.count + field.value.count + 4 }
-    guard size <= Self.maximumBytes else { return nil }
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(size)
-    func append(count: Int) {
-      bytes.append(UInt8(truncatingIfNeeded: count >> 8))
-      bytes.append(UInt8(truncatingIfNeeded: count))
+    self.init(
+      fieldCount: fields.count,
+      byteCount: fields.reduce(body.count) { $0 + $1.name.count + $1.value.count }
+    ) { writer in
+      for field in fields {
+        field.name.withUnsafeBytes { name in field.value.withUnsafeBytes { writer.append(name: name, value: $0) } }
+      }
+      body.withUnsafeBytes { writer.append(body: $0) }
     }
-    append(count: fields.count)
-    for field in fields {
-      append(count: field.name.count)
-      bytes.append(contentsOf: field.name)
-      if field.name.elementsEqual(Self.requestID) { continue }
-      append(count: field.value.count)
-      bytes.append(contentsOf: field.value)
-    }
-    bytes.append(contentsOf: body)
-    self.bytes = bytes
   }
 
-  /// Envoy makes one for each request, and no decision looks at it.
-  private static let requestID = Array("x-request-id".utf8)
-
-  public func hash(into hasher: inout Hasher) {
-    bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+  public static func == (a: Self, b: Self) -> Bool {
+    guard a.hash == b.hash, a.bytes.count == b.bytes.count else { return false }
+    return a.bytes.withUnsafeBytes { a in
+      b.bytes.withUnsafeBytes { b in
+        guard let first = a.baseAddress, let second = b.baseAddress else { return a.isEmpty }
+        return memcmp(first, second, a.count) == 0
+      }
+    }
   }
+
+  public func hash(into hasher: inout Hasher) { hasher.combine(hash) }
 }
