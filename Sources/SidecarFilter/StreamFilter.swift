@@ -41,8 +41,9 @@ final class StreamFilter {
     guard case .new = phase else { return refuseDisorder(stream) }
     if isLast { return decide(stream, bodySize: 0) }
     // Its end would be waited for in vain.
-    let isTunnel = stream.withRequestFields { fields in
-      fields.contains { $0.nameBytes.hasBytes(of: ":method") && $0.valueBytes.hasBytes(of: "CONNECT") }
+    var isTunnel: Bool?
+    stream.withRequestFields { fields in
+      isTunnel = fields.contains { $0.nameBytes.hasBytes(of: ":method") && $0.valueBytes.hasBytes(of: "CONNECT") }
     }
     guard let isTunnel else { return refuseDisorder(stream) }
     if isTunnel { return refuse(stream, Refusal(.methodNotAllowed, "a tunnel can't be checked"), record: nil) }
@@ -95,16 +96,17 @@ final class StreamFilter {
     isInHook = true
     defer { isInHook = false }
     phase = .deciding
-    let read = stream.withRequestFields { fields in
-      stream.withBody(size: bodySize) { body -> (known: Admission?, request: FilteredRequest?) in
+    var known: Admission?
+    var new: FilteredRequest?
+    stream.withRequestFields { fields in
+      stream.withBody(size: bodySize) { body in
         let key = RequestKey(fields, body)
-        if let key, let admission = owner.admitAgain(key) { return (admission, nil) }
-        return (nil, FilteredRequest(fields, body, key: key))
+        known = key.flatMap { owner.admitAgain($0) }
+        if known == nil { new = FilteredRequest(fields, body, key: key) }
       }
     }
-    guard let read = read ?? nil else { return refuseDisorder(stream) }
-    if let admission = read.known { return pass(admission, stream) }
-    guard let request = read.request else { return refuseDisorder(stream) }
+    if let known { return pass(known, stream) }
+    guard let request = new else { return refuseDisorder(stream) }
     let intercepted: InterceptedRequest
     do throws(Refusal) {
       intercepted = try request.intercepted()

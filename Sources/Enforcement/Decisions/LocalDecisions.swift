@@ -58,8 +58,9 @@ public final class LocalDecisions: Sendable {
 
   private struct State {
     var epoch: UInt64?
-    /// When the question left that was answered last.
+    /// When the question left that was answered last, and until when that answer vouches for others.
     var contact: Timestamp?
+    var contactUntil = Timestamp(milliseconds: 0)
     var identity: WorkloadIdentity?
     var identityUntil = Timestamp(milliseconds: 0)
     var tokens = GenerationalCache<Use, SessionToken>(capacity: tokenCapacity)
@@ -75,7 +76,7 @@ public final class LocalDecisions: Sendable {
 
     /// A clock that was set back makes nothing last longer.
     func isInContact(_ now: Timestamp) -> Bool {
-      contact.map { $0 <= now && now < $0 + contactFor } ?? false
+      contact.map { $0 <= now && now < contactUntil } ?? false
     }
   }
 
@@ -198,7 +199,9 @@ public final class LocalDecisions: Sendable {
         state.identity = nil
         active.forgetAll()
       }
-      state.contact = state.contact.map { max($0, asked) } ?? asked
+      if state.contact.map({ $0 < asked }) ?? true {
+        (state.contact, state.contactUntil) = (asked, asked + Self.contactFor)
+      }
       guard let facts else { return }
       if let identity = facts.identity {
         // What was admitted by another description of the workload may not be any more.

@@ -67,16 +67,18 @@ public struct RequestKey: Sendable, Hashable {
   public init?(fieldCount: Int, byteCount: Int, _ write: (inout Writer) -> Void) {
     let size = byteCount + 4 * fieldCount + 2
     guard byteCount <= Self.maximumBytes, fieldCount <= Self.maximumBytes, size <= Self.maximumBytes else { return nil }
-    var isWhole = false
-    let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-      // An array's room may be larger than was asked for.
-      var writer = Writer(UnsafeMutableBufferPointer(rebasing: buffer[..<size]))
+    // An array whose bytes are written over; made in this way it needs no look at its type while the program runs.
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(size)
+    bytes.append(contentsOf: repeatElement(0, count: size))
+    let written = bytes.withUnsafeMutableBufferPointer { buffer -> Int? in
+      var writer = Writer(buffer)
       writer.append(count: fieldCount)
       write(&writer)
-      isWhole = !writer.isOverfull
-      count = writer.count
+      return writer.isOverfull ? nil : writer.count
     }
-    guard isWhole else { return nil }
+    guard let written else { return nil }
+    bytes.removeLast(size - written)
     self.bytes = bytes
     var hasher = Hasher()
     bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
