@@ -12,15 +12,21 @@ public struct EnvoyBootstrap: Sendable {
   private let key: SidecarKey
   private let adminSocket: String?
   private let accessLog: String
+  private let logsAdmitted: Bool
 
   /// - Parameters:
   ///   - adminSocket: the Unix socket of Envoy's administration; nil switches it off.
-  ///   - accessLog: a file, or `/dev/stdout`.
-  public init(workload: Workload, key: SidecarKey, adminSocket: String? = nil, accessLog: String = "/dev/stdout") {
+  ///   - accessLog: a file, or `/dev/stdout`, for what was refused or failed.
+  ///   - logsAdmitted: whether the access log tells of all other requests too. The trace does in any case.
+  public init(
+    workload: Workload, key: SidecarKey, adminSocket: String? = nil, accessLog: String = "/dev/stdout",
+    logsAdmitted: Bool = false
+  ) {
     self.workload = workload
     self.key = key
     self.adminSocket = adminSocket
     self.accessLog = accessLog
+    self.logsAdmitted = logsAdmitted
   }
 
   /// JSON, which Envoy reads as well as YAML. It holds the sidecar's key.
@@ -269,22 +275,26 @@ public struct EnvoyBootstrap: Sendable {
       ]
     ]
     // A user other than the one who opened standard output could not open it again by its path.
-    guard accessLog != "/dev/stdout" else {
-      return [
-        "name": "envoy.access_loggers.stdout",
-        "typed_config": [
-          "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
-          "log_format": format,
-        ],
-      ]
-    }
-    return [
-      "name": "envoy.access_loggers.file",
-      "typed_config": [
-        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-        "path": .string(accessLog), "log_format": format,
-      ],
+    let isStandardOutput = accessLog == "/dev/stdout"
+    let type = isStandardOutput ? "stream.v3.StdoutAccessLog" : "file.v3.FileAccessLog"
+    var settings: [String: JSONValue] = [
+      "@type": .string("type.googleapis.com/envoy.extensions.access_loggers." + type), "log_format": format,
     ]
+    if !isStandardOutput { settings["path"] = .string(accessLog) }
+    var logger: [String: JSONValue] = [
+      "name": .string("envoy.access_loggers." + (isStandardOutput ? "stdout" : "file")),
+      "typed_config": .object(settings),
+    ]
+    if !logsAdmitted {
+      let isError: JSONValue = [
+        "status_code_filter": [
+          "comparison": ["op": "GE", "value": ["default_value": 400, "runtime_key": "casa.access_log.status"]]
+        ]
+      ]
+      // Of an answer that was cut off, or of none, the status says nothing.
+      logger["filter"] = ["or_filter": ["filters": [isError, ["response_flag_filter": [:]]]]]
+    }
+    return .object(logger)
   }
 
   // MARK: Clusters

@@ -23,8 +23,11 @@ struct SidecarRunCommand: AsyncParsableCommand {
   @Option(help: "How many worker threads Envoy has.")
   var concurrency = 1
 
-  @Option(help: "Where Envoy writes one JSON line per request.")
+  @Option(help: "Where Envoy writes one JSON line for each request that was refused or failed.")
   var accessLog = "/dev/stdout"
+
+  @Flag(help: "Write such a line for every other request too. Each costs a few microseconds.")
+  var logAdmitted = false
 
   @Flag(help: "Print Envoy's bootstrap, with the sidecar's key left out, and end.")
   var printBootstrap = false
@@ -41,7 +44,10 @@ struct SidecarRunCommand: AsyncParsableCommand {
     let logger = logging.logger("casa.sidecar")
     let loaded = try Workload.load(path: workload)
     if printBootstrap {
-      print(EnvoyBootstrap(workload: loaded, key: SidecarKey(text: "LEFT-OUT"), accessLog: accessLog).text)
+      print(
+        EnvoyBootstrap(
+          workload: loaded, key: SidecarKey(text: "LEFT-OUT"), accessLog: accessLog, logsAdmitted: logAdmitted
+        ).text)
       return
     }
     guard let envoy = EnvoyProcess.locate() else {
@@ -51,7 +57,7 @@ struct SidecarRunCommand: AsyncParsableCommand {
     if loaded.adapter == .module { try DynamicModuleFilter.requireLibrary() }
     let bootstrap = EnvoyBootstrap(
       workload: loaded, key: try SidecarKey.load(path: loaded.sidecarKeyFile),
-      adminSocket: directory + "/admin.sock", accessLog: accessLog)
+      adminSocket: directory + "/admin.sock", accessLog: accessLog, logsAdmitted: logAdmitted)
     let process = EnvoyProcess(
       executable: envoy, bootstrap: bootstrap, directory: directory, concurrency: concurrency, logger: logger)
     try await serve(process, logger: logger)

@@ -159,6 +159,23 @@ struct EnvoyBootstrapTests {
     #expect(values("json_format", in: try bootstrap()).count == 3)
   }
 
+  @Test("tells in the access log of requests that passed only when it is asked to")
+  func accessLogFilter() throws {
+    func loggers(_ logsAdmitted: Bool) throws -> [JSONValue] {
+      let bootstrap = EnvoyBootstrap(
+        workload: try Workload(yaml: fullWorkload, relativeTo: "/"), key: SidecarKey(text: Self.secret),
+        accessLog: "/log", logsAdmitted: logsAdmitted)
+      return values("access_log", in: try JSONValue(parsing: bootstrap.text)).flatMap { $0.array ?? [] }
+    }
+    for logger in try loggers(false) {
+      #expect(values("default_value", in: logger) == [400])
+      #expect(values("response_flag_filter", in: logger) == [[:]])
+      #expect(logger["typed_config"]?["path"] == "/log")
+    }
+    #expect(try loggers(false).count == 3)
+    #expect(try loggers(true).allSatisfy { $0["filter"] == nil })
+  }
+
   @Test("holds the sidecar's key only where the authorization service is asked")
   func key() throws {
     let json = try bootstrap()
