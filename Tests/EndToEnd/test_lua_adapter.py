@@ -271,7 +271,7 @@ def replaced(script: str, old: str, new: str) -> str:
 
 BROKEN: dict[str, Callable[[str], str]] = {
     "it raises an error": in_decide("error('broken')"),
-    "it raises after the body came": lambda s: replaced(s, "local envelope, key = {}, {}", "error('broken')"),
+    "it raises after the body came": lambda s: replaced(s, "local fields = fields_of(handle)", "error('broken')"),
     "it raises after the answer came": lambda s: replaced(s, "local answer_epoch =", "error('broken') local answer_epoch ="),
     "it raises while it acts": lambda s: replaced(s, "-- The last thing of all", "error('broken') -- "),
     "it recurses without end": in_decide("local function f() return 1 + f() end f()"),

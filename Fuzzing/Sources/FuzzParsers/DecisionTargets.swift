@@ -34,14 +34,19 @@ import Enforcement
 
   let knowing = LocalDecisions(at: place.point, clock: clock(0))
   learn(place, active, knowing)
-  let (verdict, record) = knowing.decide(request)
+  let key = RequestKey(
+    fields: fields.map { RawField(name: $0.name[...], value: $0.value[...]) }, body: envelope.body)
+  require(key.flatMap { knowing.admitAgain($0) } == nil, "nothing is a repetition that was not admitted")
+  let (verdict, record) = knowing.decide(request, key: key)
   require(same(knowing.decide(request).verdict, verdict), "the same request is decided about in the same way")
+  checkRepetitions(of: verdict, key: key, fields: fields, body: envelope.body, decisions: knowing)
 
   let late = LocalDecisions(at: place.point, clock: clock(1000))
   learn(place, active, late)
   require(!late.decide(request).verdict.isAdmission, "nothing passes when there was no contact for a second")
   knowing.learn(nil, epoch: 8, asked: start)
   require(knowing.decide(request).verdict.isQuestion, "a new epoch voids what was known")
+  require(key.flatMap { knowing.admitAgain($0) } == nil, "nor is anything admitted again then")
 
   switch verdict {
   case .ask: break
@@ -50,6 +55,24 @@ import Enforcement
     require((try? JSONValue(parsing: body))?.object != nil, "a refusal is JSON")
   case .admit(let admission): check(admission, of: request, at: place)
   }
+}
+
+/// What was admitted is admitted again, in the same way; what was not, or differs by a byte, is no repetition.
+private func checkRepetitions(
+  of verdict: LocalDecisions.Verdict, key: RequestKey?, fields: [RequestEnvelope.Field], body: [UInt8],
+  decisions: LocalDecisions
+) {
+  guard let key else { return }
+  let again = decisions.admitAgain(key)
+  guard case .admit = verdict else { return require(again == nil, "only what was admitted is admitted again") }
+  require(again.map { same(.admit($0), verdict) } ?? false, "what was admitted is admitted again, in the same way")
+  let raw = fields.map { RawField(name: $0.name[...], value: $0.value[...]) }
+  let longer = RequestKey(fields: raw, body: body + [0x20])
+  require(longer.flatMap { decisions.admitAgain($0) } == nil, "another body is another request")
+  let more = RequestKey(fields: raw + [RawField(name: Array("a".utf8)[...], value: [])], body: body)
+  require(more.flatMap { decisions.admitAgain($0) } == nil, "another field makes another request")
+  let fewer = RequestKey(fields: Array(raw.dropLast()), body: body)
+  require(fewer.flatMap { decisions.admitAgain($0) } == nil, "one field less makes another request")
 }
 
 private func check(_ admission: Admission, of request: InterceptedRequest, at place: Place) {

@@ -12,6 +12,8 @@ final class CallReporter: Sendable {
 
   private struct State {
     var waiting: [JSONValue] = []
+    /// Of which there are uses to record.
+    var repeated: [RepeatedCall] = []
     var lost = 0
   }
 
@@ -38,6 +40,14 @@ final class CallReporter: Sendable {
     }
   }
 
+  /// One more of these was let pass.
+  func report(_ call: RepeatedCall) {
+    guard call.use() else { return }
+    state.withLock { state in
+      if state.repeated.count < Self.capacity { state.repeated.append(call) } else { state.lost += call.takeUses() }
+    }
+  }
+
   /// Delivers until cancelled, and what is left then.
   func run() async {
     while !Task.isCancelled {
@@ -49,6 +59,11 @@ final class CallReporter: Sendable {
   }
 
   private func deliver() async {
+    let repeated = state.withLock { state in
+      defer { state.repeated.removeAll() }
+      return state.repeated
+    }
+    for call in repeated { report(call.event, count: call.takeUses()) }
     while true {
       let (events, lost) = state.withLock { ($0.waiting.prefix(Self.batch).map(\.self), $0.lost) }
       if lost > 0 {

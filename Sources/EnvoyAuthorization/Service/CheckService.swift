@@ -14,6 +14,7 @@ struct CheckService: Sendable {
   ).trailersOnly
 
   let sidecars: SidecarDirectory
+  let repeated: RepeatedChecks
   let logger: Logger
 
   func exchange(_ head: HPACKHeaders) -> HTTP2Exchange {
@@ -52,6 +53,12 @@ struct CheckService: Sendable {
       return CheckResponse.denied(
         Refusal(.destinationNotAllowed, "the proxy did not say which listener asks"), record: nil)
     }
+    let repetition = RepeatedChecks.Question(question, of: ObjectIdentifier(workload))
+    if let repetition, let known = repeated.answer(to: repetition) {
+      workload.reporter.report(known.call)
+      return known.bytes
+    }
+    let epoch = repeated.currentEpoch
     let intercepted: InterceptedRequest
     do throws(Refusal) {
       intercepted = try InterceptedRequest(question)
@@ -60,7 +67,13 @@ struct CheckService: Sendable {
     }
     let (result, record) = await workload.decide(intercepted, at: listener)
     switch result {
-    case .success(let admission): return CheckResponse.admitted(admission)
+    case .success(let admission):
+      let answer = CheckResponse.admitted(admission)
+      if let repetition, let lifetime = admission.reuse, lifetime > .zero {
+        let event = record.event(refusal: nil, decisionID: nil, latency: nil)
+        repeated.keep(answer, recordedAs: event, to: repetition, for: lifetime, epoch: epoch)
+      }
+      return answer
     case .failure(let refusal): return CheckResponse.denied(refusal, record: record)
     }
   }

@@ -73,7 +73,8 @@ public struct EnvoyAuthorizationService: Service {
     // Begins with the time: a service that starts anew never repeats an epoch of the one before.
     let epoch = DecisionEpoch(startingAt: UInt64(max(1, WallClock.system.now().milliseconds)))
     let router = AuthorizationRouter(
-      check: CheckService(sidecars: sidecars, logger: logger),
+      check: CheckService(
+        sidecars: sidecars, repeated: RepeatedChecks(epoch: epoch, clock: .system), logger: logger),
       answers: AnswerService(sidecars: sidecars, logger: logger),
       plain: PlainService(sidecars: sidecars, epoch: epoch, logger: logger))
     let server = HTTP2Server(address: address, eventLoop: group.next()) { router.exchange(for: $0) }

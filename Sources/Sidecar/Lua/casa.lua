@@ -15,6 +15,10 @@ local MAX_KEY_BYTES = 64 * 1024
 
 local concat, find, format, sub, match = table.concat, string.find, string.format, string.sub, string.match
 
+-- Numbers as they are written, since making that text anew takes longer than anything else here.
+local digits = {}
+for number = 0, 2048 do digits[number] = tostring(number) end
+
 local young, young_count, young_bytes = {}, 0, 0
 local old = {}
 local dirty, dirty_count, records_due = {}, 0, 0
@@ -59,7 +63,7 @@ local function is_left_out(name)
   return name == "x-request-id" or name == "content-length" or sub(name, 1, 12) == "x-forwarded-"
 end
 
--- Of a proper `traceparent` only the trace counts; nil for any other.
+-- The trace of a proper `traceparent`; nil for any other.
 local function trace_of(value)
   if #value ~= 55 then return nil end
   local trace, parent = match(value, "^00%-([0-9a-f]+)%-([0-9a-f]+)%-[0-9a-f][0-9a-f]$")
@@ -147,23 +151,42 @@ local function is_id(answer, first, last)
   return first ~= nil and offset == first - 1 and length == last - first + 1
 end
 
+-- The fields as they are compared: of one length each, so that no two requests are written alike. Of a proper
+-- `traceparent` only the trace counts; a field as it was sent begins with a digit, so that none is taken for a trace.
+local parts = {}
+local function fields_of(handle)
+  local count = 0
+  for name, value in pairs(handle:headers()) do
+    if not is_left_out(name) then
+      local trace = name == "traceparent" and trace_of(value)
+      if trace then
+        parts[count + 1], parts[count + 2] = "^", trace
+        count = count + 2
+      else
+        parts[count + 1], parts[count + 2], parts[count + 3] = digits[#name] or #name, ",", digits[#value] or #value
+        parts[count + 4], parts[count + 5], parts[count + 6] = ":", name, value
+        count = count + 6
+      end
+    end
+  end
+  return concat(parts, "", 1, count)
+end
+
+local function envelope_of(handle, body)
+  local envelope = {}
+  local count = 0
+  for name, value in pairs(handle:headers()) do
+    count = count + 1
+    envelope[count] = #name .. "," .. #value .. ":" .. name .. value
+  end
+  envelope[count + 1], envelope[count + 2] = ";", body
+  return concat(envelope)
+end
+
 local function decide(handle)
   local buffer = handle:body()
   local body = buffer and buffer:getBytes(0, buffer:length()) or ""
-  local envelope, key = {}, {}
-  local count, key_count = 0, 0
-  for name, value in pairs(handle:headers()) do
-    local field = concat({#name, ",", #value, ":", name, value})
-    count = count + 1
-    envelope[count] = field
-    if not is_left_out(name) then
-      key_count = key_count + 1
-      local trace = name == "traceparent" and trace_of(value)
-      -- A field as it was sent begins with a digit, so that none is taken for a trace.
-      key[key_count] = trace and "^" .. trace or field
-    end
-  end
-  local fields = concat(key)
+  local fields = fields_of(handle)
   local time = now(handle)
   send_records(handle, time)
 
@@ -171,23 +194,23 @@ local function decide(handle)
   local with_any_id, exact
   local first, last = id_in(body)
   if #fields + #body <= MAX_KEY_BYTES then
-    exact = concat({"=", fields, ";", body})
-    if first then with_any_id = concat({"#", fields, ";", sub(body, 1, first - 1), "#", sub(body, last + 1)}) end
-    if answered_at and time >= answered_at and time - answered_at < FRESH_MS then
-      local entry = (with_any_id and kept(with_any_id, time)) or kept(exact, time)
-      if entry then
-        count_use(entry, time)
-        return admit(handle, entry)
-      end
+    local is_fresh = answered_at and time >= answered_at and time - answered_at < FRESH_MS
+    if first then with_any_id = "#" .. fields .. ";" .. sub(body, 1, first - 1) .. "#" .. sub(body, last + 1) end
+    local entry = is_fresh and with_any_id and kept(with_any_id, time)
+    if not entry then
+      exact = "=" .. fields .. ";" .. body
+      entry = is_fresh and kept(exact, time)
+    end
+    if entry then
+      count_use(entry, time)
+      return admit(handle, entry)
     end
   end
 
-  envelope[count + 1] = ";"
-  envelope[count + 2] = body
   local answer, answer_body = handle:httpCall("authorization", {
     [":method"] = "POST", [":path"] = "/casa/check", [":authority"] = "authorization",
     ["content-type"] = "application/vnd.casa.request", ["x-casa-sidecar-key"] = KEY, ["x-casa-listener"] = LISTENER,
-  }, concat(envelope), TIMEOUT_MS)
+  }, envelope_of(handle, body), TIMEOUT_MS)
   local answer_epoch = tonumber(answer["x-casa-epoch"])
   if answer[":status"] ~= "200" or answer_epoch == nil then return refuse(handle) end
   -- As old as the question is, since what was decided may be.
