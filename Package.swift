@@ -139,6 +139,12 @@ let package = Package(
       swiftSettings: settings + [.unsafeFlags(["-O"], .when(configuration: .debug))],
       // The archive, so that what is built runs where OpenBLAS isn't installed.
       linkerSettings: [.linkedLibrary(":libopenblas.a", .when(platforms: [.linux]))]),
+    // What `make bench` compares with sentence-transformers.
+    .executableTarget(
+      name: "TimedEncoder",
+      dependencies: ["AgentProtocols", "CASACore", "TextEmbedding"],
+      path: "Benchmarks/TimedEncoder",
+      swiftSettings: settings),
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-serial-dev"])]),
     .target(
       name: "EventLoopExecution",
