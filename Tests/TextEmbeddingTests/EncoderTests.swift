@@ -67,7 +67,7 @@ import Testing
   @Test func likensWhatMeansTheSame() throws {
     let encoder = try SentenceEncoder(folder: Golden.defaultModel)
     let asked = encoder.encode("Please pay my rent this month.")
-    #expect(asked.cosine(with: encoder.encode("Transfer the rent to the landlord")) > 0.6)
+    #expect(asked.cosine(with: encoder.encode("Transfer the rent to the landlord")) > 0.4)
     #expect(asked.cosine(with: encoder.encode("Delete all photos of the cat")) < 0.2)
     #expect(asked.cosine(with: asked) > 0.999_999)
   }

@@ -50,15 +50,15 @@ import Testing
       "config.json", #""num_attention_heads": 4"#, #""num_attention_heads": 3"#,
       "that the heads share equally, found 20 for 3"
     ),
-    ("config.json", #""hidden_size": 20"#, #""hidden_size": 24"#, "of shape [161, 24], found [161, 20]"),
+    ("config.json", #""hidden_size": 20"#, #""hidden_size": 24"#, "of shape [143, 24], found [143, 20]"),
     (
       "config.json", #""hidden_size": 20"#, #""hidden_size": -1"#,
       "expected a whole number from 1 to 8192 as `hidden_size`"
     ),
     ("config.json", #""hidden_size": 20,"#, "", "expected `hidden_size`, found none"),
     (
-      "config.json", #""vocab_size": 161"#, #""vocab_size": 100"#,
-      "expected at most the 100 tokens of config.json, found 159"
+      "config.json", #""vocab_size": 143"#, #""vocab_size": 100"#,
+      "expected at most the 100 tokens of config.json, found 141"
     ),
     (
       "config.json", #""num_hidden_layers": 2"#, #""num_hidden_layers": 3"#,

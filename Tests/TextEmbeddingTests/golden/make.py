@@ -134,7 +134,7 @@ def write_large(folder: str) -> None:
 
 
 PIECES = (
-    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "pay", "the", "rent", "##al", "##s", "trans", "##fer", "mail", "to", "my", "Bank", "é", "über"]
+    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "pay", "the", "rent", "##al", "trans", "##fer", "mail", "to", "my", "Bank", "é", "über"]
     + [chr(c) for c in range(33, 127)] + ["##" + chr(c) for c in range(97, 123)] + ["##É", "##é", "中", "文"]
 )  # fmt: skip
 TINY = ["pay the rent", "Transfers to my Bank!", "", "É é über 中文", "mail my rental " * 20, "unknowable ☃ [SEP]", "a" * 101]
@@ -198,9 +198,10 @@ def write_all_tiny() -> None:
     rows = []
     for first in TINY:
         for second in TINY:
-            ids = model.tokenizer(first, second, truncation=True, max_length=32)
+            # As a batch: for a single pair, an empty second text would be none at all.
+            ids = model.tokenizer([first], [second], truncation=True, max_length=32)
             rows.append({
-                "first": first, "second": second, "tokens": ids["input_ids"], "types": ids["token_type_ids"],
+                "first": first, "second": second, "tokens": ids["input_ids"][0], "types": ids["token_type_ids"][0],
                 "score": round(float(model.predict([(first, second)])[0]), 6),
             })  # fmt: skip
     results[folder.name] = rows
