@@ -94,7 +94,7 @@ struct BertWords: IteratorProtocol {
     var text = String.UnicodeScalarView(stretch)
     if normalization.stripsAccents {
       let decomposed = String(text).decomposedStringWithCanonicalMapping.unicodeScalars
-      text = String.UnicodeScalarView(decomposed.filter { $0.properties.generalCategory != .nonspacingMark })
+      text = String.UnicodeScalarView(decomposed.filter { $0.bertCategory != .nonspacingMark })
     }
     guard normalization.lowercases else { return text }
     var lowercased = String.UnicodeScalarView()
@@ -105,6 +105,14 @@ struct BertWords: IteratorProtocol {
 }
 
 extension Unicode.Scalar {
+  /// The category in Unicode 8, which Hugging Face's tokenizers go by: what came later is a letter like any other.
+  fileprivate var bertCategory: Unicode.GeneralCategory {
+    guard let age = properties.age, age.major <= 8 else {
+      return properties.generalCategory == .privateUse ? .privateUse : .unassigned
+    }
+    return properties.generalCategory
+  }
+
   fileprivate var isASCIIPunctuation: Bool {
     switch value {
     case 33...47, 58...64, 91...96, 123...126: true
@@ -114,7 +122,7 @@ extension Unicode.Scalar {
 
   fileprivate var isBertPunctuation: Bool {
     if isASCII { return isASCIIPunctuation }
-    switch properties.generalCategory {
+    switch bertCategory {
     case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation, .initialPunctuation,
       .finalPunctuation, .otherPunctuation:
       return true
@@ -130,7 +138,7 @@ extension Unicode.Scalar {
   fileprivate var isDroppedByBert: Bool {
     if isASCII { return (value < 32 && value != 9 && value != 10 && value != 13) || value == 127 }
     if value == 0xFFFD { return true }
-    switch properties.generalCategory {
+    switch bertCategory {
     case .control, .format, .privateUse: return true
     default: return false
     }
