@@ -145,7 +145,7 @@ let package = Package(
       dependencies: ["AgentProtocols", "CASACore", "TextEmbedding"],
       path: "Benchmarks/TimedEncoder",
       swiftSettings: settings),
-    .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-serial-dev"])]),
+    .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-pthread-dev"])]),
     .target(
       name: "EventLoopExecution",
       dependencies: [.nioCore],

