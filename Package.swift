@@ -133,6 +133,20 @@ let package = Package(
       dependencies: ["CASACore", .crypto],
       swiftSettings: settings),
     .target(
+      name: "TextEmbedding",
+      dependencies: ["AgentProtocols", "CASACore", "COpenBLAS"],
+      // Without optimization its loops take a hundred times as long, in every test that runs them.
+      swiftSettings: settings + [.unsafeFlags(["-O"], .when(configuration: .debug))],
+      // The archive, so that what is built runs where OpenBLAS isn't installed.
+      linkerSettings: [.linkedLibrary(":libopenblas.a", .when(platforms: [.linux]))]),
+    // What `make bench` compares with sentence-transformers.
+    .executableTarget(
+      name: "TimedEncoder",
+      dependencies: ["AgentProtocols", "CASACore", "TextEmbedding"],
+      path: "Benchmarks/TimedEncoder",
+      swiftSettings: settings),
+    .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-pthread-dev"])]),
+    .target(
       name: "EventLoopExecution",
       dependencies: [.nioCore],
       swiftSettings: settings),
@@ -155,6 +169,11 @@ let package = Package(
     .testTarget(
       name: "IntentChecksTests",
       dependencies: ["AgentProtocols", "CASACore", "IntentChecks"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "TextEmbeddingTests",
+      dependencies: ["TextEmbedding"],
+      exclude: ["golden"],
       swiftSettings: settings),
     .testTarget(
       name: "TokenServiceTests",

@@ -25,7 +25,7 @@ let package = Package(
   targets: [
     .executableTarget(
       name: "FuzzParsers",
-      dependencies: ["AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization"],
+      dependencies: ["AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "TextEmbedding"],
       // libFuzzer brings `main`.
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
       linkerSettings: [.unsafeFlags(sanitizers)]),
@@ -34,6 +34,11 @@ let package = Package(
       name: "EnvoyAuthorization",
       dependencies: ["AgentProtocols", "CASACore", "Enforcement", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: settings),
+    // Single files of that module: those that need no linear algebra.
+    .target(
+      name: "TextEmbedding",
+      dependencies: ["AgentProtocols", "CASACore"],
+      swiftSettings: settings + [.unsafeFlags(["-enable-testing"])]),
     .target(
       name: "Enforcement",
       dependencies: ["AgentProtocols", "CASACore", .product(name: "Crypto", package: "swift-crypto")],

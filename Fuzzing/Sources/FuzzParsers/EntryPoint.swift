@@ -26,6 +26,7 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "request-envelope": fuzzEnvelope, "numbers": fuzzNumbers,
   "check-request": fuzzCheckRequest, "record-lines": fuzzRecordLines, "packed-token": fuzzPackedToken,
   "text-index": fuzzTextIndex, "jsonrpc-id": fuzzIDLocation, "decisions": fuzzDecisions,
+  "safetensors": fuzzSafetensors, "tokenizer": fuzzTokenizer,
 ]
 
 /// Ends the run with the input that broke a property.

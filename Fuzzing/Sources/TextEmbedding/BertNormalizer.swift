@@ -1,0 +1,1 @@
+../../../Sources/TextEmbedding/Tokenizer/BertNormalizer.swift

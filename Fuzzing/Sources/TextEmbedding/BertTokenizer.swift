@@ -1,0 +1,1 @@
+../../../Sources/TextEmbedding/Tokenizer/BertTokenizer.swift

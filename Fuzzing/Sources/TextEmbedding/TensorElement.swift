@@ -1,0 +1,1 @@
+../../../Sources/TextEmbedding/Weights/TensorElement.swift
