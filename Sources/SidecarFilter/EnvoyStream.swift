@@ -6,7 +6,7 @@ struct EnvoyStream {
   let pointer: UnsafeMutableRawPointer
 
   static let maximumFields = 1000
-  private static let maximumFieldBytes = 1 << 20
+  static let maximumFieldBytes = 1 << 20
 
   /// Lends the request's header fields, in Envoy's memory; not when Envoy has none, too many, or says nonsense of them.
   func withRequestFields(_ action: (UnsafeBufferPointer<casa_field>) -> Void) {

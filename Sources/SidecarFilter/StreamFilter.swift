@@ -216,7 +216,7 @@ extension FilteredRequest {
   fileprivate init?(
     _ fields: UnsafeBufferPointer<casa_field>, _ body: UnsafeBufferPointer<casa_bytes>, key: RequestKey?
   ) {
-    guard let copied = copyFields(fields, limit: 1 << 20) else { return nil }
+    guard let copied = copyFields(fields, limit: EnvoyStream.maximumFieldBytes) else { return nil }
     var bytes: [UInt8] = []
     guard bytes.append(chunks: body, limit: StreamFilter.maximumBodyBytes) else { return nil }
     self.init(fields: copied, body: bytes, key: key)

@@ -21,6 +21,8 @@ public final class LocalDecisions: Sendable {
   public static let contactFor = Duration.seconds(1)
   static let tokenCapacity = 20_000
   static let recordCapacity = 10_000
+  /// With keys of 8 KiB at most.
+  static let knownCapacity = 2000
 
   private struct Use: Hashable {
     let trace: TraceID
@@ -58,15 +60,13 @@ public final class LocalDecisions: Sendable {
 
   private struct State {
     var epoch: UInt64?
-    /// When the question left that was answered last, and until when that answer vouches for others.
-    var contact: Timestamp?
-    var contactUntil = Timestamp(milliseconds: 0)
+    /// From when the question left that was answered last, for as long as its answer vouches for others.
+    var contact: Range<Timestamp>?
     var identity: WorkloadIdentity?
     var identityUntil = Timestamp(milliseconds: 0)
     var tokens = GenerationalCache<Use, SessionToken>(capacity: tokenCapacity)
     var owners = GenerationalCache<MCPSessionID, AppID>(capacity: tokenCapacity)
-    /// At most 2,000 keys of 8 KiB.
-    var known = GenerationalCache<RequestKey, Known>(capacity: 2000)
+    var known = GenerationalCache<RequestKey, Known>(capacity: knownCapacity)
     var repeats: [RepeatedRecord: Int] = [:]
     var refusals: [JSONValue] = []
     var lostRefusals = 0
@@ -75,9 +75,7 @@ public final class LocalDecisions: Sendable {
     var hasRoom: Bool { repeats.count < recordCapacity }
 
     /// A clock that was set back makes nothing last longer.
-    func isInContact(_ now: Timestamp) -> Bool {
-      contact.map { $0 <= now && now < contactUntil } ?? false
-    }
+    func isInContact(_ now: Timestamp) -> Bool { contact?.contains(now) ?? false }
   }
 
   private let point: EnforcementPoint
@@ -195,17 +193,15 @@ public final class LocalDecisions: Sendable {
         if let known = state.epoch, epoch < known, known - epoch < 1 << 32 { return }
         state.epoch = epoch
         state.tokens = GenerationalCache(capacity: Self.tokenCapacity)
-        state.known = GenerationalCache(capacity: 2000)
+        state.known = GenerationalCache(capacity: Self.knownCapacity)
         state.identity = nil
         active.forgetAll()
       }
-      if state.contact.map({ $0 < asked }) ?? true {
-        (state.contact, state.contactUntil) = (asked, asked + Self.contactFor)
-      }
+      if state.contact.map({ $0.lowerBound < asked }) ?? true { state.contact = asked..<(asked + Self.contactFor) }
       guard let facts else { return }
       if let identity = facts.identity {
         // What was admitted by another description of the workload may not be any more.
-        if state.identity?.json != identity.json { state.known = GenerationalCache(capacity: 2000) }
+        if state.identity?.json != identity.json { state.known = GenerationalCache(capacity: Self.knownCapacity) }
         state.identity = identity
         state.identityUntil = asked + .seconds(60)
       }

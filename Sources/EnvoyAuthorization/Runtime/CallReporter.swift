@@ -59,10 +59,7 @@ final class CallReporter: Sendable {
   }
 
   private func deliver() async {
-    let repeated = state.withLock { state in
-      defer { state.repeated.removeAll() }
-      return state.repeated
-    }
+    let repeated = state.withLock { exchange(&$0.repeated, with: []) }
     for call in repeated { report(call.event, count: call.takeUses()) }
     while true {
       let (events, lost) = state.withLock { ($0.waiting.prefix(Self.batch).map(\.self), $0.lost) }
