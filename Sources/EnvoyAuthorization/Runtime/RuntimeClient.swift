@@ -180,7 +180,7 @@ struct RuntimeClient: Sendable {
     while true {
       do {
         return try await http.execute(request, deadline: deadline)
-      } catch where Self.isRefusedConnection(error) {
+      } catch  where Self.isRefusedConnection(error) {
         guard NIODeadline.now() + .milliseconds(pause.wholeMilliseconds) < connectingDeadline else { throw error }
         // Not all at once.
         try await Task.sleep(for: pause * Double.random(in: 0.5...1))

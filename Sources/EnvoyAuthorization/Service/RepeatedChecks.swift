@@ -71,8 +71,9 @@ final class RepeatedChecks: Sendable {
   /// - Parameters:
   ///   - lifetime: for how long the same question is answered in the same way.
   ///   - epoch: as it was before the decision was begun.
-  func keep(_ answer: [UInt8], recordedAs event: JSONValue, to question: Question, for lifetime: Duration, epoch: UInt64)
-  {
+  func keep(
+    _ answer: [UInt8], recordedAs event: JSONValue, to question: Question, for lifetime: Duration, epoch: UInt64
+  ) {
     let now = clock.now()
     let known = Known(answer: answer, call: RepeatedCall(event), epoch: epoch, since: now, until: now + lifetime)
     self.known.withLock { $0[question] = known }
