@@ -5,6 +5,13 @@ public enum CheckName: String, Sendable, Hashable, CaseIterable {
   case deterministicToolSelected = "DETERMINISTIC_TOOL_SELECTED"
   /// The LLM selected this tool with these arguments in this session, as the data plane recorded it.
   case deterministicLLMSelectedTools = "DETERMINISTIC_LLM_SELECTED_TOOLS"
+  /// The arguments are such as the tool's approved input schema takes.
+  case deterministicToolArguments = "DETERMINISTIC_TOOL_ARGUMENTS"
+  /// The values that say whom or what the call concerns come from the user or from data that the task led to, not from
+  /// instructions in a tool's result.
+  case argumentGrounding = "ARGUMENT_GROUNDING"
+  /// What the tool does is what the user asked for, by the meaning of both texts.
+  case aiPoweredToolMatch = "AI_POWERED_TOOL_MATCH"
 }
 
 /// Why something was refused, for machines. Stable: clients and dashboards match on the raw values.
@@ -16,6 +23,10 @@ public enum RefusalReason: String, Sendable, Hashable, CaseIterable, Error {
   case insufficientScope = "insufficient_scope"
   case unknownTool = "unknown_tool"
   case modifiedMCPToolDefinitions = "modified_mcp_tool_defs"
+  case toolParametersMismatch = "tool_parameters_mismatch"
+  case toolIntentMismatch = "tool_intent_mismatch"
+  /// So many calls of the session were refused that none passes any more.
+  case sessionLocked = "session_locked"
   case noCheckAllowed = "no_check_allowed"
   // Tokens.
   case tokenMissing = "token_missing"
