@@ -22,6 +22,7 @@ extension Target.Dependency {
   static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
   static let nioHTTP2 = product(name: "NIOHTTP2", package: "swift-nio-http2")
   static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
+  static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
   static let serviceLifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
   static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
   static let swiftProtobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -43,6 +44,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -118,7 +120,7 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "IntentChecks",
-      dependencies: ["AgentProtocols", "CASACore"],
+      dependencies: ["AgentProtocols", "CASACore", "TextEmbedding", .asyncHTTPClient, .nioCore, .nioPosix, .nioSSL],
       swiftSettings: settings),
     .target(
       name: "Traces",
@@ -168,7 +170,10 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "IntentChecksTests",
-      dependencies: ["AgentProtocols", "CASACore", "IntentChecks"],
+      dependencies: [
+        "AgentProtocols", "CASACore", "IntentChecks", "TextEmbedding", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix,
+        .nioSSL,
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "TextEmbeddingTests",

@@ -60,16 +60,3 @@ extension MAS.Settings {
     }
   }
 }
-
-/// A member of a request that does not have the form it must have.
-public struct InvalidField: Error, Hashable, CustomStringConvertible {
-  public let field: String
-  public let expected: String
-
-  public init(_ field: String, expected: String) {
-    self.field = field
-    self.expected = expected
-  }
-
-  public var description: String { "`\(field)` must be \(expected)" }
-}

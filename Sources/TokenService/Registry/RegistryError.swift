@@ -1,3 +1,4 @@
+public import CASACore
 public import Storage
 
 /// Why an administrative request was not carried out.
