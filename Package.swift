@@ -121,6 +121,7 @@ let package = Package(
     .target(
       name: "IntentChecks",
       dependencies: ["AgentProtocols", "CASACore", "TextEmbedding", .asyncHTTPClient, .nioCore, .nioPosix, .nioSSL],
+      resources: [.embedInCode("Calibration/calibration.json")],
       swiftSettings: settings),
     .target(
       name: "Traces",

@@ -25,6 +25,8 @@ public enum RefusalReason: String, Sendable, Hashable, CaseIterable, Error {
   case modifiedMCPToolDefinitions = "modified_mcp_tool_defs"
   case toolParametersMismatch = "tool_parameters_mismatch"
   case toolIntentMismatch = "tool_intent_mismatch"
+  /// A model that a check is to ask gave no answer that can be used.
+  case intentModelUnavailable = "intent_model_unavailable"
   /// So many calls of the session were refused that none passes any more.
   case sessionLocked = "session_locked"
   case noCheckAllowed = "no_check_allowed"
@@ -74,12 +76,36 @@ public struct CheckResult: Sendable, Hashable {
   /// One sentence for people; never the prompt or an argument's value.
   public let explanation: String
   public let latency: Duration
+  /// What a check that weighs evidence went by.
+  public let judgement: Judgement?
 
-  public init(check: CheckName, answer: CheckAnswer, explanation: String, latency: Duration) {
+  public init(
+    check: CheckName, answer: CheckAnswer, explanation: String, latency: Duration, judgement: Judgement? = nil
+  ) {
     self.check = check
     self.answer = answer
     self.explanation = explanation
     self.latency = latency
+    self.judgement = judgement
+  }
+}
+
+/// How a check that weighs evidence came to its answer.
+public struct Judgement: Sendable, Hashable {
+  /// The greater, the more does the call serve the task.
+  public let score: Double
+  /// Below it a call is blocked.
+  public let threshold: Double
+  /// The name of the model that was asked; nil when none was.
+  public let model: String?
+  /// The text that was judged: the call in words, with its arguments. For those only who may read prompts.
+  public let text: String
+
+  public init(score: Double, threshold: Double, model: String?, text: String) {
+    self.score = score
+    self.threshold = threshold
+    self.model = model
+    self.text = text
   }
 }
 

@@ -3,27 +3,36 @@ public import CASACore
 /// The checks a MAS has switched on, run in the order of `CheckName`: the deterministic ones first.
 public struct ToolCallChecks: Sendable {
   /// Every check there is.
-  private static let all: [any Check] = [ToolSelectedCheck(), LLMSelectedToolsCheck()]
+  private static func all(_ models: IntentModels, _ policy: IntentPolicy) -> [any Check] {
+    [
+      ToolSelectedCheck(), LLMSelectedToolsCheck(), ToolArgumentsCheck(),
+      ArgumentGroundingCheck(models: models, policy: policy), ToolMatchCheck(models: models, policy: policy),
+    ]
+  }
 
   private let checks: [any Check]
   private let allowUndecided: Bool
 
-  public init(enabled: Set<CheckName>, allowUndecided: Bool) {
-    checks = Self.all.filter { enabled.contains($0.name) }
+  public init(
+    enabled: Set<CheckName>, allowUndecided: Bool, models: IntentModels = IntentModels(),
+    policy: IntentPolicy = IntentPolicy()
+  ) {
+    checks = Self.all(models, policy).filter { enabled.contains($0.name) }
     self.allowUndecided = allowUndecided
   }
 
-  /// Asks every check and combines their answers.
+  /// Asks every check and combines their answers. After a block nobody asks a model any more.
   public func decide(_ question: ToolCallInQuestion) async -> Decision {
     let clock = ContinuousClock()
     var results: [CheckResult] = []
     results.reserveCapacity(checks.count)
     for check in checks {
       let start = clock.now
-      let (answer, explanation) = await check.examine(question)
+      let finding = await check.examine(question)
       results.append(
         CheckResult(
-          check: check.name, answer: answer, explanation: explanation, latency: clock.now - start))
+          check: check.name, answer: finding.answer, explanation: finding.explanation, latency: clock.now - start,
+          judgement: finding.judgement))
     }
     return Decision(id: .random(prefix: "dec"), results: results, allowUndecided: allowUndecided)
   }

@@ -13,10 +13,19 @@ public struct ToolCallInQuestion: Sendable {
   public let llmCalls: Int
   /// What the LLM selected for the calling app in this session.
   public let selections: [RecordedSelection]
+  /// What the user asked for; nil when it isn't known.
+  public let task: String?
+  /// The tool as its server describes it; nil when it offers no such tool.
+  public let tool: ToolDescription?
+  /// The other tools that the session may use.
+  public let otherTools: [ToolDescription]
+  /// What the tools of the session answered so far, the oldest first.
+  public let results: [ToolResult]
 
   public init(
     call: ToolCall, argumentsSHA256: String, grantedTools: Set<ToolName>, offered: OfferedTool?, llmCalls: Int,
-    selections: [RecordedSelection]
+    selections: [RecordedSelection], task: String? = nil, tool: ToolDescription? = nil,
+    otherTools: [ToolDescription] = [], results: [ToolResult] = []
   ) {
     self.call = call
     self.argumentsSHA256 = argumentsSHA256
@@ -24,6 +33,10 @@ public struct ToolCallInQuestion: Sendable {
     self.offered = offered
     self.llmCalls = llmCalls
     self.selections = selections
+    self.task = task
+    self.tool = tool
+    self.otherTools = otherTools
+    self.results = results
   }
 }
 

@@ -5,22 +5,22 @@ import CASACore
 struct LLMSelectedToolsCheck: Check {
   let name = CheckName.deterministicLLMSelectedTools
 
-  func examine(_ question: ToolCallInQuestion) -> (answer: CheckAnswer, explanation: String) {
+  func examine(_ question: ToolCallInQuestion) -> CheckFinding {
     let tool = question.call.tool
     guard question.llmCalls > 0 else {
-      return (.block(.noLLMCallsMadeByApp), "the app has not asked the LLM in this session")
+      return CheckFinding(.block(.noLLMCallsMadeByApp), "the app has not asked the LLM in this session")
     }
     let ofTool = question.selections.filter { $0.tool == tool }
     let matching = ofTool.filter { $0.argumentsSHA256 == question.argumentsSHA256 }
     guard !matching.isEmpty else {
       let what = ofTool.isEmpty ? "did not select \(tool)" : "selected \(tool) with other arguments"
-      return (.block(.toolNotSelectedByLLM), "in this session the LLM \(what)")
+      return CheckFinding(.block(.toolNotSelectedByLLM), "in this session the LLM \(what)")
     }
     guard matching.contains(where: { !$0.isUsed }) else {
-      return (
+      return CheckFinding(
         .block(.toolSelectionAlreadyUsed), "each of the LLM's \(matching.count) selections of this call was carried out"
       )
     }
-    return (.allow, "the LLM selected \(tool) with these arguments")
+    return CheckFinding(.allow, "the LLM selected \(tool) with these arguments")
   }
 }

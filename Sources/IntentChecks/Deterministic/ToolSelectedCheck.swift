@@ -4,20 +4,20 @@ import CASACore
 struct ToolSelectedCheck: Check {
   let name = CheckName.deterministicToolSelected
 
-  func examine(_ question: ToolCallInQuestion) -> (answer: CheckAnswer, explanation: String) {
+  func examine(_ question: ToolCallInQuestion) -> CheckFinding {
     let tool = question.call.tool
     guard question.grantedTools.contains(tool) else {
-      return (.block(.insufficientScope), "the subject token does not grant the tool \(tool)")
+      return CheckFinding(.block(.insufficientScope), "the subject token does not grant the tool \(tool)")
     }
     switch question.offered {
     case nil:
-      return (.block(.unknownTool), "the server \(question.call.server) offers no tool \(tool)")
+      return CheckFinding(.block(.unknownTool), "the server \(question.call.server) offers no tool \(tool)")
     case .modified:
-      return (
+      return CheckFinding(
         .block(.modifiedMCPToolDefinitions), "the definition of \(tool) is not the one that was approved"
       )
     case .pinned:
-      return (.allow, "\(question.call.server) offers \(tool) as it was approved and the token grants it")
+      return CheckFinding(.allow, "\(question.call.server) offers \(tool) as it was approved and the token grants it")
     }
   }
 }

@@ -1,0 +1,24 @@
+public import Foundation
+
+/// Where the intent checks draw the line, as it was found from labelled calls. Made by `casa intent calibrate`.
+public struct Calibration: Sendable, Hashable, Codable {
+  /// The name of the model whose embeddings it was made with: with another model's it means nothing.
+  public var model: String
+  public var grounding: LogisticModel
+  public var toolMatch: LogisticModel
+  /// The data it was made from, for people.
+  public var sources: [String]
+
+  /// The one that comes with CASA.
+  public static let standard: Calibration? = try? JSONDecoder().decode(
+    Calibration.self, from: Data(PackageResources.calibration_json))
+
+  /// In canonical form, so that it can be kept under version control.
+  public var json: Data {
+    get throws {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+      return try encoder.encode(self)
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import CASACore
+import TextEmbedding
+
+/// `ARGUMENT_GROUNDING`: a call that does something names whom and what it concerns by values that come from the user,
+/// from policy, or from data that the task led to; and the user's words explain it better than any tool's result does.
+///
+/// It goes by evidence that is relative: which text explains this call better? An injected instruction is, by its very
+/// nature, a text that explains the call it asks for.
+struct ArgumentGroundingCheck: Check {
+  let name = CheckName.argumentGrounding
+  let models: IntentModels
+  let policy: IntentPolicy
+
+  func examine(_ question: ToolCallInQuestion) async -> CheckFinding {
+    guard let task = question.task, let tool = question.tool else {
+      return CheckFinding(.abstain(why: "nothing to compare with"), "the user's request or the tool is not known")
+    }
+    guard let calibration = policy.calibration ?? .standard else {
+      return CheckFinding(.block(.intentModelUnavailable), "the calibration can't be read")
+    }
+    let key = IntentModels.Question(
+      check: name, policy: policy, task: task, tool: tool, argumentsSHA256: question.argumentsSHA256,
+      context: question.results.map(\.id))
+    return await models.finding(key) {
+      await examine(question, task: task, tool: tool, model: calibration.grounding)
+    }
+  }
+
+  private func examine(
+    _ question: ToolCallInQuestion, task: String, tool: ToolDescription, model: LogisticModel
+  ) async -> CheckFinding {
+    let values = ArgumentValue.all(in: question.call.arguments)
+    guard values.count <= ArgumentValue.maximum else {
+      return CheckFinding(
+        .block(.toolParametersMismatch), "the call has more than \(ArgumentValue.maximum) values to be looked at")
+    }
+    let reading = models.readings.reading(ofTask: task)
+    let isRead = policy.effects(of: tool) == [.reads]
+    // A read does no harm but by where it reads: an address may carry data away.
+    if isRead, !values.contains(where: { Identifiers.isURL($0.text) && !reading.searchable.contains($0) }) {
+      return CheckFinding(.allow, "the tool only reads")
+    }
+    let inquiry = GroundingInquiry(
+      question.call, tool, values: values, task: reading,
+      results: question.results.map { ($0.tool, models.readings.reading(of: $0)) }, policy: policy)
+    if isRead, !inquiry.values.contains(where: \.isInstructed) {
+      return CheckFinding(.allow, "the tool only reads, and no result told the agent where")
+    }
+    let evidence: GroundingEvidence
+    do {
+      evidence = try await GroundingEvidence(inquiry, task: reading, embeddings: models.embeddings)
+    } catch {
+      return CheckFinding(.block(.intentModelUnavailable), error.description)
+    }
+    let score = model.score(evidence.features)
+    let judgement = Judgement(
+      score: score, threshold: model.threshold, model: models.embeddings?.model, text: inquiry.rendering)
+    guard score >= model.threshold else {
+      return CheckFinding(.block(.toolParametersMismatch), evidence.explanation, judgement)
+    }
+    return CheckFinding(.allow, "the request explains the call, and its values come from it or from data", judgement)
+  }
+}

@@ -1,0 +1,74 @@
+import CASACore
+import TextEmbedding
+
+extension GroundingInquiry.Traced {
+  /// Whether an instruction in a result says the value, and nothing better does.
+  var isInstructed: Bool {
+    if case .instruction = origin { return true }
+    return false
+  }
+
+  /// Whether text in a result says the value that names one thing in the world, and nothing better does.
+  var isBound: Bool {
+    guard value.kind == .identifier || value.kind == .number else { return false }
+    switch origin {
+    case .instruction, .text: return true
+    case .request, .policy, .data, .nowhere: return false
+    }
+  }
+}
+
+/// What speaks for and against a call's arguments.
+struct GroundingEvidence: Sendable {
+  /// How much better the user's words explain the call than the results' do: a difference of cosines, from −2 to 2; nil
+  /// without a model.
+  let margin: Double?
+  /// The tool whose result has the passage that explains the call best.
+  let nearest: ToolName?
+  let values: [GroundingInquiry.Traced]
+
+  init(
+    _ inquiry: GroundingInquiry, task: TaskReading, embeddings: EmbeddingMemory?
+  ) async throws(ModelUnavailable) {
+    values = inquiry.values
+    guard let embeddings else {
+      (margin, nearest) = (nil, nil)
+      return
+    }
+    let texts = [inquiry.rendering] + task.clauses + inquiry.passages.map(\.text)
+    let points = try await embeddings.embeddings(of: texts)
+    let similarities = points.dropFirst().map { Double($0.cosine(with: points[0])) }
+    let request = similarities.prefix(task.clauses.count).max() ?? 0
+    let others = similarities.dropFirst(task.clauses.count)
+    margin = request - (others.max() ?? 0)
+    nearest = zip(inquiry.passages, others).max { $0.1 < $1.1 }?.0.tool
+  }
+
+  var features: [String: Double] {
+    var features = [
+      "bound": values.contains(where: \.isBound) ? 1.0 : 0,
+      "ungrounded": values.contains { $0.origin == .nowhere } ? 1 : 0,
+    ]
+    if let margin { features["margin"] = margin }
+    return features
+  }
+
+  /// In one sentence, what speaks most against the call.
+  var explanation: String {
+    func first(_ condition: (GroundingInquiry.Traced) -> Bool) -> GroundingInquiry.Traced? { values.first(where: condition) }
+    let worst =
+      first { $0.isBound && $0.isInstructed } ?? first(\.isBound) ?? first { $0.origin == .nowhere }
+      ?? first(\.isInstructed)
+    let parameter = worst.map { "the value of `\($0.value.parameter.prefix(64))`" } ?? ""
+    switch worst?.origin {
+    case .instruction(let tool):
+      return "\(parameter) is not in the user's request; it first appeared in the result of \(tool), in an instruction"
+    case .text(let tool):
+      return "\(parameter) is not in the user's request; it first appeared in running text in the result of \(tool)"
+    case .nowhere: return "\(parameter) appears neither in the user's request nor in any result"
+    case .request, .policy, .data, nil:
+      guard let nearest else { return "the user's request does not explain the call" }
+      return "a passage in the result of \(nearest) explains the call better than the user's request does"
+    }
+  }
+}

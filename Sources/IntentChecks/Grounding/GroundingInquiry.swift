@@ -1,0 +1,99 @@
+import CASACore
+
+/// Where a call's values come from, and which texts may explain the call: all that is found out without a model.
+struct GroundingInquiry: Sendable {
+  /// Where a value was first seen.
+  enum Origin: Sendable, Hashable {
+    case request, policy
+    /// In a passage of a tool's result that tells somebody to do something.
+    case instruction(of: ToolName)
+    /// In running text of a tool's result.
+    case text(of: ToolName)
+    /// In a row, a field, a list of a tool's result.
+    case data(of: ToolName)
+    case nowhere
+  }
+
+  struct Traced: Sendable {
+    let value: ArgumentValue
+    let origin: Origin
+  }
+
+  /// More passages than that are not compared with the call; those that share most with it are.
+  static let maximumPassages = 48
+  private static let maximumRendered = 24
+  private static let renderedLength = 80
+
+  /// The call in words.
+  let rendering: String
+  /// The call's identifying values.
+  let values: [Traced]
+  /// The passages of results that say something and may explain the call.
+  let passages: [(tool: ToolName, text: String)]
+
+  init(
+    _ call: ToolCall, _ tool: ToolDescription, values: [ArgumentValue], task: TaskReading,
+    results: [(tool: ToolName, reading: ResultReading)], policy: IntentPolicy
+  ) {
+    rendering = Self.rendering(of: tool, values)
+    // Where the user handed the deciding over to data, orders in it are part of the task; those to the model are not.
+    let speaking = results.map { result in
+      (result.tool, result.reading.passages.filter { !task.delegates || $0.isNearAddress })
+    }
+    self.values = values.compactMap { value in
+      guard value.kind != .other else { return nil }
+      return Traced(
+        value: value,
+        origin: Self.origin(of: value, task: task, results: results, speaking: speaking, policy: policy))
+    }
+    let all = speaking.flatMap { tool, passages in passages.map { (tool: tool, passage: $0) } }
+    guard all.count > Self.maximumPassages else {
+      passages = all.map { ($0.tool, $0.passage.text) }
+      return
+    }
+    let stems = Words.contentStems(of: rendering)
+    let ranked = all.enumerated().map { index, element in
+      let shared = stems.count { element.passage.searchable.stems.contains($0) }
+      return (rank: 2 * shared + (element.passage.isDirective ? 1 : 0), index: index, element: element)
+    }.sorted { ($0.rank, $0.index) > ($1.rank, $1.index) }
+    passages = ranked.prefix(Self.maximumPassages).map { ($0.element.tool, $0.element.passage.text) }
+  }
+
+  private static func rendering(of tool: ToolDescription, _ values: [ArgumentValue]) -> String {
+    let shown = values.filter { !$0.isProse }.prefix(maximumRendered).map {
+      "\(Words.humanized($0.parameter)) \($0.text.prefix(renderedLength))"
+    }
+    let name = "\(Words.humanized(tool.name)): \(Passages.first(of: tool.description))"
+    return shown.isEmpty ? name : name + " " + shown.joined(separator: "; ")
+  }
+
+  private static func origin(
+    of value: ArgumentValue, task: TaskReading, results: [(tool: ToolName, reading: ResultReading)],
+    speaking: [(tool: ToolName, passages: [ResultReading.Passage])], policy: IntentPolicy
+  ) -> Origin {
+    let isWorded = value.kind == .identifier || value.kind == .name
+    let covered = isWorded ? task.searchable.coverage(of: value.text) : 0
+    if covered >= 0.99 || task.searchable.contains(value) { return .request }
+    if policy.grounds(value.text) { return .policy }
+    func first(where condition: (ResultReading.Passage) -> Bool) -> ToolName? {
+      speaking.first { $0.passages.contains { condition($0) && $0.searchable.contains(value) } }?.tool
+    }
+    if let tool = first(where: \.isDirective) {
+      if !(value.kind == .name && standsElsewhere(value, results, speaking)) { return .instruction(of: tool) }
+    } else if value.kind != .date, let tool = first(where: { _ in true }) {
+      if !(value.kind == .name && standsElsewhere(value, results, speaking)) { return .text(of: tool) }
+    }
+    if let tool = results.first(where: { $0.reading.searchable.contains(value) })?.tool { return .data(of: tool) }
+    return value.kind == .date || covered >= 0.6 ? .request : .nowhere
+  }
+
+  /// Whether a plain name stands in data as well as in what is said about it.
+  private static func standsElsewhere(
+    _ value: ArgumentValue, _ results: [(tool: ToolName, reading: ResultReading)],
+    _ speaking: [(tool: ToolName, passages: [ResultReading.Passage])]
+  ) -> Bool {
+    let everywhere = results.reduce(0) { $0 + $1.reading.searchable.count(of: value.text) }
+    let said = speaking.reduce(0) { $0 + $1.passages.reduce(0) { $0 + $1.searchable.count(of: value.text) } }
+    return everywhere > said
+  }
+}

@@ -1,0 +1,58 @@
+import CASACore
+import Synchronization
+
+/// What the checks of intent ask, and what they remember; shared by all sessions.
+public final class IntentModels: Sendable {
+  /// nil when there is no model: then the checks go by words alone, or abstain.
+  public let embeddings: EmbeddingMemory?
+  public let verifier: (any IntentVerifying)?
+  let readings = ReadingMemory()
+  private let findings = Mutex(GenerationalCache<Question, Remembered>(capacity: 32_768))
+
+  public init(embeddings: EmbeddingMemory? = nil, verifier: (any IntentVerifying)? = nil) {
+    self.embeddings = embeddings
+    self.verifier = verifier
+  }
+
+  /// Reads and encodes a text ahead of the call that it will be compared with.
+  public func prepare(_ result: ToolResult) async {
+    let passages = readings.reading(of: result).passages
+    _ = try? await embeddings?.embeddings(of: passages.prefix(GroundingInquiry.maximumPassages).map(\.text))
+  }
+
+  /// Reads and encodes what the user asked for.
+  public func prepare(task: String) async {
+    _ = try? await embeddings?.embeddings(of: readings.reading(ofTask: task).clauses)
+  }
+
+  // MARK: Findings
+
+  /// What a finding depends on.
+  struct Question: Hashable, Sendable {
+    let check: CheckName
+    let policy: IntentPolicy
+    let task: String
+    let tool: ToolDescription
+    let argumentsSHA256: String
+    /// What else the check looked at.
+    let context: [String]
+  }
+
+  private struct Remembered {
+    let finding: CheckFinding
+    let until: ContinuousClock.Instant
+  }
+
+  private static let lifetime = Duration.seconds(3600)
+
+  /// The finding on a question, made at most once an hour. One that no model's answer is behind is not kept.
+  func finding(_ question: Question, _ make: () async -> CheckFinding) async -> CheckFinding {
+    let now = ContinuousClock.now
+    if let known = findings.withLock({ $0[question] }), known.until > now { return known.finding }
+    let finding = await make()
+    if finding.answer != .block(.intentModelUnavailable) {
+      findings.withLock { $0[question] = Remembered(finding: finding, until: now + Self.lifetime) }
+    }
+    return finding
+  }
+}

@@ -1,0 +1,71 @@
+import CASACore
+import TextEmbedding
+
+/// `AI_POWERED_TOOL_MATCH`: what the tool does is something that the user asked for, or a step towards it.
+struct ToolMatchCheck: Check {
+  let name = CheckName.aiPoweredToolMatch
+  let models: IntentModels
+  let policy: IntentPolicy
+
+  func examine(_ question: ToolCallInQuestion) async -> CheckFinding {
+    guard let task = question.task, let tool = question.tool else {
+      return CheckFinding(.abstain(why: "nothing to compare with"), "the user's request or the tool is not known")
+    }
+    let done = question.selections.filter(\.isUsed).map(\.tool.text)
+    let key = IntentModels.Question(
+      check: name, policy: policy, task: task, tool: tool,
+      // Embeddings look at the tool alone, so that its other calls need not ask again.
+      argumentsSHA256: policy.strategy == .embeddings ? "" : question.argumentsSHA256,
+      context: question.otherTools.map(\.name) + (policy.strategy == .embeddings ? [] : done))
+    return await models.finding(key) {
+      switch policy.strategy {
+      case .embeddings: await compare(task: task, tool: tool, others: question.otherTools)
+      case .llmVerifier: await verify(question, task: task, tool: tool, done: done)
+      case .hybrid: await compareAndVerify(question, task: task, tool: tool, done: done)
+      }
+    }
+  }
+
+  // MARK: Embeddings
+
+  private func compare(task: String, tool: ToolDescription, others: [ToolDescription]) async -> CheckFinding {
+    guard let embeddings = models.embeddings else {
+      return CheckFinding(.abstain(why: "no model"), "no model for embeddings is configured")
+    }
+    guard let model = (policy.calibration ?? .standard)?.toolMatch else {
+      return CheckFinding(.block(.intentModelUnavailable), "the calibration can't be read")
+    }
+    let reading = models.readings.reading(ofTask: task)
+    guard !reading.isForeign else {
+      return CheckFinding(
+        .abstain(why: "foreign script"), "the request is in a script that the model was not trained on")
+    }
+    let evidence: ToolMatchEvidence
+    do {
+      evidence = try await ToolMatchEvidence(tool, others: others, task: reading, embeddings: embeddings)
+    } catch {
+      return CheckFinding(.block(.intentModelUnavailable), error.description)
+    }
+    let score = model.score(evidence.features)
+    let judgement = Judgement(
+      score: score, threshold: model.threshold, model: embeddings.model, text: ToolMatchEvidence.text(of: tool))
+    guard score >= model.threshold else {
+      return CheckFinding(.block(.toolIntentMismatch), "what \(tool.name) does is not what the user asked for", judgement)
+    }
+    return CheckFinding(.allow, "what \(tool.name) does fits what the user asked for", judgement)
+  }
+
+  // MARK: LLM
+
+  private func verify(
+    _ question: ToolCallInQuestion, task: String, tool: ToolDescription, done: [String]
+  ) async -> CheckFinding {
+    CheckFinding(.block(.intentModelUnavailable), "no LLM is configured as verifier")
+  }
+
+  private func compareAndVerify(
+    _ question: ToolCallInQuestion, task: String, tool: ToolDescription, done: [String]
+  ) async -> CheckFinding {
+    await verify(question, task: task, tool: tool, done: done)
+  }
+}

@@ -1,0 +1,51 @@
+/// Finds what names one thing in the world: e-mail addresses, URLs, account numbers.
+enum Identifiers {
+  /// The identifiers within a text, in order.
+  static func find(in text: String) -> [String] {
+    text.unicodeScalars.split { Passages.isSpace($0) || "\"'<>()[]{},;|`".unicodeScalars.contains($0) }.compactMap {
+      var token = Substring($0)
+      while let last = token.last, ".:!?".contains(last) { token.removeLast() }
+      return isURL(token) || isEmail(token) || isAccount(token) ? String(token) : nil
+    }
+  }
+
+  /// Whether text without spaces looks like a name that machines gave.
+  static func isIdentifier(_ text: String) -> Bool {
+    guard !text.contains(where: \.isWhitespace) else { return false }
+    let scalars = Array(text.unicodeScalars)
+    return scalars.indices.contains { index in
+      switch scalars[index] {
+      case "0"..."9", "@", "/", "_": true
+      case ".":
+        index > 0 && index + 1 < scalars.count && Words.isPart(scalars[index - 1]) && Words.isPart(scalars[index + 1])
+      default: false
+      }
+    }
+  }
+
+  static func isURL(_ text: some StringProtocol) -> Bool {
+    let start = text.prefix(8).lowercased()
+    return start.hasPrefix("http://") || start.hasPrefix("https://") || start.hasPrefix("www.")
+  }
+
+  static func beginsWithDate(_ text: String) -> Bool {
+    let bytes = Array(text.utf8.prefix(10))
+    return bytes.count == 10
+      && bytes.indices.allSatisfy {
+        $0 == 4 || $0 == 7 ? bytes[$0] == UInt8(ascii: "-") : (0x30...0x39).contains(bytes[$0])
+      }
+  }
+
+  private static func isEmail(_ token: Substring) -> Bool {
+    let parts = token.split(separator: "@", omittingEmptySubsequences: false)
+    return parts.count == 2 && !parts[0].isEmpty && parts[1].contains(".") && !parts[1].hasPrefix(".")
+  }
+
+  /// Two capital letters, two digits and 8 to 30 more, as an IBAN has them.
+  private static func isAccount(_ token: Substring) -> Bool {
+    let bytes = Array(token.utf8)
+    return (12...34).contains(bytes.count) && bytes[..<2].allSatisfy { (0x41...0x5A).contains($0) }
+      && bytes[2..<4].allSatisfy { (0x30...0x39).contains($0) }
+      && bytes[4...].allSatisfy { (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) }
+  }
+}
