@@ -58,7 +58,8 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "EnvoyAuthorization", "LocalMode", "RuntimeAPI", "Sidecar", "TokenService", .logging, .serviceLifecycle,
+        "AgentProtocols", "CASACore", "EnvoyAuthorization", "IntentChecks", "LocalMode", "RuntimeAPI", "Sidecar",
+        "TokenService", "Traces", .logging, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],

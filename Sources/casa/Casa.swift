@@ -12,9 +12,13 @@ struct Casa: AsyncParsableCommand {
       casa authorize agent.yaml          answer Envoy's questions for a workload
       casa sidecar agent.yaml            run Envoy beside a workload
       casa sidecar intercept             lead all traffic of a pod through its sidecar
+      casa intent evaluate suite.json    measure the checks of intent on labelled calls
 
       Exit codes: 0 done, 1 failed, 64 wrong usage.
       """,
     version: "0.1.0",
-    subcommands: [DemoCommand.self, UpCommand.self, RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self])
+    subcommands: [
+      DemoCommand.self, UpCommand.self, RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self,
+      IntentCommand.self,
+    ])
 }

@@ -75,10 +75,10 @@ public struct ToolDescription: Sendable, Hashable {
   }
 
   /// Reads a tool as an MCP server lists it.
-  public init(name: ToolName, definition: JSONValue) {
+  public init(name: String, definition: JSONValue) {
     let annotations = definition["annotations"]
     self.init(
-      name: name.text, description: definition["description"]?.string ?? "",
+      name: name, description: definition["description"]?.string ?? "",
       inputSchema: definition["inputSchema"] ?? .null,
       hints: Hints(
         readOnly: annotations?["readOnlyHint"]?.bool, destructive: annotations?["destructiveHint"]?.bool))

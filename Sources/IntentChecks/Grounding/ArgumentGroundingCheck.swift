@@ -29,26 +29,15 @@ struct ArgumentGroundingCheck: Check {
   private func examine(
     _ question: ToolCallInQuestion, task: String, tool: ToolDescription, model: LogisticModel
   ) async -> CheckFinding {
-    let values = ArgumentValue.all(in: question.call.arguments)
-    guard values.count <= ArgumentValue.maximum else {
-      return CheckFinding(
-        .block(.toolParametersMismatch), "the call has more than \(ArgumentValue.maximum) values to be looked at")
-    }
-    let reading = models.readings.reading(ofTask: task)
-    let isRead = policy.effects(of: tool) == [.reads]
-    // A read does no harm but by where it reads: an address may carry data away.
-    if isRead, !values.contains(where: { Identifiers.isURL($0.text) && !reading.searchable.contains($0) }) {
-      return CheckFinding(.allow, "the tool only reads")
-    }
-    let inquiry = GroundingInquiry(
-      question.call, tool, values: values, task: reading,
-      results: question.results.map { ($0.tool, models.readings.reading(of: $0)) }, policy: policy)
-    if isRead, !inquiry.values.contains(where: \.isInstructed) {
-      return CheckFinding(.allow, "the tool only reads, and no result told the agent where")
+    let inquiry: GroundingInquiry
+    switch inquire(question, task: task, tool: tool) {
+    case .decided(let finding): return finding
+    case .open(let open): inquiry = open
     }
     let evidence: GroundingEvidence
     do {
-      evidence = try await GroundingEvidence(inquiry, task: reading, embeddings: models.embeddings)
+      evidence = try await GroundingEvidence(
+        inquiry, task: models.readings.reading(ofTask: task), embeddings: models.embeddings)
     } catch {
       return CheckFinding(.block(.intentModelUnavailable), error.description)
     }
@@ -59,5 +48,43 @@ struct ArgumentGroundingCheck: Check {
       return CheckFinding(.block(.toolParametersMismatch), evidence.explanation, judgement)
     }
     return CheckFinding(.allow, "the request explains the call, and its values come from it or from data", judgement)
+  }
+
+  private enum Step {
+    case decided(CheckFinding)
+    case open(GroundingInquiry)
+  }
+
+  /// All that can be decided, or found out, without a model.
+  private func inquire(_ question: ToolCallInQuestion, task: String, tool: ToolDescription) -> Step {
+    let values = ArgumentValue.all(in: question.call.arguments)
+    guard values.count <= ArgumentValue.maximum else {
+      return .decided(
+        CheckFinding(
+          .block(.toolParametersMismatch), "the call has more than \(ArgumentValue.maximum) values to be looked at"))
+    }
+    let reading = models.readings.reading(ofTask: task)
+    let isRead = policy.effects(of: tool) == [.reads]
+    // A read does no harm but by where it reads: an address may carry data away.
+    if isRead, !values.contains(where: { Identifiers.isURL($0.text) && !reading.searchable.contains($0) }) {
+      return .decided(CheckFinding(.allow, "the tool only reads"))
+    }
+    let inquiry = GroundingInquiry(
+      tool, values: values, task: reading,
+      results: question.results.map { ($0.tool, models.readings.reading(of: $0)) }, policy: policy)
+    if isRead, !inquiry.values.contains(where: \.isInstructed) {
+      return .decided(CheckFinding(.allow, "the tool only reads, and no result told the agent where"))
+    }
+    return .open(inquiry)
+  }
+
+  /// The features of a call, for calibration; nil where no model is asked.
+  func features(of question: ToolCallInQuestion) async throws(ModelUnavailable) -> [String: Double]? {
+    guard let task = question.task, let tool = question.tool,
+      case .open(let inquiry) = inquire(question, task: task, tool: tool)
+    else { return nil }
+    return try await GroundingEvidence(
+      inquiry, task: models.readings.reading(ofTask: task), embeddings: models.embeddings
+    ).features
   }
 }

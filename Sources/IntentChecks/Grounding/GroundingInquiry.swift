@@ -32,7 +32,7 @@ struct GroundingInquiry: Sendable {
   let passages: [(tool: ToolName, text: String)]
 
   init(
-    _ call: ToolCall, _ tool: ToolDescription, values: [ArgumentValue], task: TaskReading,
+    _ tool: ToolDescription, values: [ArgumentValue], task: TaskReading,
     results: [(tool: ToolName, reading: ResultReading)], policy: IntentPolicy
   ) {
     rendering = Self.rendering(of: tool, values)

@@ -55,17 +55,53 @@ struct ToolMatchCheck: Check {
     return CheckFinding(.allow, "what \(tool.name) does fits what the user asked for", judgement)
   }
 
+  /// The features of a call, for calibration; nil where no model is asked.
+  func features(of question: ToolCallInQuestion) async throws(ModelUnavailable) -> [String: Double]? {
+    guard let task = question.task, let tool = question.tool, let embeddings = models.embeddings else { return nil }
+    let reading = models.readings.reading(ofTask: task)
+    guard !reading.isForeign else { return nil }
+    return try await ToolMatchEvidence(tool, others: question.otherTools, task: reading, embeddings: embeddings).features
+  }
+
   // MARK: LLM
+
+  /// Above it an LLM's opinion counts as a yes.
+  private static let opinionThreshold = 0.5
+  /// How far from the threshold embeddings leave no doubt, in units of the score.
+  private static let doubt = 2.0
 
   private func verify(
     _ question: ToolCallInQuestion, task: String, tool: ToolDescription, done: [String]
   ) async -> CheckFinding {
-    CheckFinding(.block(.intentModelUnavailable), "no LLM is configured as verifier")
+    guard let verifier = models.verifier else {
+      return CheckFinding(.block(.intentModelUnavailable), "no LLM is configured as verifier")
+    }
+    let opinion: VerifierOpinion
+    do {
+      opinion = try await verifier.opinion(
+        on: VerifierQuestion(
+          task: task, tool: tool.name, toolDescription: tool.description,
+          arguments: .object(question.call.arguments), alreadyDone: done))
+    } catch {
+      return CheckFinding(.block(.intentModelUnavailable), error.description)
+    }
+    // What it says in its own words may repeat the prompt, and belongs to what was judged.
+    let judgement = Judgement(
+      score: opinion.score, threshold: Self.opinionThreshold, model: verifier.model, text: opinion.why)
+    guard opinion.score > Self.opinionThreshold else {
+      return CheckFinding(
+        .block(.toolIntentMismatch), "\(opinion.samples) of the LLM's answers say that the call does not serve the task",
+        judgement)
+    }
+    return CheckFinding(.allow, "the LLM finds that the call serves the task", judgement)
   }
 
+  /// Asks the LLM where embeddings leave a doubt, or can't tell.
   private func compareAndVerify(
     _ question: ToolCallInQuestion, task: String, tool: ToolDescription, done: [String]
   ) async -> CheckFinding {
-    await verify(question, task: task, tool: tool, done: done)
+    let finding = await compare(task: task, tool: tool, others: question.otherTools)
+    if let judgement = finding.judgement, abs(judgement.score - judgement.threshold) > Self.doubt { return finding }
+    return await verify(question, task: task, tool: tool, done: done)
   }
 }
