@@ -27,7 +27,8 @@ struct IntentCalibrateCommand: AsyncParsableCommand {
   var output: String?
 
   func run() async throws {
-    let suites = try files.map { try LabelledSuite(parsing: Array(try contents(of: $0))) }
+    var suites: [LabelledSuite] = []
+    for file in files { suites.append(try LabelledSuite(parsing: Array(try contents(of: file)))) }
     let models = IntentModels(embeddings: EmbeddingMemory(try LocalSentenceEncoder(folder: model)))
     let calibration = try await Calibrator(models: models).calibrate(suites) {
       FileHandle.standardError.write(Data("\($0)\n".utf8))

@@ -13,7 +13,7 @@ public struct Calibrator: Sendable {
   /// - Returns: nil when the suites don't have both calls to allow and calls to block, for each check.
   public func calibrate(
     _ suites: [LabelledSuite], progress: (String) -> Void = { _ in }
-  ) async throws(ModelUnavailable) -> Calibration? {
+  ) async throws -> Calibration? {
     guard let model = models.embeddings?.model else { return nil }
     var grounding: [LogisticFit.Example] = []
     var given: [LogisticFit.Example] = []
