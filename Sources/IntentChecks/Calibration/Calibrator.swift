@@ -16,24 +16,23 @@ public struct Calibrator: Sendable {
   ) async throws -> Calibration? {
     guard let model = models.embeddings?.model else { return nil }
     var grounding: [LogisticFit.Example] = []
-    var given: [LogisticFit.Example] = []
-    var matching: [LogisticFit.Example] = []
+    var firstCalls: [LogisticFit.Example] = []
+    var allCalls: [LogisticFit.Example] = []
     for suite in suites {
       for variant in Self.variants {
         progress("\(suite.name), \(variant.rawValue)")
-        let examples = try await groundingExamples(variant.applied(to: suite), isGiven: variant == .given)
-        grounding += examples
-        if variant == .given { given += examples }
+        grounding += try await groundingExamples(variant.applied(to: suite), isGiven: variant == .given)
       }
-      matching += try await matchingExamples(suite)
+      firstCalls += try await matchingExamples(suite, isFirst: true)
+      allCalls += try await matchingExamples(suite, isFirst: false)
     }
     let signs = [("margin", 1.0), ("bound", -1.0), ("ungrounded", -1.0)]
     let matchingSigns = [("similarity", 1.0), ("margin", 1.0), ("coverage", 1.0)]
     guard var grounded = LogisticFit(signs: signs).fit(grounding),
-      var matched = LogisticFit(signs: matchingSigns).fit(matching)
+      var matched = LogisticFit(signs: matchingSigns).fit(firstCalls)
     else { return nil }
     grounded.threshold = Self.bestThreshold(of: grounded, for: grounding)
-    matched.threshold = Self.lenientThreshold(of: matched, for: matching)
+    matched.threshold = Self.lenientThreshold(of: matched, for: allCalls)
     return Calibration(model: model, grounding: grounded, toolMatch: matched, sources: suites.map(\.name))
   }
 
@@ -47,19 +46,26 @@ public struct Calibrator: Sendable {
     // Cases without attacks are the same in each variant, and are not to weigh more for it.
     for element in suite.cases where isGiven || !element.attack.isEmpty {
       for (question, isGood) in Evaluation.questions(of: element, in: suite.name) {
-        guard let features = try await check.features(of: question) else { continue }
+        // Where nothing was read there is nothing that could have led the agent astray.
+        guard !question.results.isEmpty, let features = try await check.features(of: question) else { continue }
         examples.append(LogisticFit.Example(features: features, isGood: isGood))
       }
     }
     return examples
   }
 
-  private func matchingExamples(_ suite: LabelledSuite) async throws(ModelUnavailable) -> [LogisticFit.Example] {
+  /// - Parameter isFirst: whether to take only calls before which nothing was read: what a later call is for may not be
+  ///   in the request.
+  private func matchingExamples(
+    _ suite: LabelledSuite, isFirst: Bool
+  ) async throws(ModelUnavailable) -> [LogisticFit.Example] {
     let check = ToolMatchCheck(models: models, policy: policy)
     var examples: [LogisticFit.Example] = []
     for element in suite.cases {
       for (question, isGood) in Evaluation.questions(of: element, in: suite.name) {
-        guard let features = try await check.features(of: question) else { continue }
+        guard question.results.isEmpty || !isFirst, let features = try await check.features(of: question) else {
+          continue
+        }
         examples.append(LogisticFit.Example(features: features, isGood: isGood))
       }
     }

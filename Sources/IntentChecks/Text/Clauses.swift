@@ -15,7 +15,7 @@ enum Clauses {
       if clauses.count > 2 * maximum { break }
     }
     var seen: Set<String> = []
-    return Array(clauses.lazy.filter { !$0.isEmpty && seen.insert($0).inserted }.prefix(maximum))
+    return Array(clauses.filter { !$0.isEmpty && seen.insert($0).inserted }.prefix(maximum))
   }
 
   private static func parts(of sentence: String) -> [String] {
