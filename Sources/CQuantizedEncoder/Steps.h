@@ -1,0 +1,350 @@
+// The steps of a layer, to be compiled for one kind of processor by whoever includes this. It has said before what
+// STEPS_NAME is, the table's name, and how `multiply_tile` multiplies integers by at most TILE_ROWS rows at once.
+
+#pragma STDC FP_CONTRACT OFF
+// How registers are passed makes no difference where every call is inlined.
+#pragma clang diagnostic ignored "-Wpsabi"
+
+#define LANES 16
+typedef float lanes __attribute__((ext_vector_type(LANES)));
+typedef int32_t int_lanes __attribute__((ext_vector_type(LANES)));
+typedef uint8_t byte_lanes __attribute__((ext_vector_type(LANES)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE lanes load(const float *from) {
+  lanes values;
+  memcpy(&values, from, sizeof values);
+  return values;
+}
+
+INLINE void store(lanes values, float *to) { memcpy(to, &values, sizeof values); }
+
+INLINE lanes at_least(lanes values, lanes bound) { return values < bound ? bound : values; }
+
+INLINE lanes at_most(lanes values, lanes bound) { return values > bound ? bound : values; }
+
+// In one order, whatever the processor.
+INLINE float sum(lanes values) {
+  const __typeof__(values.lo) eight = values.lo + values.hi;
+  const __typeof__(eight.lo) four = eight.lo + eight.hi;
+  return (four.x + four.z) + (four.y + four.w);
+}
+
+INLINE float greatest(lanes values) {
+  const __typeof__(values.lo) eight = values.lo < values.hi ? values.hi : values.lo;
+  const __typeof__(eight.lo) four = eight.lo < eight.hi ? eight.hi : eight.lo;
+  const __typeof__(four.lo) two = four.lo < four.hi ? four.hi : four.lo;
+  return two.x < two.y ? two.y : two.x;
+}
+
+INLINE float least(lanes values) { return -greatest(-values); }
+
+// Added to a number of small magnitude it leaves that number rounded to a whole one in the last bits.
+#define ROUNDING 12582912.0f
+
+INLINE int_lanes rounded(lanes values) {
+  const lanes shifted = values + ROUNDING;
+  int_lanes bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  return bits - 0x4B400000;
+}
+
+// e to the power of each, correct to about 2 units in the last place, as VectorMath.swift has it.
+INLINE lanes exponential(lanes values) {
+  const lanes x = at_most(at_least(values, -87.33f), 88.02f);
+  const lanes shifted = x * 1.44269504f + ROUNDING;
+  const lanes n = shifted - ROUNDING;
+  const lanes r = x - n * 0.693359375f + n * 2.1219444e-4f;
+  lanes series = r * (1.0f / 720) + (1.0f / 120);
+  series = series * r + (1.0f / 24);
+  series = series * r + (1.0f / 6);
+  series = series * r + 0.5f;
+  series = series * r + 1;
+  series = series * r + 1;
+  int_lanes exponent;
+  memcpy(&exponent, &shifted, sizeof exponent);
+  exponent = (exponent << 23) + 0x3F800000;
+  lanes power;
+  memcpy(&power, &exponent, sizeof power);
+  return series * power;
+}
+
+// x * Phi(x) with the rational function of Activation.swift.
+INLINE lanes gelu(lanes x) {
+  const lanes c = at_most(at_least(x, -5.2f), 5.2f);
+  const lanes u = c * c;
+  lanes p = u * 2.4731182e-8f + 6.4078808e-6f;
+  p = p * u + 1.5686068e-4f;
+  p = p * u + 4.6086395e-3f;
+  p = p * u + 3.2544468e-2f;
+  p = p * u + 0.39894226f;
+  lanes q = u * 1.2588694e-6f + 7.049580e-5f;
+  q = q * u + 1.8171974e-3f;
+  q = q * u + 2.7926639e-2f;
+  q = q * u + 0.24824323f;
+  q = q * u + 1;
+  return x * (0.5f + c * p / q);
+}
+
+static void quantize(const float *values, size_t count, size_t width, const casa_rows *result) {
+  const size_t whole = width - width % LANES;
+  for (size_t row = 0; row < count; row++) {
+    const float *from = values + row * width;
+    uint8_t *to = result->integers + row * result->stride;
+    lanes low = 0, high = 0;
+    for (size_t index = 0; index < whole; index += LANES) {
+      low = at_most(low, load(from + index));
+      high = at_least(high, load(from + index));
+    }
+    lanes rest = 0;
+    for (size_t index = whole; index < width; index++) rest[index - whole] = from[index];
+    const float bottom = least(at_most(low, rest));
+    const float range = greatest(at_least(high, rest)) - bottom;
+    // Of what is no number, or too small to be divided by, comes something; but never a fault.
+    const float factor = range > 1e-30f ? 255 / range : 0;
+    const int_lanes zero = rounded(-bottom * factor);
+    for (size_t index = 0; index < width; index += LANES) {
+      int_lanes integers = rounded((index < whole ? load(from + index) : rest) * factor) + zero;
+      integers = integers < 0 ? 0 : integers;
+      integers = integers > 255 ? 255 : integers;
+      const byte_lanes bytes = __builtin_convertvector(integers, byte_lanes);
+      const size_t length = index < whole ? LANES : (width - whole + 3) / 4 * 4;
+      memcpy(to + index, &bytes, length);
+    }
+    result->scales[row] = range / 255;
+    result->zeros[row] = zero[0];
+  }
+}
+
+// Multiplies by `rows` rows, a number that is known where this is compiled.
+INLINE void multiply_rows(
+    size_t rows, const casa_rows *input, size_t row, const casa_matrix *matrix, size_t panel, int32_t *sums) {
+  const size_t groups = (matrix->inputs + CASA_GROUP_INPUTS - 1) / CASA_GROUP_INPUTS;
+  multiply_tile(
+      rows, input->integers + row * input->stride, input->stride,
+      matrix->weights + panel * groups * CASA_GROUP_INPUTS * CASA_PANEL_OUTPUTS, groups, sums);
+}
+
+INLINE void multiply(
+    size_t rows, const casa_rows *input, size_t row, const casa_matrix *matrix, size_t panel, int32_t *sums) {
+  switch (rows) {
+  case 1: multiply_rows(1, input, row, matrix, panel, sums); break;
+  case 2: multiply_rows(2, input, row, matrix, panel, sums); break;
+  case 3: multiply_rows(3, input, row, matrix, panel, sums); break;
+#if TILE_ROWS > 4
+  case 5: multiply_rows(5, input, row, matrix, panel, sums); break;
+  case 6: multiply_rows(6, input, row, matrix, panel, sums); break;
+#endif
+  default: multiply_rows(4, input, row, matrix, panel, sums);
+  }
+}
+
+static void product(const casa_rows *rows, size_t count, const casa_matrix *matrix, int32_t *result) {
+  const size_t panels = (matrix->outputs + CASA_PANEL_OUTPUTS - 1) / CASA_PANEL_OUTPUTS;
+  int32_t sums[TILE_ROWS * CASA_PANEL_OUTPUTS] __attribute__((aligned(64)));
+  for (size_t panel = 0; panel < panels; panel++) {
+    for (size_t row = 0; row < count;) {
+      const size_t taken = count - row < TILE_ROWS ? count - row : TILE_ROWS;
+      multiply(taken, rows, row, matrix, panel, sums);
+      for (size_t index = 0; index < taken; index++) {
+        memcpy(
+            result + ((row + index) * panels + panel) * CASA_PANEL_OUTPUTS, sums + index * CASA_PANEL_OUTPUTS,
+            CASA_PANEL_OUTPUTS * sizeof *sums);
+      }
+      row += taken;
+    }
+  }
+}
+
+INLINE void multiply_and_scale(
+    const casa_rows *rows, size_t count, const casa_matrix *matrix, bool is_activated, const float *residual,
+    float *result) {
+  const size_t panels = (matrix->outputs + CASA_PANEL_OUTPUTS - 1) / CASA_PANEL_OUTPUTS;
+  const size_t tiles = (count + TILE_ROWS - 1) / TILE_ROWS;
+  int32_t sums[TILE_ROWS * CASA_PANEL_OUTPUTS] __attribute__((aligned(64)));
+  for (size_t panel = 0; panel < panels; panel++) {
+    const size_t column = panel * CASA_PANEL_OUTPUTS;
+    const size_t left = matrix->outputs - column;
+    const size_t columns = left < CASA_PANEL_OUTPUTS ? left : CASA_PANEL_OUTPUTS;
+    size_t row = 0;
+    for (size_t tile = 0; tile < tiles; tile++) {
+      // Tiles of much the same height: one of a single row would take as long as one of several.
+      const size_t taken = (count - row + tiles - tile - 1) / (tiles - tile);
+      multiply(taken, rows, row, matrix, panel, sums);
+      for (size_t index = 0; index < taken; index++) {
+        const float scale = rows->scales[row + index];
+        const int32_t zero = rows->zeros[row + index];
+        const size_t place = (row + index) * matrix->outputs + column;
+        for (size_t lane = 0; lane < columns; lane += LANES) {
+          int_lanes exact, weights;
+          memcpy(&exact, sums + index * CASA_PANEL_OUTPUTS + lane, sizeof exact);
+          memcpy(&weights, matrix->sums + column + lane, sizeof weights);
+          exact -= weights * zero;
+          lanes values = __builtin_convertvector(exact, lanes) * (load(matrix->scales + column + lane) * scale);
+          values += load(matrix->bias + column + lane);
+          if (is_activated) values = gelu(values);
+          if (columns - lane >= LANES) {
+            if (residual) values += load(residual + place + lane);
+            store(values, result + place + lane);
+          } else {
+            for (size_t rest = 0; rest < columns - lane; rest++) {
+              result[place + lane + rest] = values[rest] + (residual ? residual[place + lane + rest] : 0);
+            }
+          }
+        }
+      }
+      row += taken;
+    }
+  }
+}
+
+static void linear(
+    const casa_rows *rows, size_t count, const casa_matrix *matrix, const float *residual, float *result) {
+  multiply_and_scale(rows, count, matrix, false, residual, result);
+}
+
+static void activated_linear(const casa_rows *rows, size_t count, const casa_matrix *matrix, float *result) {
+  multiply_and_scale(rows, count, matrix, true, NULL, result);
+}
+
+static void normalize(
+    float *values, size_t count, size_t width, const float *weight, const float *bias, float epsilon) {
+  const size_t whole = width - width % LANES;
+  for (size_t row = 0; row < count; row++) {
+    float *from = values + row * width;
+    lanes parts = 0;
+    for (size_t index = 0; index < whole; index += LANES) parts += load(from + index);
+    float total = sum(parts);
+    for (size_t index = whole; index < width; index++) total += from[index];
+    const float mean = total / (float)width;
+
+    parts = 0;
+    for (size_t index = 0; index < whole; index += LANES) {
+      const lanes difference = load(from + index) - mean;
+      parts += difference * difference;
+    }
+    total = sum(parts);
+    for (size_t index = whole; index < width; index++) total += (from[index] - mean) * (from[index] - mean);
+    const float scale = 1 / sqrtf(total / (float)width + epsilon);
+
+    for (size_t index = 0; index < whole; index += LANES) {
+      store((load(from + index) - mean) * scale * load(weight + index) + load(bias + index), from + index);
+    }
+    for (size_t index = whole; index < width; index++) {
+      from[index] = (from[index] - mean) * scale * weight[index] + bias[index];
+    }
+  }
+}
+
+// `result` = `a` * `b` for `rows` rows, a number that is known where this is compiled, and a width in whole lanes.
+INLINE void multiply_floats(
+    size_t rows, const float *a, size_t a_stride, const float *b, size_t width, size_t depth, float *result) {
+  size_t column = 0;
+  for (; column + 2 * LANES <= width; column += 2 * LANES) {
+    lanes left[ATTENTION_ROWS], right[ATTENTION_ROWS];
+    for (size_t row = 0; row < rows; row++) left[row] = right[row] = 0;
+    for (size_t index = 0; index < depth; index++) {
+      const lanes b_left = load(b + index * width + column);
+      const lanes b_right = load(b + index * width + column + LANES);
+      for (size_t row = 0; row < rows; row++) {
+        const lanes factor = a[row * a_stride + index];
+        left[row] += factor * b_left;
+        right[row] += factor * b_right;
+      }
+    }
+    for (size_t row = 0; row < rows; row++) {
+      store(left[row], result + row * width + column);
+      store(right[row], result + row * width + column + LANES);
+    }
+  }
+  for (; column < width; column += LANES) {
+    lanes sums[ATTENTION_ROWS];
+    for (size_t row = 0; row < rows; row++) sums[row] = 0;
+    for (size_t index = 0; index < depth; index++) {
+      const lanes factors = load(b + index * width + column);
+      for (size_t row = 0; row < rows; row++) sums[row] += (lanes)a[row * a_stride + index] * factors;
+    }
+    for (size_t row = 0; row < rows; row++) store(sums[row], result + row * width + column);
+  }
+}
+
+// Replaces numbers by their exponentials, and what is beyond `count` by zeros. Returns their sum.
+INLINE float exponentiate(float *values, size_t count, size_t width, float scale) {
+  const size_t whole = count - count % LANES;
+  lanes most = values[0];
+  for (size_t index = 0; index < whole; index += LANES) most = at_least(most, load(values + index));
+  float largest = greatest(most);
+  for (size_t index = whole; index < count; index++) largest = values[index] > largest ? values[index] : largest;
+  lanes parts = 0;
+  for (size_t index = 0; index < width; index += LANES) {
+    lanes powers = exponential((load(values + index) - largest) * scale);
+    if (index >= whole) {
+      for (size_t lane = 0; lane < LANES; lane++) powers[lane] = index + lane < count ? powers[lane] : 0;
+    }
+    store(powers, values + index);
+    parts += powers;
+  }
+  return sum(parts);
+}
+
+#define WHOLE_LANES(count) (((count) + LANES - 1) / LANES * LANES)
+
+// Some rows of one head.
+INLINE void attend_rows(
+    size_t rows, const float *queries, size_t stride, const float *keys, const float *values, size_t count,
+    size_t head_width, float *scores, float *sums, float *result, size_t result_stride) {
+  const size_t width = WHOLE_LANES(count);
+  const size_t value_width = WHOLE_LANES(head_width);
+  multiply_floats(rows, queries, stride, keys, width, head_width, scores);
+  float totals[ATTENTION_ROWS];
+  const float scale = 1 / sqrtf((float)head_width);
+  for (size_t row = 0; row < rows; row++) totals[row] = exponentiate(scores + row * width, count, width, scale);
+  multiply_floats(rows, scores, width, values, value_width, count, sums);
+  for (size_t row = 0; row < rows; row++) {
+    const float factor = 1 / totals[row];
+    for (size_t index = 0; index < head_width; index++) {
+      result[row * result_stride + index] = sums[row * value_width + index] * factor;
+    }
+  }
+}
+
+static void attend(
+    const float *projections, size_t count, size_t heads, size_t head_width, float *scratch, float *result) {
+  const size_t hidden = heads * head_width;
+  const size_t stride = 3 * hidden;
+  const size_t width = WHOLE_LANES(count);
+  const size_t value_width = WHOLE_LANES(head_width);
+  float *keys = scratch;
+  float *values = keys + head_width * width;
+  float *scores = values + count * value_width;
+  float *sums = scores + ATTENTION_ROWS * width;
+  for (size_t head = 0; head < heads; head++) {
+    const float *queries = projections + head * head_width;
+    // Side by side, and what is to be multiplied by one number next to each other.
+    for (size_t token = 0; token < count; token++) {
+      const float *key = queries + token * stride + hidden;
+      for (size_t index = 0; index < head_width; index++) keys[index * width + token] = key[index];
+      memcpy(values + token * value_width, key + hidden, head_width * sizeof *values);
+      for (size_t index = head_width; index < value_width; index++) values[token * value_width + index] = 0;
+    }
+    for (size_t index = 0; index < head_width; index++) {
+      for (size_t token = count; token < width; token++) keys[index * width + token] = 0;
+    }
+    float *to = result + head * head_width;
+    size_t row = 0;
+    for (; row + ATTENTION_ROWS <= count; row += ATTENTION_ROWS) {
+      attend_rows(
+          ATTENTION_ROWS, queries + row * stride, stride, keys, values, count, head_width, scores, sums,
+          to + row * hidden, hidden);
+    }
+    for (; row < count; row++) {
+      attend_rows(
+          1, queries + row * stride, stride, keys, values, count, head_width, scores, sums, to + row * hidden, hidden);
+    }
+  }
+}
+
+const struct casa_steps STEPS_NAME = {
+    quantize, product, linear, activated_linear, normalize, attend,
+};
