@@ -87,70 +87,94 @@ INLINE lanes gelu(lanes x) {
   return x * (0.5f + c * p / q);
 }
 
+#define BLOCK_LANES (CASA_BLOCK_INPUTS / LANES)
+
+// The first `count` numbers of one block, or all of a whole one: a number that is known where this is compiled.
+INLINE void quantize_block(const float *values, size_t count, uint8_t *integers, float *scale, int32_t *zero) {
+  const size_t parts = (count + LANES - 1) / LANES;
+  lanes parts_of_values[BLOCK_LANES];
+  lanes low = 0, high = 0;
+  for (size_t part = 0; part < parts; part++) {
+    lanes numbers = 0;
+    if (count - part * LANES >= LANES) {
+      numbers = load(values + part * LANES);
+    } else {
+      for (size_t index = part * LANES; index < count; index++) numbers[index % LANES] = values[index];
+    }
+    low = at_most(low, numbers);
+    high = at_least(high, numbers);
+    parts_of_values[part] = numbers;
+  }
+  const float bottom = least(low);
+  const float range = greatest(high) - bottom;
+  // Of what is no number, or too small to be divided by, comes something; but never a fault.
+  const float factor = range > 1e-30f ? 255 / range : 0;
+  const int_lanes zeros = rounded((lanes)(-bottom * factor));
+  for (size_t part = 0; part < parts; part++) {
+    int_lanes rounds = rounded(parts_of_values[part] * factor) + zeros;
+    rounds = rounds < 0 ? 0 : rounds;
+    rounds = rounds > 255 ? 255 : rounds;
+    const byte_lanes bytes = __builtin_convertvector(rounds, byte_lanes);
+    const size_t left = (count - part * LANES + CASA_GROUP_INPUTS - 1) / CASA_GROUP_INPUTS * CASA_GROUP_INPUTS;
+    memcpy(integers + part * LANES, &bytes, left < LANES ? left : LANES);
+  }
+  *scale = range / 255;
+  *zero = zeros[0];
+}
+
 static void quantize(const float *values, size_t count, size_t width, const casa_rows *result) {
-  const size_t whole = width - width % LANES;
+  float *scale = result->scales;
+  int32_t *zero = result->zeros;
   for (size_t row = 0; row < count; row++) {
     const float *from = values + row * width;
     uint8_t *to = result->integers + row * result->stride;
-    lanes low = 0, high = 0;
-    for (size_t index = 0; index < whole; index += LANES) {
-      low = at_most(low, load(from + index));
-      high = at_least(high, load(from + index));
+    size_t index = 0;
+    for (; index + CASA_BLOCK_INPUTS <= width; index += CASA_BLOCK_INPUTS) {
+      quantize_block(from + index, CASA_BLOCK_INPUTS, to + index, scale++, zero++);
     }
-    lanes rest = 0;
-    for (size_t index = whole; index < width; index++) rest[index - whole] = from[index];
-    const float bottom = least(at_most(low, rest));
-    const float range = greatest(at_least(high, rest)) - bottom;
-    // Of what is no number, or too small to be divided by, comes something; but never a fault.
-    const float factor = range > 1e-30f ? 255 / range : 0;
-    const int_lanes zero = rounded(-bottom * factor);
-    for (size_t index = 0; index < width; index += LANES) {
-      int_lanes integers = rounded((index < whole ? load(from + index) : rest) * factor) + zero;
-      integers = integers < 0 ? 0 : integers;
-      integers = integers > 255 ? 255 : integers;
-      const byte_lanes bytes = __builtin_convertvector(integers, byte_lanes);
-      const size_t length = index < whole ? LANES : (width - whole + 3) / 4 * 4;
-      memcpy(to + index, &bytes, length);
-    }
-    result->scales[row] = range / 255;
-    result->zeros[row] = zero[0];
+    if (index < width) quantize_block(from + index, width - index, to + index, scale++, zero++);
   }
 }
 
-// Multiplies by `rows` rows, a number that is known where this is compiled.
-INLINE void multiply_rows(
-    size_t rows, const casa_rows *input, size_t row, const casa_matrix *matrix, size_t panel, int32_t *sums) {
-  const size_t groups = (matrix->inputs + CASA_GROUP_INPUTS - 1) / CASA_GROUP_INPUTS;
-  multiply_tile(
-      rows, input->integers + row * input->stride, input->stride,
-      matrix->weights + panel * groups * CASA_GROUP_INPUTS * CASA_PANEL_OUTPUTS, groups, sums);
-}
-
+// Multiplies `rows` rows by one block of one panel.
 INLINE void multiply(
-    size_t rows, const casa_rows *input, size_t row, const casa_matrix *matrix, size_t panel, int32_t *sums) {
+    size_t rows, const casa_rows *input, size_t row, const casa_matrix *matrix, size_t panel, size_t block,
+    int32_t *sums) {
+  const size_t groups = (matrix->inputs + CASA_GROUP_INPUTS - 1) / CASA_GROUP_INPUTS;
+  const size_t first = block * (CASA_BLOCK_INPUTS / CASA_GROUP_INPUTS);
+  const size_t left = groups - first;
+  const size_t count = left < CASA_BLOCK_INPUTS / CASA_GROUP_INPUTS ? left : CASA_BLOCK_INPUTS / CASA_GROUP_INPUTS;
+  const uint8_t *integers = input->integers + row * input->stride + first * CASA_GROUP_INPUTS;
+  const int8_t *weights = matrix->weights + (panel * groups + first) * CASA_GROUP_INPUTS * CASA_PANEL_OUTPUTS;
+  // Compiled for each number of rows.
   switch (rows) {
-  case 1: multiply_rows(1, input, row, matrix, panel, sums); break;
-  case 2: multiply_rows(2, input, row, matrix, panel, sums); break;
-  case 3: multiply_rows(3, input, row, matrix, panel, sums); break;
+  case 1: multiply_tile(1, integers, input->stride, weights, count, sums); break;
+  case 2: multiply_tile(2, integers, input->stride, weights, count, sums); break;
+  case 3: multiply_tile(3, integers, input->stride, weights, count, sums); break;
 #if TILE_ROWS > 4
-  case 5: multiply_rows(5, input, row, matrix, panel, sums); break;
-  case 6: multiply_rows(6, input, row, matrix, panel, sums); break;
+  case 5: multiply_tile(5, integers, input->stride, weights, count, sums); break;
+  case 6: multiply_tile(6, integers, input->stride, weights, count, sums); break;
 #endif
-  default: multiply_rows(4, input, row, matrix, panel, sums);
+  default: multiply_tile(4, integers, input->stride, weights, count, sums);
   }
 }
+
+#define PANELS(matrix) (((matrix)->outputs + CASA_PANEL_OUTPUTS - 1) / CASA_PANEL_OUTPUTS)
+#define BLOCKS(matrix) (((matrix)->inputs + CASA_BLOCK_INPUTS - 1) / CASA_BLOCK_INPUTS)
 
 static void product(const casa_rows *rows, size_t count, const casa_matrix *matrix, int32_t *result) {
-  const size_t panels = (matrix->outputs + CASA_PANEL_OUTPUTS - 1) / CASA_PANEL_OUTPUTS;
+  const size_t stride = PANELS(matrix) * CASA_PANEL_OUTPUTS;
   int32_t sums[TILE_ROWS * CASA_PANEL_OUTPUTS] __attribute__((aligned(64)));
-  for (size_t panel = 0; panel < panels; panel++) {
+  memset(result, 0, count * stride * sizeof *result);
+  for (size_t panel = 0; panel < PANELS(matrix); panel++) {
     for (size_t row = 0; row < count;) {
       const size_t taken = count - row < TILE_ROWS ? count - row : TILE_ROWS;
-      multiply(taken, rows, row, matrix, panel, sums);
-      for (size_t index = 0; index < taken; index++) {
-        memcpy(
-            result + ((row + index) * panels + panel) * CASA_PANEL_OUTPUTS, sums + index * CASA_PANEL_OUTPUTS,
-            CASA_PANEL_OUTPUTS * sizeof *sums);
+      for (size_t block = 0; block < BLOCKS(matrix); block++) {
+        multiply(taken, rows, row, matrix, panel, block, sums);
+        for (size_t index = 0; index < taken * CASA_PANEL_OUTPUTS; index++) {
+          result[(row + index / CASA_PANEL_OUTPUTS) * stride + panel * CASA_PANEL_OUTPUTS + index % CASA_PANEL_OUTPUTS]
+              += sums[index];
+        }
       }
       row += taken;
     }
@@ -160,10 +184,11 @@ static void product(const casa_rows *rows, size_t count, const casa_matrix *matr
 INLINE void multiply_and_scale(
     const casa_rows *rows, size_t count, const casa_matrix *matrix, bool is_activated, const float *residual,
     float *result) {
-  const size_t panels = (matrix->outputs + CASA_PANEL_OUTPUTS - 1) / CASA_PANEL_OUTPUTS;
+  const size_t blocks = BLOCKS(matrix);
   const size_t tiles = (count + TILE_ROWS - 1) / TILE_ROWS;
   int32_t sums[TILE_ROWS * CASA_PANEL_OUTPUTS] __attribute__((aligned(64)));
-  for (size_t panel = 0; panel < panels; panel++) {
+  float totals[TILE_ROWS * CASA_PANEL_OUTPUTS] __attribute__((aligned(64)));
+  for (size_t panel = 0; panel < PANELS(matrix); panel++) {
     const size_t column = panel * CASA_PANEL_OUTPUTS;
     const size_t left = matrix->outputs - column;
     const size_t columns = left < CASA_PANEL_OUTPUTS ? left : CASA_PANEL_OUTPUTS;
@@ -171,18 +196,30 @@ INLINE void multiply_and_scale(
     for (size_t tile = 0; tile < tiles; tile++) {
       // Tiles of much the same height: one of a single row would take as long as one of several.
       const size_t taken = (count - row + tiles - tile - 1) / (tiles - tile);
-      multiply(taken, rows, row, matrix, panel, sums);
       for (size_t index = 0; index < taken; index++) {
-        const float scale = rows->scales[row + index];
-        const int32_t zero = rows->zeros[row + index];
+        memcpy(totals + index * CASA_PANEL_OUTPUTS, matrix->bias + column, CASA_PANEL_OUTPUTS * sizeof *totals);
+      }
+      for (size_t block = 0; block < blocks; block++) {
+        multiply(taken, rows, row, matrix, panel, block, sums);
+        const size_t place = (panel * blocks + block) * CASA_PANEL_OUTPUTS;
+        for (size_t lane = 0; lane < CASA_PANEL_OUTPUTS; lane += LANES) {
+          int_lanes weights;
+          memcpy(&weights, matrix->sums + place + lane, sizeof weights);
+          const lanes scales = load(matrix->scales + place + lane);
+          for (size_t index = 0; index < taken; index++) {
+            int_lanes exact;
+            memcpy(&exact, sums + index * CASA_PANEL_OUTPUTS + lane, sizeof exact);
+            exact -= weights * rows->zeros[(row + index) * blocks + block];
+            float *total = totals + index * CASA_PANEL_OUTPUTS + lane;
+            const lanes scale = scales * rows->scales[(row + index) * blocks + block];
+            store(load(total) + __builtin_convertvector(exact, lanes) * scale, total);
+          }
+        }
+      }
+      for (size_t index = 0; index < taken; index++) {
         const size_t place = (row + index) * matrix->outputs + column;
         for (size_t lane = 0; lane < columns; lane += LANES) {
-          int_lanes exact, weights;
-          memcpy(&exact, sums + index * CASA_PANEL_OUTPUTS + lane, sizeof exact);
-          memcpy(&weights, matrix->sums + column + lane, sizeof weights);
-          exact -= weights * zero;
-          lanes values = __builtin_convertvector(exact, lanes) * (load(matrix->scales + column + lane) * scale);
-          values += load(matrix->bias + column + lane);
+          lanes values = load(totals + index * CASA_PANEL_OUTPUTS + lane);
           if (is_activated) values = gelu(values);
           if (columns - lane >= LANES) {
             if (residual) values += load(residual + place + lane);

@@ -26,14 +26,19 @@ bool casa_kernel_is_available(casa_kernel kernel);
 #define CASA_PANEL_OUTPUTS ((size_t)64)
 #define CASA_GROUP_INPUTS ((size_t)4)
 
-/// A matrix of integers from -127 to 127, each row of which is to be multiplied by a number of its own.
+/// Inputs lie in blocks of so many, the last of which may be shorter. Each has a scale of its own, so that one great
+/// number makes only those next to it less exact.
+#define CASA_BLOCK_INPUTS ((size_t)128)
+
+/// A matrix of integers from -127 to 127.
 typedef struct casa_matrix {
   size_t inputs;
   size_t outputs;
   /// In panels, filled up by zeros.
   const int8_t *_Nonnull weights;
-  /// Of each output's weights.
+  /// Of the weights, for each panel and block one of each output.
   const int32_t *_Nonnull sums;
+  /// What the weights are to be multiplied by, likewise.
   const float *_Nonnull scales;
   const float *_Nonnull bias;
 } casa_matrix;
@@ -43,15 +48,16 @@ typedef struct casa_rows {
   /// Those of one row are so many bytes after those of the row before: at least its inputs, filled up to whole groups.
   size_t stride;
   uint8_t *_Nonnull integers;
+  /// For each row one of each block.
   float *_Nonnull scales;
   int32_t *_Nonnull zeros;
 } casa_rows;
 
-/// For each row a scale of its own, by which its least and its greatest number are 0 and 255.
+/// For each block a scale of its own, by which its least and its greatest number are 0 and 255.
 void casa_quantize(
     casa_kernel kernel, const float *_Nonnull values, size_t count, size_t width, const casa_rows *_Nonnull result);
 
-/// The sums of products alone, for each row as many as the panels have outputs. Inputs up to 65536 can't overflow them.
+/// The sums of the integers' products alone, for each row as many as the panels have outputs. Inputs up to 65536 can't overflow them.
 void casa_product(
     casa_kernel kernel, const casa_rows *_Nonnull rows, size_t count, const casa_matrix *_Nonnull matrix,
     int32_t *_Nonnull result);

@@ -1,6 +1,6 @@
 import CQuantizedEncoder
 
-/// A matrix of 8-bit integers with a scale for each output, and a vector to be added: y = x · Wᵀ + b.
+/// A matrix of 8-bit integers with a scale for each block of an output, and a vector to be added: y = x · Wᵀ + b.
 struct QuantizedLinear: Sendable {
   private let storage: Storage
   private let kernel: IntegerKernel
@@ -49,22 +49,26 @@ struct QuantizedLinear: Sendable {
     private let start: UnsafeMutableRawPointer
 
     init(inputs: Int, outputs: Int) {
-      let panel = Int(CASA_PANEL_OUTPUTS)
-      let group = Int(CASA_GROUP_INPUTS)
-      let filledOutputs = (outputs + panel - 1) / panel * panel
-      let filledInputs = (inputs + group - 1) / group * group
-      let count = filledOutputs * filledInputs
+      let filledOutputs = Self.filled(outputs, Self.panel)
+      let count = filledOutputs * Self.filled(inputs, Self.group)
+      let blockCount = filledOutputs * QuantizedRows.blocks(inputs)
       // Every part is a whole number of cache lines.
-      let size = count + filledOutputs * 12
+      let size = count + blockCount * 8 + filledOutputs * 4
       start = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
       start.initializeMemory(as: UInt8.self, repeating: 0, count: size)
       weights = start.bindMemory(to: Int8.self, capacity: count)
-      sums = (start + count).bindMemory(to: Int32.self, capacity: filledOutputs)
-      scales = (start + count + filledOutputs * 4).bindMemory(to: Float.self, capacity: filledOutputs)
-      bias = (start + count + filledOutputs * 8).bindMemory(to: Float.self, capacity: filledOutputs)
+      sums = (start + count).bindMemory(to: Int32.self, capacity: blockCount)
+      scales = (start + count + blockCount * 4).bindMemory(to: Float.self, capacity: blockCount)
+      bias = (start + count + blockCount * 8).bindMemory(to: Float.self, capacity: filledOutputs)
       matrix = casa_matrix(
         inputs: inputs, outputs: outputs, weights: weights, sums: sums, scales: scales, bias: bias)
     }
+
+    private static let panel = Int(CASA_PANEL_OUTPUTS)
+    private static let group = Int(CASA_GROUP_INPUTS)
+    private static let block = Int(CASA_BLOCK_INPUTS)
+
+    private static func filled(_ count: Int, _ unit: Int) -> Int { (count + unit - 1) / unit * unit }
 
     deinit { start.deallocate() }
 
@@ -82,35 +86,39 @@ struct QuantizedLinear: Sendable {
       return true
     }
 
-    /// Sets the weights of one output, of which the greatest becomes 127 or −127.
+    /// Sets the weights of one output, of which the greatest of each block becomes 127 or −127.
     private func set(_ row: UnsafeBufferPointer<Float>, at output: Int) -> Bool {
-      var greatest: Float = 0
-      var finite = true
-      for value in row {
-        greatest = max(greatest, value.magnitude)
-        finite = finite && value.isFinite
+      for start in stride(from: 0, to: row.count, by: Self.block) {
+        let block = UnsafeBufferPointer(rebasing: row[start..<min(start + Self.block, row.count)])
+        var greatest: Float = 0
+        var finite = true
+        for value in block {
+          greatest = max(greatest, value.magnitude)
+          finite = finite && value.isFinite
+        }
+        guard finite else { return false }
+        // Weights too small to be divided by are none.
+        guard greatest > 1e-30 else { continue }
+        scales[place(output, start / Self.block)] = greatest / 127
+        let factor = 127 / greatest
+        for (index, value) in block.enumerated() {
+          set(integer: Int8(min(max((value * factor).rounded(.toNearestOrEven), -127), 127)), at: output, start + index)
+        }
       }
-      guard finite else { return false }
-      // Weights too small to be divided by are none.
-      guard greatest > 1e-30 else { return true }
-      scales[output] = greatest / 127
-      let factor = 127 / greatest
-      set(integers: row.lazy.map { Int8((min(max($0 * factor, -127), 127)).rounded(.toNearestOrEven)) }, at: output)
       return true
     }
 
-    /// Sets the weights of one output to integers from −127 to 127.
-    func set(integers: some Sequence<Int8>, at output: Int) {
-      let panel = Int(CASA_PANEL_OUTPUTS)
-      let group = Int(CASA_GROUP_INPUTS)
-      let groups = (matrix.inputs + group - 1) / group
-      let place = weights + (output / panel * groups * panel + output % panel) * group
-      var sum: Int32 = 0
-      for (input, value) in integers.enumerated() {
-        place[input / group * panel * group + input % group] = value
-        sum += Int32(value)
-      }
-      sums[output] = sum
+    /// Sets one weight to an integer from −127 to 127; it is zero before.
+    func set(integer: Int8, at output: Int, _ input: Int) {
+      let groups = Self.filled(matrix.inputs, Self.group) / Self.group
+      let panelGroup = output / Self.panel * groups + input / Self.group
+      weights[(panelGroup * Self.panel + output % Self.panel) * Self.group + input % Self.group] = integer
+      sums[place(output, input / Self.block)] += Int32(integer)
+    }
+
+    /// Of what each output has for each block.
+    private func place(_ output: Int, _ block: Int) -> Int {
+      (output / Self.panel * QuantizedRows.blocks(matrix.inputs) + block) * Self.panel + output % Self.panel
     }
   }
 }

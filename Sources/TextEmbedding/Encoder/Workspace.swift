@@ -26,7 +26,9 @@ struct Workspace: ~Copyable {
     let attention =
       arithmetic == .int8 ? casa_attention_scratch(longest, headSize) : longest * longest
     let quantizedTokens = arithmetic == .int8 ? tokens : 0
-    let quantizedStride = QuantizedRows.stride(max(configuration.hiddenSize, configuration.intermediateSize))
+    let widest = max(configuration.hiddenSize, configuration.intermediateSize)
+    let quantizedStride = QuantizedRows.stride(widest)
+    let blocks = quantizedTokens * QuantizedRows.blocks(widest)
     // Each on a cache line of its own, but for the parts of one matrix.
     let line = 64
     var size = 0
@@ -37,8 +39,8 @@ struct Workspace: ~Copyable {
     let float = MemoryLayout<Float>.stride
     let places = [hidden, 3 * hidden, hidden, inner, attention].map { place($0, float) }
     let integers = place(quantizedTokens * quantizedStride, 1)
-    let scales = place(quantizedTokens, float)
-    let zeros = place(quantizedTokens, MemoryLayout<Int32>.stride)
+    let scales = place(blocks, float)
+    let zeros = place(blocks, MemoryLayout<Int32>.stride)
     let start = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: line)
     self.start = start
     self.hidden = (start + places[0]).bindMemory(to: Float.self, capacity: hidden)
@@ -50,8 +52,8 @@ struct Workspace: ~Copyable {
     scores = (start + places[4]).bindMemory(to: Float.self, capacity: attention)
     quantized = QuantizedRows(
       integers: (start + integers).bindMemory(to: UInt8.self, capacity: quantizedTokens * quantizedStride),
-      scales: (start + scales).bindMemory(to: Float.self, capacity: quantizedTokens),
-      zeros: (start + zeros).bindMemory(to: Int32.self, capacity: quantizedTokens))
+      scales: (start + scales).bindMemory(to: Float.self, capacity: blocks),
+      zeros: (start + zeros).bindMemory(to: Int32.self, capacity: blocks))
   }
 
   deinit { start.deallocate() }
