@@ -50,9 +50,9 @@ void casa_normalize(
 }
 
 size_t casa_attention_scratch(size_t count, size_t head_width) {
-  // Rows filled up to whole registers; keys, values, and the scores and sums of the rows at hand.
-  const size_t width = (count + 15) / 16 * 16;
-  const size_t value_width = (head_width + 15) / 16 * 16;
+  // Rows filled up to whole strips; keys, values, and the scores and sums of the rows at hand.
+  const size_t width = (count + 31) / 32 * 32;
+  const size_t value_width = (head_width + 31) / 32 * 32;
   return head_width * width + count * value_width + GREATEST_ATTENTION_ROWS * (width + value_width);
 }
 

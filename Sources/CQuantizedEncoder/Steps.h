@@ -116,7 +116,11 @@ INLINE void quantize_block(const float *values, size_t count, uint8_t *integers,
     rounds = rounds > 255 ? 255 : rounds;
     const byte_lanes bytes = __builtin_convertvector(rounds, byte_lanes);
     const size_t left = (count - part * LANES + CASA_GROUP_INPUTS - 1) / CASA_GROUP_INPUTS * CASA_GROUP_INPUTS;
-    memcpy(integers + part * LANES, &bytes, left < LANES ? left : LANES);
+    if (left >= LANES) {
+      memcpy(integers + part * LANES, &bytes, LANES);
+    } else {
+      memcpy(integers + part * LANES, &bytes, left);
+    }
   }
   *scale = range / 255;
   *zero = zeros[0];
@@ -274,16 +278,19 @@ static void normalize(
   }
 }
 
-// `result` = `a` * `b` for `rows` rows, a number that is known where this is compiled, and a width in whole lanes.
+// Matrices of floating point numbers lie in strips of so many columns, filled up by zeros, one row after another.
+#define STRIP (2 * LANES)
+#define IN_STRIPS(count) (((count) + STRIP - 1) / STRIP * STRIP)
+
+// `result` = `a` * `b` for `rows` rows, a number that is known where this is compiled. `b` lies in strips.
 INLINE void multiply_floats(
     size_t rows, const float *a, size_t a_stride, const float *b, size_t width, size_t depth, float *result) {
-  size_t column = 0;
-  for (; column + 2 * LANES <= width; column += 2 * LANES) {
+  for (size_t column = 0; column < width; column += STRIP) {
     lanes left[ATTENTION_ROWS], right[ATTENTION_ROWS];
     for (size_t row = 0; row < rows; row++) left[row] = right[row] = 0;
-    for (size_t index = 0; index < depth; index++) {
-      const lanes b_left = load(b + index * width + column);
-      const lanes b_right = load(b + index * width + column + LANES);
+    for (size_t index = 0; index < depth; index++, b += STRIP) {
+      const lanes b_left = load(b);
+      const lanes b_right = load(b + LANES);
       for (size_t row = 0; row < rows; row++) {
         const lanes factor = a[row * a_stride + index];
         left[row] += factor * b_left;
@@ -294,15 +301,6 @@ INLINE void multiply_floats(
       store(left[row], result + row * width + column);
       store(right[row], result + row * width + column + LANES);
     }
-  }
-  for (; column < width; column += LANES) {
-    lanes sums[ATTENTION_ROWS];
-    for (size_t row = 0; row < rows; row++) sums[row] = 0;
-    for (size_t index = 0; index < depth; index++) {
-      const lanes factors = load(b + index * width + column);
-      for (size_t row = 0; row < rows; row++) sums[row] += (lanes)a[row * a_stride + index] * factors;
-    }
-    for (size_t row = 0; row < rows; row++) store(sums[row], result + row * width + column);
   }
 }
 
@@ -325,14 +323,12 @@ INLINE float exponentiate(float *values, size_t count, size_t width, float scale
   return sum(parts);
 }
 
-#define WHOLE_LANES(count) (((count) + LANES - 1) / LANES * LANES)
-
 // Some rows of one head.
 INLINE void attend_rows(
     size_t rows, const float *queries, size_t stride, const float *keys, const float *values, size_t count,
     size_t head_width, float *scores, float *sums, float *result, size_t result_stride) {
-  const size_t width = WHOLE_LANES(count);
-  const size_t value_width = WHOLE_LANES(head_width);
+  const size_t width = IN_STRIPS(count);
+  const size_t value_width = IN_STRIPS(head_width);
   multiply_floats(rows, queries, stride, keys, width, head_width, scores);
   float totals[ATTENTION_ROWS];
   const float scale = 1 / sqrtf((float)head_width);
@@ -350,34 +346,42 @@ static void attend(
     const float *projections, size_t count, size_t heads, size_t head_width, float *scratch, float *result) {
   const size_t hidden = heads * head_width;
   const size_t stride = 3 * hidden;
-  const size_t width = WHOLE_LANES(count);
-  const size_t value_width = WHOLE_LANES(head_width);
+  const size_t width = IN_STRIPS(count);
+  const size_t value_width = IN_STRIPS(head_width);
   float *keys = scratch;
   float *values = keys + head_width * width;
   float *scores = values + count * value_width;
   float *sums = scores + ATTENTION_ROWS * width;
+  // What fills up the strips stays zero for all heads.
+  memset(scratch, 0, (head_width * width + count * value_width) * sizeof *scratch);
   for (size_t head = 0; head < heads; head++) {
     const float *queries = projections + head * head_width;
-    // Side by side, and what is to be multiplied by one number next to each other.
     for (size_t token = 0; token < count; token++) {
       const float *key = queries + token * stride + hidden;
-      for (size_t index = 0; index < head_width; index++) keys[index * width + token] = key[index];
-      memcpy(values + token * value_width, key + hidden, head_width * sizeof *values);
-      for (size_t index = head_width; index < value_width; index++) values[token * value_width + index] = 0;
-    }
-    for (size_t index = 0; index < head_width; index++) {
-      for (size_t token = count; token < width; token++) keys[index * width + token] = 0;
+      const float *value = key + hidden;
+      float *column = keys + token / STRIP * STRIP * head_width + token % STRIP;
+      // One by one: instructions that scatter numbers are slower.
+#pragma clang loop vectorize(disable)
+      for (size_t index = 0; index < head_width; index++) column[index * STRIP] = key[index];
+      for (size_t index = 0; index < head_width; index += STRIP) {
+        const size_t left = head_width - index;
+        memcpy(values + index * count + token * STRIP, value + index, (left < STRIP ? left : STRIP) * sizeof *value);
+      }
     }
     float *to = result + head * head_width;
-    size_t row = 0;
-    for (; row + ATTENTION_ROWS <= count; row += ATTENTION_ROWS) {
+    if (count < ATTENTION_ROWS) {
+      for (size_t row = 0; row < count; row++) {
+        attend_rows(
+            1, queries + row * stride, stride, keys, values, count, head_width, scores, sums, to + row * hidden,
+            hidden);
+      }
+    }
+    for (size_t next = 0; count >= ATTENTION_ROWS && next < count; next += ATTENTION_ROWS) {
+      // The last rows may be some that were there before: that takes less time than fewer rows at once.
+      const size_t row = next + ATTENTION_ROWS <= count ? next : count - ATTENTION_ROWS;
       attend_rows(
           ATTENTION_ROWS, queries + row * stride, stride, keys, values, count, head_width, scores, sums,
           to + row * hidden, hidden);
-    }
-    for (; row < count; row++) {
-      attend_rows(
-          1, queries + row * stride, stride, keys, values, count, head_width, scores, sums, to + row * hidden, hidden);
     }
   }
 }
