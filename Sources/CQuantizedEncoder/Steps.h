@@ -8,6 +8,7 @@
 #define LANES 16
 typedef float lanes __attribute__((ext_vector_type(LANES)));
 typedef int32_t int_lanes __attribute__((ext_vector_type(LANES)));
+typedef uint32_t bit_lanes __attribute__((ext_vector_type(LANES)));
 typedef uint8_t byte_lanes __attribute__((ext_vector_type(LANES)));
 
 #define INLINE static inline __attribute__((always_inline))
@@ -45,9 +46,9 @@ INLINE float least(lanes values) { return -greatest(-values); }
 
 INLINE int_lanes rounded(lanes values) {
   const lanes shifted = values + ROUNDING;
-  int_lanes bits;
+  bit_lanes bits;
   memcpy(&bits, &shifted, sizeof bits);
-  return bits - 0x4B400000;
+  return (int_lanes)(bits - 0x4B400000);
 }
 
 // e to the power of each, correct to about 2 units in the last place, as VectorMath.swift has it.
@@ -62,7 +63,7 @@ INLINE lanes exponential(lanes values) {
   series = series * r + 0.5f;
   series = series * r + 1;
   series = series * r + 1;
-  int_lanes exponent;
+  bit_lanes exponent;
   memcpy(&exponent, &shifted, sizeof exponent);
   exponent = (exponent << 23) + 0x3F800000;
   lanes power;
@@ -89,6 +90,11 @@ INLINE lanes gelu(lanes x) {
 
 #define BLOCK_LANES (CASA_BLOCK_INPUTS / LANES)
 
+INLINE int_lanes within_a_byte(int_lanes values) {
+  values = values < 0 ? 0 : values;
+  return values > 255 ? 255 : values;
+}
+
 // The first `count` numbers of one block, or all of a whole one: a number that is known where this is compiled.
 INLINE void quantize_block(const float *values, size_t count, uint8_t *integers, float *scale, int32_t *zero) {
   const size_t parts = (count + LANES - 1) / LANES;
@@ -109,12 +115,10 @@ INLINE void quantize_block(const float *values, size_t count, uint8_t *integers,
   const float range = greatest(high) - bottom;
   // Of what is no number, or too small to be divided by, comes something; but never a fault.
   const float factor = range > 1e-30f ? 255 / range : 0;
-  const int_lanes zeros = rounded((lanes)(-bottom * factor));
+  const int_lanes zeros = within_a_byte(rounded((lanes)(-bottom * factor)));
   for (size_t part = 0; part < parts; part++) {
-    int_lanes rounds = rounded(parts_of_values[part] * factor) + zeros;
-    rounds = rounds < 0 ? 0 : rounds;
-    rounds = rounds > 255 ? 255 : rounds;
-    const byte_lanes bytes = __builtin_convertvector(rounds, byte_lanes);
+    const bit_lanes shifted = (bit_lanes)rounded(parts_of_values[part] * factor) + (bit_lanes)zeros;
+    const byte_lanes bytes = __builtin_convertvector(within_a_byte((int_lanes)shifted), byte_lanes);
     const size_t left = (count - part * LANES + CASA_GROUP_INPUTS - 1) / CASA_GROUP_INPUTS * CASA_GROUP_INPUTS;
     if (left >= LANES) {
       memcpy(integers + part * LANES, &bytes, LANES);
