@@ -15,11 +15,13 @@ bool casa_kernel_is_available(casa_kernel kernel) {
 }
 
 static const struct casa_steps *steps_of(casa_kernel kernel) {
+  switch (kernel) {
 #if defined(__x86_64__)
-  if (kernel == CASA_KERNEL_AVX512VNNI) return &casa_avx512vnni_steps;
-  if (kernel == CASA_KERNEL_AVX2) return &casa_avx2_steps;
+  case CASA_KERNEL_AVX2: return &casa_avx2_steps;
+  case CASA_KERNEL_AVX512VNNI: return &casa_avx512vnni_steps;
 #endif
-  return &casa_plain_steps;
+  default: return &casa_plain_steps;
+  }
 }
 
 void casa_quantize(
