@@ -138,7 +138,7 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "TextEmbedding",
-      dependencies: ["AgentProtocols", "CASACore", "COpenBLAS"],
+      dependencies: ["AgentProtocols", "CASACore", "COpenBLAS", "CQuantizedEncoder"],
       // Without optimization its loops take a hundred times as long, in every test that runs them.
       swiftSettings: settings + [.unsafeFlags(["-O"], .when(configuration: .debug))],
       // The archive, so that what is built runs where OpenBLAS isn't installed.
@@ -149,6 +149,9 @@ let package = Package(
       dependencies: ["AgentProtocols", "CASACore", "TextEmbedding"],
       path: "Benchmarks/TimedEncoder",
       swiftSettings: settings),
+    .target(
+      name: "CQuantizedEncoder",
+      cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"]), .unsafeFlags(["-O2"], .when(configuration: .debug))]),
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-pthread-dev"])]),
     .target(
       name: "EventLoopExecution",
@@ -179,7 +182,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "TextEmbeddingTests",
-      dependencies: ["TextEmbedding"],
+      dependencies: ["CQuantizedEncoder", "TextEmbedding"],
       exclude: ["golden"],
       swiftSettings: settings),
     .testTarget(

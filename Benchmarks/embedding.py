@@ -1,4 +1,5 @@
-"""The sentence encoder against sentence-transformers, in turns on one core. Runs alone too: `embedding.py` prints it.
+"""The sentence encoder against sentence-transformers, and with 8-bit against floating point numbers, in turns on one
+core. Runs alone too: `embedding.py` prints it.
 
 sentence-transformers is measured in a process of its environment, which runs this file with `--peer`.
 """
@@ -28,6 +29,8 @@ def text_of(tokens: int) -> str:
 
 # Name, texts at once, and how often.
 CASES = [("", [text_of(64)], 200), ("_short", [text_of(12)], 300), ("_batch_32", [text_of(64)] * 32, 15)]
+# Tokens of one text, and how often.
+INT8_CASES = [(12, 300), (64, 200), (128, 100)]
 
 
 def peer(folder: str) -> None:
@@ -71,16 +74,21 @@ def quantile(times: list[float], share: float) -> float:
 
 
 def results() -> Iterator["Result"]:  # noqa: F821
-    from results import Result
-
-    if not PEER.exists():
-        print("SKIPPED encoder: sentence-transformers is not installed", file=sys.stderr)
-        return
     subprocess.run(
         ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", "TimedEncoder"], cwd=ROOT, check=True,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    ours = start([str(OURS), str(MODEL)])
+    if PEER.exists():
+        yield from results_against_peer()
+    else:
+        print("SKIPPED encoder: sentence-transformers is not installed", file=sys.stderr)
+    yield from results_of_int8()
+
+
+def results_against_peer() -> Iterator["Result"]:  # noqa: F821
+    from results import Result
+
+    ours = start([str(OURS), str(MODEL), "float32"])
     theirs = start([str(PEER), __file__, "--peer", str(MODEL)])
     try:
         for name, texts, count in CASES:
@@ -99,12 +107,47 @@ def results() -> Iterator["Result"]:  # noqa: F821
                 "sentence-transformers", len(texts) * 1000 / quantile(b, 0.5), quantile(a, 0.5), quantile(a, 0.99),
                 quantile(b, 0.5), quantile(b, 0.99),
             )  # fmt: skip
-        memory = Path(f"/proc/{ours.pid}/status").read_text().split("VmHWM:")[1].split()[0]
-        yield Result("encoder_resident_memory", int(memory) / 1024, "MB at most")
+        yield Result("encoder_resident_memory", peak_memory(ours), "MB at most")
     finally:
         for process in (ours, theirs):
             process.kill()
             process.wait()
+
+
+def results_of_int8() -> Iterator["Result"]:  # noqa: F821
+    from results import Result
+
+    integers = start([str(OURS), str(MODEL), "int8"])
+    floats = start([str(OURS), str(MODEL), "float32"])
+    try:
+        for tokens, count in INT8_CASES:
+            a: list[float] = []
+            b: list[float] = []
+            for index in range(count + 5):
+                mine, embedding = timed(integers, [text_of(tokens)])
+                other, expected = timed(floats, [text_of(tokens)])
+                # Both have the length 1.
+                if sum(x * y for x, y in zip(embedding, expected, strict=True)) < 0.995:
+                    raise RuntimeError("the embedding by 8-bit numbers is too far from the exact one")
+                if index >= 5:
+                    a.append(mine)
+                    b.append(other)
+            yield Result(
+                f"encoder_int8_{tokens}_tokens", 1000 / quantile(a, 0.5), "texts/s on one core", "float32",
+                1000 / quantile(b, 0.5), quantile(a, 0.5), quantile(a, 0.99), quantile(b, 0.5), quantile(b, 0.99),
+            )  # fmt: skip
+        yield Result(
+            "encoder_int8_resident_memory", peak_memory(integers), "MB at most", "float32", peak_memory(floats)
+        )
+    finally:
+        for process in (integers, floats):
+            process.kill()
+            process.wait()
+
+
+def peak_memory(process: subprocess.Popen[str]) -> float:
+    """In megabytes, of a process that runs."""
+    return int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
 def part_results(_stack: object, _folder: Path, _upstream: int) -> Iterator["Result"]:  # noqa: F821

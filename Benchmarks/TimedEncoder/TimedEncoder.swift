@@ -3,13 +3,16 @@ import CASACore
 import Glibc
 import TextEmbedding
 
-/// Encodes what it reads, a JSON array of texts a line, with the model in the folder of its argument. Answers each line
-/// by the time it took in nanoseconds and the components of the last embedding.
+/// Encodes what it reads, a JSON array of texts a line, with the model in the folder of its first argument and the
+/// arithmetic of its second. Answers each line by the time it took in nanoseconds and the components of the last
+/// embedding.
 @main
 enum TimedEncoder {
   static func main() throws {
-    guard CommandLine.arguments.count == 2 else { fatalError("expected a model's folder") }
-    let encoder = try SentenceEncoder(folder: CommandLine.arguments[1])
+    guard CommandLine.arguments.count == 3, let arithmetic = Arithmetic(rawValue: CommandLine.arguments[2]) else {
+      fatalError("expected a model's folder and float32 or int8")
+    }
+    let encoder = try SentenceEncoder(folder: CommandLine.arguments[1], arithmetic: arithmetic)
     let clock = ContinuousClock()
     while let line = readLine() {
       let texts = try JSONValue(parsing: line).array?.compactMap(\.string) ?? []

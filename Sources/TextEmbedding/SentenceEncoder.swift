@@ -1,7 +1,7 @@
 /// Makes embeddings of texts by a BERT model of sentence-transformers, such as all-MiniLM-L6-v2.
 ///
 /// It computes on the calling thread and holds no lock; the weights are read in place from the file, which must not
-/// change meanwhile.
+/// change meanwhile (with 8-bit weights, those of the tokens).
 public struct SentenceEncoder: Sendable {
   /// The folder's name.
   public let name: String
@@ -14,7 +14,12 @@ public struct SentenceEncoder: Sendable {
 
   /// Loads the model in a folder as Hugging Face's libraries write it: `config.json`, `model.safetensors`, `vocab.txt`
   /// or `tokenizer.json`, and where they are there `tokenizer_config.json` and sentence-transformers' own files.
-  public init(folder path: String) throws(ModelError) {
+  public init(folder path: String, arithmetic: Arithmetic = .float32) throws(ModelError) {
+    try self.init(folder: path, arithmetic: arithmetic, kernel: .fastest)
+  }
+
+  /// - Parameter kernel: by which 8-bit numbers are multiplied
+  init(folder path: String, arithmetic: Arithmetic, kernel: IntegerKernel) throws(ModelError) {
     let folder = ModelFolder(path: path)
     let configuration = try BertConfiguration(folder)
     let modules = try SentenceModules(folder)
@@ -23,7 +28,7 @@ public struct SentenceEncoder: Sendable {
     pooling = modules.pooling
     tokenizer = files.tokenizer
     tokenLimit = max(2, min(modules.limit ?? files.limit ?? .max, configuration.positionCount))
-    encoder = try BertEncoder(BertWeights(folder), configuration)
+    encoder = try BertEncoder(BertWeights(folder), configuration, arithmetic, kernel: kernel)
     // Numbers that are none would make every comparison false.
     guard embeddings(of: [tokenizer.encode("a", limit: tokenLimit)])[0].components.allSatisfy(\.isFinite) else {
       throw .malformed(file: folder.path("model.safetensors"), expected: "finite numbers", found: "others")

@@ -1,3 +1,10 @@
+/// One of a model's layers.
+protocol EncoderLayer: Sendable {
+  /// Replaces the rows of `workspace.hidden`.
+  /// - Parameter texts: which rows belong to each text
+  func apply(_ workspace: borrowing Workspace, texts: [Range<Int>], rows: Int)
+}
+
 /// A BERT model: tokens in, a vector for each of them out.
 struct BertEncoder: Sendable {
   let configuration: BertConfiguration
@@ -5,11 +12,17 @@ struct BertEncoder: Sendable {
   private let positions: Tensor
   private let tokenTypes: Tensor
   private let norm: LayerNorm
-  private let layers: [BertLayer]
+  private let layers: [any EncoderLayer]
+  private let arithmetic: Arithmetic
 
-  init(_ weights: BertWeights, _ configuration: BertConfiguration) throws(ModelError) {
-    try MatrixProduct.checkArithmetic()
+  /// - Parameter kernel: by which 8-bit numbers are multiplied
+  init(
+    _ weights: BertWeights, _ configuration: BertConfiguration, _ arithmetic: Arithmetic = .float32,
+    kernel: IntegerKernel = .fastest
+  ) throws(ModelError) {
+    if arithmetic == .float32 { try MatrixProduct.checkArithmetic() }
     self.configuration = configuration
+    self.arithmetic = arithmetic
     let size = configuration.hiddenSize
     words = try weights.tensor(
       "embeddings.word_embeddings.weight", shape: [configuration.vocabularyCount, size])
@@ -19,8 +32,13 @@ struct BertEncoder: Sendable {
       "embeddings.token_type_embeddings.weight", shape: [configuration.tokenTypeCount, size])
     norm = try LayerNorm(
       weights, "embeddings.LayerNorm", size: size, epsilon: configuration.normalizationEpsilon)
-    var layers: [BertLayer] = []
-    for index in 0..<configuration.layerCount { layers.append(try BertLayer(weights, configuration, index: index)) }
+    var layers: [any EncoderLayer] = []
+    for index in 0..<configuration.layerCount {
+      switch arithmetic {
+      case .float32: layers.append(try BertLayer(weights, configuration, index: index))
+      case .int8: layers.append(try QuantizedLayer(weights, configuration, index: index, kernel: kernel))
+      }
+    }
     self.layers = layers
   }
 
@@ -40,7 +58,7 @@ struct BertEncoder: Sendable {
     let longest = sequences.reduce(0) { max($0, $1.tokens.count) }
     let total = sequences.reduce(0) { $0 + $1.tokens.count }
     let workspace = Workspace(
-      configuration, tokens: max(longest, min(Self.tokensAtOnce, total)), longest: longest)
+      configuration, arithmetic, tokens: max(longest, min(Self.tokensAtOnce, total)), longest: longest)
     var start = 0
     while start < sequences.count {
       var end = start

@@ -1,5 +1,5 @@
 /// One layer of a BERT model: each token looks at all tokens of its text, then goes through two matrices by itself.
-struct BertLayer: Sendable {
+struct BertLayer: EncoderLayer {
   private let query: Linear
   private let key: Linear
   private let value: Linear

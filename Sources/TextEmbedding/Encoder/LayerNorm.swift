@@ -1,3 +1,5 @@
+import CQuantizedEncoder
+
 /// Shifts and scales a vector to mean 0 and variance 1, and then by learnt factors.
 struct LayerNorm: Sendable {
   private let weight: Tensor
@@ -15,6 +17,12 @@ struct LayerNorm: Sendable {
   func apply(_ values: UnsafeMutablePointer<Float>, rows: Int) {
     guard let weight = weight.elements.baseAddress, let bias = bias.elements.baseAddress else { return }
     for row in 0..<rows { apply(values + row * size, weight, bias) }
+  }
+
+  /// The same by a kernel of 8-bit models, whose results are equal on every processor.
+  func apply(_ values: UnsafeMutablePointer<Float>, rows: Int, _ kernel: IntegerKernel) {
+    guard let weight = weight.elements.baseAddress, let bias = bias.elements.baseAddress else { return }
+    casa_normalize(kernel.number, values, rows, size, weight, bias, epsilon)
   }
 
   private func apply(

@@ -19,4 +19,8 @@ struct BertWeights: Sendable {
   func tensor(_ name: String, shape: [Int]) throws(ModelError) -> Tensor {
     try file.tensor(prefix + name, shape: shape)
   }
+
+  func malformed(_ expected: String, _ found: String) -> ModelError {
+    .malformed(file: file.path, expected: expected, found: found)
+  }
 }

@@ -33,5 +33,17 @@ final class MappedFile: @unchecked Sendable {
     if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
   }
 
+  /// Gives back the memory of bytes that won't be looked at soon; they can be, and are then read from the file again.
+  func release(_ part: UnsafeRawBufferPointer) {
+    guard let file = bytes.baseAddress, let start = part.baseAddress, start >= file,
+      start + part.count <= file + bytes.count
+    else { return }
+    // Pages that lie wholly within it.
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let first = (start - file + page - 1) / page * page
+    let end = (start - file + part.count) / page * page
+    if first < end { madvise(UnsafeMutableRawPointer(mutating: file + first), end - first, MADV_DONTNEED) }
+  }
+
   private static var lastError: String { String(cString: strerror(errno)) }
 }

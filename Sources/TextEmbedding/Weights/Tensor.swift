@@ -4,6 +4,10 @@ struct Tensor: Sendable {
   private let storage: Storage
 
   var elements: UnsafeBufferPointer<Float> { storage.elements }
+
+  /// Gives back the memory of numbers that are those of a file, as long as nobody looks at them.
+  func release() { storage.release() }
+
   /// The numbers of the last dimension at `row` of all others.
   func row(_ row: Int) -> UnsafeBufferPointer<Float> {
     let width = shape.last ?? 1
@@ -19,6 +23,8 @@ struct Tensor: Sendable {
       self.elements = elements
       self.file = file
     }
+
+    func release() { file?.release(UnsafeRawBufferPointer(elements)) }
 
     deinit {
       if file == nil { elements.deallocate() }
