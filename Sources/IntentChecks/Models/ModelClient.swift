@@ -31,7 +31,7 @@ final class ModelClient: Sendable {
   let endpoint: ModelEndpoint
   private let http: HTTPClient
   private let surroundings: Surroundings
-  private let room: ConcurrencyLimit
+  let room: ConcurrencyLimit
   private let breaker: Mutex<CircuitBreaker>
   private let budget = Mutex(RetryBudget())
 
