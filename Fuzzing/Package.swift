@@ -25,7 +25,9 @@ let package = Package(
   targets: [
     .executableTarget(
       name: "FuzzParsers",
-      dependencies: ["AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "TextEmbedding"],
+      dependencies: [
+        "AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "IntentChecks", "TextEmbedding",
+      ],
       // libFuzzer brings `main`.
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
       linkerSettings: [.unsafeFlags(sanitizers)]),
@@ -34,6 +36,11 @@ let package = Package(
       name: "EnvoyAuthorization",
       dependencies: ["AgentProtocols", "CASACore", "Enforcement", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: settings),
+    // Single files of that module: those that need no network.
+    .target(
+      name: "IntentChecks",
+      dependencies: ["AgentProtocols", "CASACore", "TextEmbedding"],
+      swiftSettings: settings + [.unsafeFlags(["-enable-testing"])]),
     // Single files of that module: those that need no linear algebra.
     .target(
       name: "TextEmbedding",

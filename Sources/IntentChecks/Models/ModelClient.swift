@@ -31,7 +31,7 @@ final class ModelClient: Sendable {
   let endpoint: ModelEndpoint
   private let http: HTTPClient
   private let surroundings: Surroundings
-  private let room: ConcurrencyLimit
+  let room: ConcurrencyLimit
   private let breaker: Mutex<CircuitBreaker>
   private let budget = Mutex(RetryBudget())
 
@@ -156,8 +156,8 @@ final class ModelClient: Sendable {
       case .remoteConnectionClosed: return .unreachable(.closed)
       default: return .unreachable(isConnected ? .closed : .noConnection)
       }
-    // What comes is no HTTP.
-    case is HTTPParserError: return .malformedAnswer(.notJSON)
+    case HTTPParserError.invalidEOFState, HTTPParserError.closedConnection: return .unreachable(.closed)
+    case is HTTPParserError: return .unreachable(.notHTTP)
     case is NIOConnectionError: return .unreachable(.noConnection)
     case let error as IOError where error.errnoCode == ECONNREFUSED: return .unreachable(.noConnection)
     default: return .unreachable(isConnected ? .closed : .noConnection)
@@ -199,9 +199,10 @@ extension ModelUnavailable {
   /// Whether the same request, sent again, may come to something.
   var mayPass: Bool {
     switch self {
-    case .timedOut, .malformedAnswer, .unreachable(.noConnection), .unreachable(.closed): true
+    case .unreachable(let failure): failure != .notTrusted
+    case .timedOut, .malformedAnswer: true
     case .refused(let status): [408, 425, 429, 500, 502, 503, 504].contains(status)
-    case .unreachable(.notTrusted), .cancelled, .circuitOpen, .tooManyWaiting, .questionTooLarge: false
+    case .cancelled, .circuitOpen, .tooManyWaiting, .questionTooLarge: false
     }
   }
 }

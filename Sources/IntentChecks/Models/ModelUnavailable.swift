@@ -35,6 +35,7 @@ public enum ModelUnavailable: Error, Sendable, Hashable, CustomStringConvertible
 public enum ConnectionFailure: String, Sendable, Hashable, CaseIterable {
   case noConnection = "no connection could be made"
   case notTrusted = "TLS could not be agreed on, or the server's certificate is not trusted"
+  case notHTTP = "what came was not HTTP"
   case closed = "the connection broke before the answer's end"
 }
 

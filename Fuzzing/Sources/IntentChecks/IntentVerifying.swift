@@ -1,0 +1,1 @@
+../../../Sources/IntentChecks/Models/IntentVerifying.swift

@@ -1,0 +1,1 @@
+../../../Sources/TextEmbedding/Encoder/VectorMath.swift

@@ -1,0 +1,34 @@
+/// SplitMix64: the same values in every run, so that a failure can be repeated.
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var word = state
+    word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
+    return word ^ (word >> 31)
+  }
+
+  /// Text of what prompts are attacked with: controls, invisible characters, quotes and other scripts.
+  mutating func text(upTo length: Int, holding word: String = "") -> String {
+    let ranges: [ClosedRange<UInt32>] = [
+      0x01...0x1F, 0x20...0x7F, 0x80...0x2FF, 0x200B...0x2064, 0xFE00...0xFE0F, 0x4E00...0x4E40, 0xE000...0xE010,
+      0x1F600...0x1F640, 0xE0001...0xE007F,
+    ]
+    var text = ""
+    for _ in 0..<Int.random(in: 0...length, using: &self) {
+      if !word.isEmpty, Int.random(in: 0..<6, using: &self) == 0 {
+        text += word.prefix(Int.random(in: 1...word.count, using: &self))
+        continue
+      }
+      guard let range = ranges.randomElement(using: &self),
+        let scalar = Unicode.Scalar(UInt32.random(in: range, using: &self))
+      else { continue }
+      text.unicodeScalars.append(scalar)
+    }
+    return text
+  }
+}
