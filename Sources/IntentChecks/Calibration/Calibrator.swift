@@ -27,7 +27,9 @@ public struct Calibrator: Sendable {
       allCalls += try await matchingExamples(suite, isFirst: false)
     }
     let signs = [("margin", 1.0), ("bound", -1.0), ("ungrounded", -1.0)]
-    let matchingSigns = [("similarity", 1.0), ("margin", 1.0), ("coverage", 1.0)]
+    let matchingSigns = [
+      ("margin", 1.0), ("coverage", 1.0), ("similarity", 1.0), ("coverageAlone", 1.0),
+    ]
     guard var grounded = LogisticFit(signs: signs).fit(grounding),
       var matched = LogisticFit(signs: matchingSigns).fit(firstCalls)
     else { return nil }

@@ -4,6 +4,7 @@ import Foundation
 /// prescribed, since a feature that counts the wrong way round has learned the examples and not the matter.
 struct LogisticFit {
   struct Example {
+    /// One that is missing counts neither way.
     let features: [String: Double]
     /// Whether the call is one that should be allowed.
     let isGood: Bool
@@ -21,14 +22,14 @@ struct LogisticFit {
     let count = Double(examples.count)
     var terms = signs.map { LogisticModel.Term(feature: $0.feature, mean: 0, scale: 1, weight: 0) }
     for index in terms.indices {
-      let values = examples.map { $0.features[terms[index].feature] ?? 0 }
-      let mean = values.reduce(0, +) / count
-      let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count
+      let values = examples.compactMap { $0.features[terms[index].feature] }
+      let mean = values.reduce(0, +) / Double(max(values.count, 1))
+      let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(values.count, 1))
       terms[index].mean = mean
       terms[index].scale = max(variance.squareRoot(), 1e-9)
     }
     let rows = examples.map { example in
-      terms.map { ((example.features[$0.feature] ?? 0) - $0.mean) / $0.scale }
+      terms.map { term in example.features[term.feature].map { ($0 - term.mean) / term.scale } ?? 0 }
     }
     let labels = examples.map { $0.isGood ? 1.0 : -1.0 }
     let weights = examples.map { 0.5 / ($0.isGood ? good : bad) * count }

@@ -50,6 +50,11 @@ struct ToolMatchCheck: Check {
     let judgement = Judgement(
       score: score, threshold: model.threshold, model: embeddings.model, text: ToolMatchEvidence.text(of: tool))
     guard score >= model.threshold else {
+      // Many a task needs something looked up that it does not speak of, and looking does no harm.
+      guard policy.effects(of: tool) != [.reads] else {
+        return CheckFinding(
+          .abstain(why: "an unasked read"), "the user did not ask for what \(tool.name) does, which only reads", judgement)
+      }
       return CheckFinding(.block(.toolIntentMismatch), "what \(tool.name) does is not what the user asked for", judgement)
     }
     return CheckFinding(.allow, "what \(tool.name) does fits what the user asked for", judgement)

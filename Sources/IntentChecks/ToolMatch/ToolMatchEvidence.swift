@@ -13,11 +13,14 @@ struct ToolMatchEvidence: Sendable {
     let similarities = points.prefix(tools.count).map { point in
       clauses.map { Double($0.cosine(with: point)) }.max() ?? 0
     }
-    features = [
-      "similarity": similarities[0],
-      "margin": similarities.dropFirst().max().map { similarities[0] - $0 } ?? 0,
-      "coverage": task.searchable.coverage(of: Words.humanized(tool.name)),
-    ]
+    let coverage = task.searchable.coverage(of: Words.humanized(tool.name))
+    // With others to choose from, what counts is how this one compares with them: how like a request is to its tool
+    // differs from one way of speaking to another.
+    if let best = similarities.dropFirst().max() {
+      features = ["margin": similarities[0] - best, "coverage": coverage]
+    } else {
+      features = ["similarity": similarities[0], "coverageAlone": coverage]
+    }
   }
 
   private static let maximumOthers = 256
