@@ -238,7 +238,7 @@ struct EgressAdmissionTests {
     #expect(bare.setHeaders.map(\.name) == ["authorization", "traceparent"])
     #expect(bare.setHeaders.last.flatMap { TraceParent($0.value)?.traceID } == trace)
     #expect(bare.removeHeaders.isEmpty)
-    #expect(bare.llmToken == nil)
+    #expect(bare.answerToken == nil)
     #expect(bare.offer == nil)
     #expect(bare.tokenHash == tokenHash("held"))
     #expect(bare.userInputID == UserInputID("ui_1"))
@@ -255,13 +255,13 @@ struct EgressAdmissionTests {
   func llm() throws {
     let request = TestSystem.request("/v1/chat/completions", body: TestSystem.chat(), trace: TestSystem.trace)
     let (bare, _) = try admission(try .toLLM(), request, trace: trace)
-    #expect(bare.llmToken == "held")
+    #expect(bare.answerToken == "held")
     #expect(bare.setHeaders.isEmpty)
     #expect(bare.removeHeaders == ["accept-encoding", "traceparent", "tracestate", "baggage"])
     let (keyed, _) = try admission(try .toLLM(), request, apiKey: "sk", trace: trace)
     #expect(keyed.setHeaders.map(\.name) == ["authorization"])
     #expect(keyed.setHeaders.first?.value == "Bearer sk")
-    #expect(keyed.llmToken == "held")
+    #expect(keyed.answerToken == "held")
   }
 
   @Test("has its answer read when that is a list of tools or a card")
