@@ -283,14 +283,43 @@ struct EgressAdmissionTests {
     }
   }
 
+  @Test("has its answer read when that is a tool's and the runtime wants to know it")
+  func results() throws {
+    for (wanted, body) in [
+      (true, TestSystem.toolCall()), (false, TestSystem.toolCall()), (true, TestSystem.rpc("ping")),
+    ] {
+      var record = RequestRecord(direction: EnforcementPoint.egress)
+      let request = TestSystem.request("/mcp", body: body, trace: TestSystem.trace)
+      let call = try WayOut.to("mcp").read(request, &record)
+      let admission = call.admission(
+        with: held(), trace: trace, apiKey: nil, reportsResult: wanted, record: &record)
+      guard wanted, case .toolCall = call.content else {
+        #expect(admission.offer == nil && admission.answerToken == nil && admission.removeHeaders.isEmpty)
+        continue
+      }
+      let id = try #require(record.requestID)
+      #expect(admission.offer == Offer(.result(id), of: try #require(Name("mcp")), trace: trace))
+      #expect(admission.answerToken == "held")
+      #expect(admission.setHeaders.last.map { $0 == (Admission.readAnswerHeader, "1") } ?? false)
+      #expect(admission.removeHeaders == ["accept-encoding"])
+    }
+  }
+
   @Test("hands its offer on in one text, which nothing else is")
   func offerText() throws {
     for offer in [
       Offer(.tools, of: try #require(Name("mcp")), trace: trace), Offer(.card, of: try #require(Name("a")), trace: nil),
+      Offer(.result(.integer(-3)), of: try #require(Name("a")), trace: nil),
+      Offer(.result(.string("a b\r\n é")), of: try #require(Name("a")), trace: trace),
     ] {
       #expect(Offer(offer.text) == offer)
     }
-    for text in ["", "tools mcp", "tool mcp -", "tools MCP -", "tools mcp x", "tools mcp - -", "tools  mcp -"] {
+    for text in [
+      "", "tools mcp", "tool mcp -", "tools MCP -", "tools mcp x", "tools mcp - -", "tools  mcp -",
+      "result mcp -", "result mcp - ", "result mcp - x", "result mcp - MQ==", "result mcp - bnVsbA",
+      "result mcp - MQ MQ",
+      "card mcp - MQ",
+    ] {
       #expect(Offer(text) == nil)
     }
   }

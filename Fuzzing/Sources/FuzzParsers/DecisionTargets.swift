@@ -122,7 +122,8 @@ private func same(_ a: LocalDecisions.Verdict, _ b: LocalDecisions.Verdict) -> B
   case (.ask, .ask): true
   case (.refuse(let a), .refuse(let b)): a.reason == b.reason && a.explanation == b.explanation
   case (.admit(let a), .admit(let b)):
-    a.tokenHash == b.tokenHash && a.removeHeaders == b.removeHeaders && a.answerToken == b.answerToken && a.offer == b.offer
+    a.tokenHash == b.tokenHash && a.removeHeaders == b.removeHeaders && a.answerToken == b.answerToken
+      && a.offer == b.offer
       && a.setHeaders.map(\.name) == b.setHeaders.map(\.name)
   default: false
   }

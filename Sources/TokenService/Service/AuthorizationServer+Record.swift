@@ -76,7 +76,8 @@ extension ToolResultReport {
       throw InvalidField("text", expected: "text of at most \(ToolResultContent.maximumBytes) bytes")
     }
     // No database stores the character NUL everywhere.
-    self.text = text.utf8.contains(0) ? String(text.unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : Character($0) }) : text
+    self.text =
+      text.utf8.contains(0) ? String(text.unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : Character($0) }) : text
     guard let isTruncated = (json["truncated"] ?? false).bool else {
       throw InvalidField("truncated", expected: "true or false")
     }

@@ -28,7 +28,8 @@ final class TokenVerifier: Sendable {
     let claims = found.claims
     let now = clock.now()
     // Expiry gets no skew: our own clock signed it. `nbf` gets it, for a replica whose clock is ahead.
-    guard claims.expiresAt + lateness > now, claims.notBefore <= now + Self.clockSkew, claims.issuedAt <= now + Self.clockSkew
+    guard claims.expiresAt + lateness > now, claims.notBefore <= now + Self.clockSkew,
+      claims.issuedAt <= now + Self.clockSkew
     else { return nil }
     if known == nil { verified.withLock { $0[token.hash] = found } }
     return found
