@@ -287,16 +287,17 @@ struct ToolCallAnswerTests {
 
   @Test("lets nothing go on behind the result")
   func afterwards() throws {
-    for more in [event(text("u")), event(progress), event(sampling), "data: x\n\n", ": \n\n", "\u{FF}"] {
+    let texts = [event(text("u")), event(progress), event(sampling), "data: x\n\n", ": \n\n"]
+    for more in texts.map({ Array($0.utf8) }) + [Array("data: ".utf8) + [0xFF, 0x0A]] {
       var answer = try answer(Self.stream)
       guard
-        case .report(let content, let released) = try answer.feed(Array((event(text("t")) + more).utf8), isLast: false)
+        case .report(let content, let released) = try answer.feed(Array(event(text("t")).utf8) + more, isLast: false)
       else {
         Issue.record("it is not reported")
         return
       }
       #expect(content.text == "t" && released == Array(event(text("t")).utf8))
-      #expect(try answer.feed(Array(more.utf8), isLast: true) == .release([]))
+      #expect(try answer.feed(more, isLast: true) == .release([]))
     }
   }
 

@@ -76,18 +76,24 @@ public struct ToolCallAnswer: Sendable {
         format = .failure(held)
         return .release([])
       case .eventStream(var parser, var held, var holds):
-        for event in try parser.feed(bytes) {
-          try Self.hold(event.bytes, in: &held)
-          // An event without data only sets the id from which the stream can be resumed.
-          guard !event.data.isEmpty else { continue }
-          let json = try Self.parse(Array(event.data.utf8))
-          switch try JSONRPCMessage(json) {
-          case .notification(_, let params): beside.append(messageWith: params)
-          case .request(_, _, let params):
-            beside.append(messageWith: params)
-            holds = true
-          case .response: return .report(try content(of: json), thenRelease: held)
+        // Line by line, so that nothing behind the result is looked at, wherever the bytes are divided.
+        var rest = bytes[...]
+        while !rest.isEmpty {
+          let end = rest.firstIndex { $0 == 0x0A || $0 == 0x0D }.map { rest.index(after: $0) } ?? rest.endIndex
+          for event in try parser.feed(rest[..<end]) {
+            try Self.hold(event.bytes, in: &held)
+            // An event without data only sets the id from which the stream can be resumed.
+            guard !event.data.isEmpty else { continue }
+            let json = try Self.parse(Array(event.data.utf8))
+            switch try JSONRPCMessage(json) {
+            case .notification(_, let params): beside.append(messageWith: params)
+            case .request(_, _, let params):
+              beside.append(messageWith: params)
+              holds = true
+            case .response: return .report(try content(of: json), thenRelease: held)
+            }
           }
+          rest = rest[end...]
         }
         if isLast { return beside.isEmpty ? .release(held) : .report(beside, thenRelease: held) }
         let released = holds ? [] : held

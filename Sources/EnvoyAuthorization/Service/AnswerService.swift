@@ -141,29 +141,20 @@ private struct AnswerExchange {
         reading = .llm(try LLMAnswerGate(status: status, contentType: type, contentEncoding: encoding))
         return
       }
-      if case .result(let id) = offer.kind {
-        // Without a body nothing is said.
-        reading =
-          message.endOfStream
-          ? .passing
-          : .result(
-            try ToolCallAnswer(status: status, contentType: type, contentEncoding: encoding, requestID: id))
-        return
-      }
-      guard (200..<300).contains(status) else {
-        reading = .passing
-        return
-      }
-      guard encoding.map({ $0.lowercased() == "identity" }) ?? true else {
-        throw Refusal(.mcpResponseUnreadable, "the answer is compressed though nobody asked for it")
-      }
       switch offer.kind {
+      // Without a body nothing is said.
+      case .result where message.endOfStream: reading = .passing
+      case .result(let id):
+        reading = .result(
+          try ToolCallAnswer(status: status, contentType: type, contentEncoding: encoding, requestID: id))
+      case _ where !(200..<300).contains(status): reading = .passing
+      case _ where !(encoding.map { $0.lowercased() == "identity" } ?? true):
+        throw Refusal(.mcpResponseUnreadable, "the answer is compressed though nobody asked for it")
       case .tools:
         reading = .listing(
           try ToolListingAnswer(
             contentType: type, requestID: nil, allowed: try await workload.offeredTools(offer)), offer)
       case .card: reading = .card([], of: offer.app)
-      case .result: break
       }
     } catch let violation as ProtocolViolation {
       throw Refusal(violation)
