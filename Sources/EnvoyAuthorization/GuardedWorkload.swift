@@ -286,7 +286,8 @@ final class GuardedWorkload: Sendable {
     let token = HeldToken(
       compact: granted.compact, hash: granted.hash, expiresAt: granted.expiresAt, userInputID: claims.userInputID,
       parent: session.hash)
-    var admission = call.admission(with: token, trace: trace, apiKey: nil, record: &record)
+    var admission = call.admission(
+      with: token, trace: trace, apiKey: nil, reportsResult: granted.reportsResult, record: &record)
     admission.decisionID = granted.decisionID
     return admission
   }
@@ -320,6 +321,27 @@ final class GuardedWorkload: Sendable {
       ]
     ])
     if let trace = try ClaimedToken(compact: evidence).claims.traceID { sessions.select(selections, in: trace) }
+  }
+
+  /// Stores what a tool answered, before the agent gets to know it.
+  /// - Parameter evidence: the T3 of the call.
+  func record(_ result: ToolResultContent, evidence: String) async throws(Refusal) {
+    try await runtime.record([
+      [
+        "kind": "tool_result", "token": .string(evidence), "text": .string(result.text),
+        "truncated": .bool(result.isTruncated), "unread": .array(result.unread.map(JSONValue.string)),
+      ]
+    ])
+  }
+
+  /// A tool's result was not let through.
+  /// - Parameter evidence: the T3 of the call, when it is known.
+  func report(_ refusal: Refusal, of record: RequestRecord, evidence: String?) {
+    var record = record
+    if let claims = evidence.flatMap({ try? ClaimedToken(compact: $0).claims }) {
+      (record.tool, record.userInputID) = (claims.call?.tool, claims.userInputID)
+    }
+    reporter.report(record.event(refusal: refusal, decisionID: nil, latency: nil))
   }
 
   /// A tool was left out of a listing.

@@ -1,19 +1,21 @@
 public import CASACore
 
-/// What a tool answered, as text: all that an agent and its LLM could learn from it.
+/// What a tool answered in a session, as the data plane read it before the agent got it.
 public struct ToolResult: Sendable, Hashable {
-  /// Names the result among all; the text that it names never changes.
+  /// Of one call of a tool there is one result.
   public let id: String
   public let server: Name
   public let tool: ToolName
+  /// All that the answer said: see `ToolResultContent`.
   public let text: String
-  /// Whether the tool's text was longer than what is kept.
+  /// Whether `text` is not all that was said: it was too long, or was deleted when the session seemed to be over.
   public let isTruncated: Bool
-  /// The kinds of content that are no text, such as `image`.
+  /// What kinds of content were not read: `image`, `audio`, `blob` and the like.
   public let unread: [String]
 
   public init(
-    id: String, server: Name, tool: ToolName, text: String, isTruncated: Bool = false, unread: [String] = []
+    id: String, server: Name, tool: ToolName, text: String, isTruncated: Bool = false,
+    unread: [String] = []
   ) {
     self.id = id
     self.server = server

@@ -115,7 +115,7 @@ extension RuntimeResponder {
   /// `POST /trace/events`: what a sidecar's authorization service saw.
   func record(_ request: Request) async throws -> Answer {
     let client = try await authenticatedClient(request, form: nil)
-    let body = try await json(request)
+    let body = try await json(request, maximumBytes: Self.maximumReportBytes)
     guard let list = body["events"]?.array, (1...Report.maximumBatch).contains(list.count) else {
       throw InvalidField("events", expected: "an array of 1 to \(Report.maximumBatch) events")
     }

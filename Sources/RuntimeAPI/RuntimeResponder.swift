@@ -13,6 +13,8 @@ struct RuntimeResponder: HTTPResponder {
 
   /// Larger bodies are refused with 413. A user's input of 64 KiB, form-encoded, is at most three times that.
   static let maximumBodyBytes = 524_288
+  /// The same for reports. A tool's text of 256 KiB is at most six times that as JSON.
+  static let maximumReportBytes = 2 << 20
 
   let server: AuthorizationServer
   let admin: AdminCredential
@@ -123,12 +125,14 @@ struct RuntimeResponder: HTTPResponder {
     }
   }
 
-  func json(_ request: Request) async throws -> JSONValue {
+  func json(_ request: Request, maximumBytes: Int = maximumBodyBytes) async throws -> JSONValue {
     try requireType("application/json", of: request)
-    let bytes = try await request.boundedBody(maximumBytes: Self.maximumBodyBytes)
+    let bytes = try await request.boundedBody(maximumBytes: maximumBytes)
+    var limits = JSONLimits.message
+    limits.maximumBytes = maximumBytes
     let json: JSONValue
     do {
-      json = try JSONValue(parsing: bytes)
+      json = try JSONValue(parsing: bytes, limits: limits)
     } catch {
       throw Refused(.badRequest, "the body is not strict JSON: \(error)")
     }

@@ -77,7 +77,7 @@ struct AuthorizationAnswer: Sendable {
       }
     }
     for (field, key): (StaticString, StaticString) in [
-      ("x-casa-llm-token", "llm_token"), ("x-casa-offer", "offer"), ("x-casa-decision", "decision"),
+      ("x-casa-answer-token", "answer_token"), ("x-casa-offer", "offer"), ("x-casa-decision", "decision"),
     ] {
       guard let value = try reader.single(field) else { continue }
       guard isFieldValue(value), String(validating: value, as: UTF8.self) != nil else { throw Malformed() }

@@ -153,7 +153,7 @@ final class StreamFilter {
       guard wasSet else { return false }
       if header.name == Admission.readAnswerHeader { stream.clearRouteCache() }
     }
-    admission.llmToken?.withBytes { stream.setMetadata("llm_token", $0) }
+    admission.answerToken?.withBytes { stream.setMetadata("answer_token", $0) }
     admission.offer?.text.withBytes { stream.setMetadata("offer", $0) }
     admission.decisionID?.withBytes { stream.setMetadata("decision", $0) }
     return true

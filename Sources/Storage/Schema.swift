@@ -65,6 +65,18 @@ public enum Schema {
           user_input_id TEXT, trace_id TEXT, app_id TEXT, payload TEXT NOT NULL)
         """,
         "CREATE INDEX trace_events_by_session ON trace_events (user_input_id)",
-      ])
+      ]),
+    Migration(
+      "2026-11-tool-results",
+      [
+        """
+        CREATE TABLE tool_results (
+          sequence \(Migration.serialKey), id TEXT NOT NULL UNIQUE, user_input_id TEXT NOT NULL, app_id TEXT NOT NULL,
+          server TEXT NOT NULL, tool TEXT NOT NULL, text TEXT NOT NULL, truncated BIGINT NOT NULL,
+          unread TEXT NOT NULL, recorded_at BIGINT NOT NULL)
+        """,
+        "CREATE INDEX tool_results_by_session ON tool_results (user_input_id)",
+        "CREATE INDEX tool_results_with_text ON tool_results (user_input_id) WHERE text <> ''",
+      ]),
   ]
 }

@@ -11,6 +11,7 @@ public struct TraceEvent: Sendable {
     case spendRefused = "spend_refused"
     case tokenRevoked = "token_revoked"
     case llmCall = "llm_call"
+    case toolResult = "tool_result"
     case callAdmitted = "call_admitted"
     case callRefused = "call_refused"
     case eventsLost = "events_lost"

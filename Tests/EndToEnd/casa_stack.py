@@ -12,6 +12,7 @@ import re
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -252,6 +253,8 @@ class Stack:
     """By what the sidecars ask the authorization service; None for what casa chooses."""
     llm_port: int | None = None
     """Where the LLM listens, when something stands before it."""
+    bank_port: int | None = None
+    """Where the bank listens, when something stands before it."""
     endpoints: Endpoints = field(default_factory=Endpoints)
     processes: list[Process] = field(default_factory=list)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=40, trust_env=False))
@@ -293,7 +296,7 @@ class Stack:
 
         ports = self.endpoints
         return {
-            "bank": [str(EXAMPLE / "bank_server.py"), "--port", str(ports.bank_app)],
+            "bank": [str(EXAMPLE / "bank_server.py"), "--port", str(self.bank_port or ports.bank_app)],
             "llm": [str(EXAMPLE / "llm_standin.py"), "--port", str(self.llm_port or ports.llm_app)],
             "agent": agent("agent", ports.agent_app),
             "planner": agent("planner", ports.planner_app),
@@ -405,6 +408,14 @@ class Stack:
                 fields.setdefault(name, []).append(value)
             requests.append(fields)
         return requests
+
+    def tool_results(self, session: str) -> list[Json]:
+        """What tools answered in a session, as the runtime has stored it."""
+        database = next((self.state / "runtime").glob("casa.sqlite"))
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+            connection.row_factory = sqlite3.Row
+            rows = connection.execute("SELECT * FROM tool_results WHERE user_input_id = ? ORDER BY sequence", [session])
+            return [dict(row) for row in rows]
 
     # The trace
 

@@ -91,7 +91,7 @@ def bootstrap(port: int, upstream: int, authorization: Path, configuration: str,
                     "log_format": {
                         "json_format": {
                             key: f"%DYNAMIC_METADATA(envoy.filters.http.ext_authz:{key})%"
-                            for key in ("llm_token", "decision", "offer")
+                            for key in ("answer_token", "decision", "offer")
                         }
                     },
                 },

@@ -68,7 +68,7 @@ def test_an_admitted_request_is_changed_as_the_answer_says(stack: ModuleStack) -
     stack.authorization.answer = lambda _: admit(
         ("x-casa-set-authorization", "Bearer new"),
         ("x-casa-remove", "x-gone,x-absent"),
-        ("x-casa-llm-token", "t2"),
+        ("x-casa-answer-token", "t2"),
         ("x-casa-offer", "bank -"),
         ("x-casa-decision", "d1"),
     )
@@ -79,7 +79,7 @@ def test_an_admitted_request_is_changed_as_the_answer_says(stack: ModuleStack) -
     assert received.values("x-gone") == []
     assert received.values("x-kept") == ["3"]
     assert not [name for name, _ in received.fields if name.startswith("x-casa")]
-    assert stack.metadata() == {"llm_token": "t2", "offer": "bank -", "decision": "d1"}
+    assert stack.metadata() == {"answer_token": "t2", "offer": "bank -", "decision": "d1"}
 
 
 def test_a_request_without_a_body_is_decided_at_its_headers(stack: ModuleStack) -> None:
@@ -166,7 +166,7 @@ ODD = {
     "an empty value to set": admit(("x-casa-set-a", "")),
     "an empty name to remove": admit(("x-casa-remove", "a,,b")),
     "a pseudo-field to remove": admit(("x-casa-remove", ":path")),
-    "two tokens": admit(("x-casa-llm-token", "1"), ("x-casa-llm-token", "2")),
+    "two tokens": admit(("x-casa-answer-token", "1"), ("x-casa-answer-token", "2")),
     "a refusal with 200": refuse(b"", status="200"),
     "a refusal without a status": Answer(fields=[("x-casa-epoch", "1"), ("x-casa-verdict", "refuse")]),
     "a large body": admit(body=b" " * (3 << 20)),

@@ -238,7 +238,7 @@ struct EgressAdmissionTests {
     #expect(bare.setHeaders.map(\.name) == ["authorization", "traceparent"])
     #expect(bare.setHeaders.last.flatMap { TraceParent($0.value)?.traceID } == trace)
     #expect(bare.removeHeaders.isEmpty)
-    #expect(bare.llmToken == nil)
+    #expect(bare.answerToken == nil)
     #expect(bare.offer == nil)
     #expect(bare.tokenHash == tokenHash("held"))
     #expect(bare.userInputID == UserInputID("ui_1"))
@@ -255,13 +255,13 @@ struct EgressAdmissionTests {
   func llm() throws {
     let request = TestSystem.request("/v1/chat/completions", body: TestSystem.chat(), trace: TestSystem.trace)
     let (bare, _) = try admission(try .toLLM(), request, trace: trace)
-    #expect(bare.llmToken == "held")
+    #expect(bare.answerToken == "held")
     #expect(bare.setHeaders.isEmpty)
     #expect(bare.removeHeaders == ["accept-encoding", "traceparent", "tracestate", "baggage"])
     let (keyed, _) = try admission(try .toLLM(), request, apiKey: "sk", trace: trace)
     #expect(keyed.setHeaders.map(\.name) == ["authorization"])
     #expect(keyed.setHeaders.first?.value == "Bearer sk")
-    #expect(keyed.llmToken == "held")
+    #expect(keyed.answerToken == "held")
   }
 
   @Test("has its answer read when that is a list of tools or a card")
@@ -283,14 +283,43 @@ struct EgressAdmissionTests {
     }
   }
 
+  @Test("has its answer read when that is a tool's and the runtime wants to know it")
+  func results() throws {
+    for (wanted, body) in [
+      (true, TestSystem.toolCall()), (false, TestSystem.toolCall()), (true, TestSystem.rpc("ping")),
+    ] {
+      var record = RequestRecord(direction: EnforcementPoint.egress)
+      let request = TestSystem.request("/mcp", body: body, trace: TestSystem.trace)
+      let call = try WayOut.to("mcp").read(request, &record)
+      let admission = call.admission(
+        with: held(), trace: trace, apiKey: nil, reportsResult: wanted, record: &record)
+      guard wanted, case .toolCall = call.content else {
+        #expect(admission.offer == nil && admission.answerToken == nil && admission.removeHeaders.isEmpty)
+        continue
+      }
+      let id = try #require(record.requestID)
+      #expect(admission.offer == Offer(.result(id), of: try #require(Name("mcp")), trace: trace))
+      #expect(admission.answerToken == "held")
+      #expect(admission.setHeaders.last.map { $0 == (Admission.readAnswerHeader, "1") } ?? false)
+      #expect(admission.removeHeaders == ["accept-encoding"])
+    }
+  }
+
   @Test("hands its offer on in one text, which nothing else is")
   func offerText() throws {
     for offer in [
       Offer(.tools, of: try #require(Name("mcp")), trace: trace), Offer(.card, of: try #require(Name("a")), trace: nil),
+      Offer(.result(.integer(-3)), of: try #require(Name("a")), trace: nil),
+      Offer(.result(.string("a b\r\n é")), of: try #require(Name("a")), trace: trace),
     ] {
       #expect(Offer(offer.text) == offer)
     }
-    for text in ["", "tools mcp", "tool mcp -", "tools MCP -", "tools mcp x", "tools mcp - -", "tools  mcp -"] {
+    for text in [
+      "", "tools mcp", "tool mcp -", "tools MCP -", "tools mcp x", "tools mcp - -", "tools  mcp -",
+      "result mcp -", "result mcp - ", "result mcp - x", "result mcp - MQ==", "result mcp - bnVsbA",
+      "result mcp - MQ MQ",
+      "card mcp - MQ",
+    ] {
       #expect(Offer(text) == nil)
     }
   }

@@ -156,7 +156,7 @@ struct LocalDecisionsTests {
       Issue.record("expected an admission")
       return
     }
-    #expect(admission.llmToken == "held")
+    #expect(admission.answerToken == "held")
     #expect(admission.setHeaders.map(\.value) == ["Bearer sk"])
   }
 

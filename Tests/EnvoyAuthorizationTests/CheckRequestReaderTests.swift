@@ -157,7 +157,7 @@ struct CheckResponseTests {
     let long = String(repeating: "é", count: 9000)
     admission.setHeaders = [("authorization", "Bearer " + long), ("traceparent", "")]
     admission.removeHeaders = ["a", "b"]
-    admission.llmToken = long
+    admission.answerToken = long
     admission.decisionID = "dec_1"
     let read = try Response(serializedBytes: CheckResponse.admitted(admission))
     #expect(read.hasStatus && read.status.code == 0)
@@ -165,7 +165,7 @@ struct CheckResponseTests {
     #expect(read.okResponse.headers.map(\.header.value) == ["Bearer " + long, ""])
     #expect(read.okResponse.headers.allSatisfy { $0.appendAction == .overwriteIfExistsOrAdd })
     #expect(read.okResponse.headersToRemove == ["a", "b"])
-    #expect(read.dynamicMetadata.fields.mapValues(\.stringValue) == ["llm_token": long, "decision": "dec_1"])
+    #expect(read.dynamicMetadata.fields.mapValues(\.stringValue) == ["answer_token": long, "decision": "dec_1"])
     let bare = try Response(serializedBytes: CheckResponse.admitted(Admission()))
     #expect(bare.hasStatus && !bare.hasDynamicMetadata)
     guard case .okResponse = bare.httpResponse else {

@@ -102,14 +102,14 @@ struct PlainAnswerTests {
     var admission = Admission()
     admission.setHeaders = [("authorization", "Bearer x")]
     admission.removeHeaders = ["a", "b"]
-    admission.llmToken = "t2"
+    admission.answerToken = "t2"
     admission.decisionID = "dec_1"
     let body = Array(#"{"id":12}"#.utf8)
     let reuse = PlainAnswer.Reuse(milliseconds: 500, record: "{}", id: JSONRPCIDLocation(in: body))
     let head = PlainAnswer.admitted(admission, reuse: reuse, epoch: 7).head
     for (name, value) in [
       (":status", "200"), ("x-casa-verdict", "admit"), ("x-casa-epoch", "7"), ("x-casa-set-authorization", "Bearer x"),
-      ("x-casa-remove", "a,b"), ("x-casa-llm-token", "t2"), ("x-casa-decision", "dec_1"), ("x-casa-reuse-ms", "500"),
+      ("x-casa-remove", "a,b"), ("x-casa-answer-token", "t2"), ("x-casa-decision", "dec_1"), ("x-casa-reuse-ms", "500"),
       ("x-casa-record", "{}"), ("x-casa-id-offset", "6"), ("x-casa-id-length", "2"),
     ] { #expect(head[name] == [value], "\(name)") }
     let bare = PlainAnswer.admitted(Admission(), epoch: 1).head

@@ -194,7 +194,7 @@ private struct Driver {
     fields[2].value = Array(epoch(&numbers).utf8)
     for (name, value) in [
       ("x-casa-set-x", "1"), ("x-casa-set-x-casa-read-answer", "1"), ("x-casa-remove", "authorization,b"),
-      ("x-casa-llm-token", "t"), ("x-casa-offer", "tools bank -"), ("x-casa-decision", "d"), ("content-type", "a/b"),
+      ("x-casa-answer-token", "t"), ("x-casa-offer", "tools bank -"), ("x-casa-decision", "d"), ("content-type", "a/b"),
     ] where chance(1, in: 4, &numbers) { fields.append((Array(name.utf8), Array(value.utf8))) }
     var body = admits && chance(2, in: 3, &numbers) ? Samples.facts.canonicalBytes : []
     if chance(1, in: 4, &numbers) {

@@ -15,10 +15,10 @@ struct StreamFilterTests {
     let stream = loaded.begin()
     #expect(stream.headers(isLast: true) == CASA_HEADERS_STOP)
     #expect(stream.questions.count == 1)
-    stream.answer(Samples.bytes(Samples.admitting + [("x-casa-set-a", "b"), ("x-casa-llm-token", "t2")]))
+    stream.answer(Samples.bytes(Samples.admitting + [("x-casa-set-a", "b"), ("x-casa-answer-token", "t2")]))
     #expect(stream.continues == 1)
     #expect(stream.set.map { String(decoding: $0.name, as: UTF8.self) } == ["a"])
-    #expect(stream.metadata["llm_token"] == Array("t2".utf8))
+    #expect(stream.metadata["answer_token"] == Array("t2".utf8))
     #expect(stream.responses.isEmpty)
     stream.destroy()
   }

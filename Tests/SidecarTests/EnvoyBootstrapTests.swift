@@ -152,7 +152,7 @@ struct EnvoyBootstrapTests {
       #expect(format["status"] == "%RESPONSE_CODE%")
       #expect(format["path"] == nil, "a token could stand in it")
       let text = format.canonicalText.lowercased()
-      for word in ["authorization:", "req(authorization", "llm_token", "cookie"] where word != "authorization:" {
+      for word in ["authorization:", "req(authorization", "answer_token", "cookie"] where word != "authorization:" {
         #expect(!text.contains(word))
       }
     }

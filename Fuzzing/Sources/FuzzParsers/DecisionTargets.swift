@@ -87,7 +87,7 @@ private func check(_ admission: Admission, of request: InterceptedRequest, at pl
     let meta = json?["params"]?["_meta"]?["traceparent"]?.string.flatMap { TraceParent($0)?.traceID }
     require(header == trace || (header == nil && meta == trace), "it passes in the session it names")
     if place.point.side == .llm {
-      require(admission.llmToken == held && sets.isEmpty, "the LLM gets no token")
+      require(admission.answerToken == held && sets.isEmpty, "the LLM gets no token")
       require(Set(admission.removeHeaders).isSuperset(of: ["traceparent", "accept-encoding"]), "nor a trace")
     } else {
       require(
@@ -122,7 +122,8 @@ private func same(_ a: LocalDecisions.Verdict, _ b: LocalDecisions.Verdict) -> B
   case (.ask, .ask): true
   case (.refuse(let a), .refuse(let b)): a.reason == b.reason && a.explanation == b.explanation
   case (.admit(let a), .admit(let b)):
-    a.tokenHash == b.tokenHash && a.removeHeaders == b.removeHeaders && a.llmToken == b.llmToken && a.offer == b.offer
+    a.tokenHash == b.tokenHash && a.removeHeaders == b.removeHeaders && a.answerToken == b.answerToken
+      && a.offer == b.offer
       && a.setHeaders.map(\.name) == b.setHeaders.map(\.name)
   default: false
   }

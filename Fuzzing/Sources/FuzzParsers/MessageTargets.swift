@@ -234,3 +234,68 @@ private func eventsReadPlainly(_ bytes: [UInt8]) -> [(name: String, data: String
     }
   }
 }
+
+@Sendable func fuzzToolResult(_ bytes: [UInt8]) {
+  for (type, status) in [("application/json", 200), ("text/event-stream", 200), ("text/plain", 500)] {
+    func read(_ pieces: [ArraySlice<UInt8>]) -> (passed: [UInt8], content: ToolResultContent?)? {
+      guard
+        var answer = try? ToolCallAnswer(
+          status: status, contentType: type, contentEncoding: nil, requestID: .integer(1))
+      else { return nil }
+      var passed: [UInt8] = []
+      var reported: ToolResultContent?
+      for (index, piece) in pieces.enumerated() {
+        guard let step = try? answer.feed(piece, isLast: index == pieces.count - 1) else {
+          guard case .release([]) = try? answer.feed(piece, isLast: true) else {
+            fatalError("broken: nothing goes on behind a refusal")
+          }
+          return nil
+        }
+        switch step {
+        case .release(let bytes): passed += bytes == Array(":\n\n".utf8) ? [] : bytes
+        case .report(let content, let bytes):
+          require(reported == nil, "there is one report")
+          reported = content
+          passed += bytes
+        }
+      }
+      return (passed, reported)
+    }
+    let whole = read([bytes[...]])
+    let pieces = read(split(bytes))
+    // What is refused within a stream may follow upon something that has gone.
+    require(
+      whole?.content == pieces?.content && whole?.passed == pieces?.passed, "an answer in pieces is the whole one")
+    guard let whole else { continue }
+    if let content = whole.content {
+      require(content.text.utf8.count <= ToolResultContent.maximumBytes, "what is reported is bounded")
+      require(content.unread.count <= ToolResultContent.maximumUnread, "so is what was not read")
+      require(content.unread.allSatisfy(ToolResultContent.isUnreadKind), "which has proper names")
+    }
+    if type == "application/json" { require(whole.passed == bytes && whole.content != nil, "JSON passes as it is") }
+    if status == 500 { require(whole.passed == bytes && (whole.content == nil) == bytes.isEmpty, "so do failures") }
+    guard type == "text/event-stream" else {
+      if status == 200 { requireSaid(accepted(bytes, limits: ToolCallAnswer.limits), by: whole.content) }
+      continue
+    }
+    require(read([whole.passed[...]])?.passed == whole.passed, "what went on is read in the same way again")
+    for event in eventsReadPlainly(whole.passed) where !event.data.isEmpty {
+      let message = accepted(Array(event.data.utf8), limits: ToolCallAnswer.limits)
+      if message["method"] == nil { requireSaid(message, by: whole.content) }
+    }
+  }
+}
+
+/// All texts of a result or an error are in the report.
+private func requireSaid(_ message: JSONValue, by content: ToolResultContent?) {
+  guard let content, !content.isTruncated else {
+    require(content != nil, "a result is reported")
+    return
+  }
+  let texts = (message["result"]?["content"]?.array ?? []).compactMap { item -> String? in
+    item["type"] == "text" ? item["text"]?.string : item["resource"]?["text"]?.string
+  }
+  for text in texts + [message["error"]?["message"]?.string ?? ""] {
+    require(Array(content.text.utf8).contains(Array(text.utf8)), "no text is missed")
+  }
+}

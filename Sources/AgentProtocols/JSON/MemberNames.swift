@@ -5,6 +5,7 @@ extension [String: JSONValue] {
   /// is another; nil when there is none.
   func lookAlike(of names: Set<String>) -> String? {
     // Up and down again, since that folds the long s and the Kelvin sign too.
-    keys.first { !names.contains($0) && names.contains($0.uppercased().lowercased()) }
+    let folded = Set(names.map { $0.lowercased() })
+    return keys.first { !names.contains($0) && folded.contains($0.uppercased().lowercased()) }
   }
 }

@@ -5,7 +5,8 @@ public enum JSONRPCID: Sendable, Hashable {
   case string(String)
   case integer(Int64)
 
-  init?(_ json: JSONValue) {
+  /// nil for anything that is no id.
+  public init?(_ json: JSONValue) {
     if let text = json.string, text.utf8.count <= 256 {
       self = .string(text)
     } else if let number = json.integer {

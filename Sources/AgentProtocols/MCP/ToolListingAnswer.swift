@@ -98,14 +98,10 @@ public struct ToolListingAnswer: Sendable {
   }
 
   private mutating func filtered(_ event: ServerSentEvent) throws(ProtocolViolation) -> [UInt8] {
-    var output: [UInt8] = []
-    if event.name != "message" { output += "event: \(event.name)\n".utf8 }
-    if let id = event.id { output += "id: \(id)\n".utf8 }
-    output += "data: ".utf8
+    var event = event
     // An event without data only sets the id from which the stream can be resumed.
-    if !event.data.isEmpty { output += try filtered(try Self.parse(Array(event.data.utf8))).canonicalBytes }
-    output += "\n\n".utf8
-    return output
+    if !event.data.isEmpty { event.data = try filtered(try Self.parse(Array(event.data.utf8))).canonicalText }
+    return event.bytes
   }
 
   private mutating func filtered(_ json: JSONValue) throws(ProtocolViolation) -> JSONValue {

@@ -6,13 +6,13 @@ public struct Admission: Sendable {
   /// Set in place of whatever the request had.
   public var setHeaders: [(name: String, value: String)] = []
   public var removeHeaders: [String] = []
-  /// Handed to the filter that reads the LLM's answer; it stays within the proxy.
-  public var llmToken: String?
+  /// Handed to the filter that reads the answer, as the evidence of whose it is; there it stays within the proxy.
+  public var answerToken: String?
   public var decisionID: String?
   /// For the trace.
   public var tokenHash: TokenHash?
   public var userInputID: UserInputID?
-  /// Handed to the filter that reads the answer when a callee offers something in it.
+  /// Handed to the filter that reads the answer of a callee.
   public var offer: Offer?
   /// How long the same request would pass again, whoever decides; nil when it would not.
   public var reuse: Duration?

@@ -97,10 +97,11 @@ public struct EgressCall: Sendable {
     }
   }
 
-  /// What the answer offers, which is checked on its way back.
-  private var offer: (kind: Offer.Kind, app: Name)? {
+  /// What the answer holds that is read on its way back.
+  private func offer(reportingResultOf id: JSONRPCID?) -> (kind: Offer.Kind, app: Name)? {
     guard let calleeName else { return nil }
     switch content {
+    case .toolCall: return id.map { (.result($0), calleeName) }
     case .mcp(let method?) where method.methodClass == .toolListing: return (.tools, calleeName)
     case .resumedStream: return (.tools, calleeName)
     case .card: return (.card, calleeName)
@@ -120,8 +121,9 @@ public struct EgressCall: Sendable {
   /// - Parameters:
   ///   - trace: the session's; nil for discovery in no session.
   ///   - apiKey: the LLM's, when the sidecar keeps it.
+  ///   - reportsResult: whether the runtime wants to know what a tool answers.
   public func admission(
-    with token: HeldToken, trace: TraceID?, apiKey: String?, record: inout RequestRecord
+    with token: HeldToken, trace: TraceID?, apiKey: String?, reportsResult: Bool = false, record: inout RequestRecord
   ) -> Admission {
     record.traceID = trace
     record.userInputID = token.userInputID
@@ -132,17 +134,18 @@ public struct EgressCall: Sendable {
       if let apiKey { admission.setHeaders = [("authorization", "Bearer " + apiKey)] }
       // The answer is read on its way back, so it must come as it is; who asks is no business of the LLM's host.
       admission.removeHeaders = ["accept-encoding", "traceparent", "tracestate", "baggage"]
-      admission.llmToken = token.compact
+      admission.answerToken = token.compact
       return admission
     }
     admission.setHeaders = [("authorization", "Bearer " + token.compact)]
     if needsTraceParent, let trace {
       admission.setHeaders.append(("traceparent", TraceParent.random(traceID: trace).text))
     }
-    if let offer {
+    if let offer = offer(reportingResultOf: reportsResult ? record.requestID : nil) {
       admission.setHeaders.append((Admission.readAnswerHeader, "1"))
       admission.removeHeaders = ["accept-encoding"]
       admission.offer = Offer(offer.kind, of: offer.app, trace: trace)
+      if case .result = offer.kind { admission.answerToken = token.compact }
     }
     return admission
   }

@@ -16,6 +16,8 @@ struct RuntimeClient: Sendable {
     let userInputID: UserInputID?
     let traceID: TraceID?
     let decisionID: String?
+    /// Whether the runtime wants to know what the call that the token is for answers.
+    let reportsResult: Bool
   }
 
   static let timeout = TimeAmount.seconds(3)
@@ -73,14 +75,15 @@ struct RuntimeClient: Sendable {
 
   private func token(_ form: [(String, String)]) async throws(Refusal) -> GrantedToken {
     let json = try await post("/oauth/token", form)
-    guard let compact = json["access_token"]?.string, let lifetime = json["expires_in"]?.integer, lifetime > 0 else {
-      throw Self.unreadable
-    }
+    guard let compact = json["access_token"]?.string, let lifetime = json["expires_in"]?.integer, lifetime > 0,
+      let reportsResult = (json["casa_report_result"] ?? false).bool
+    else { throw Self.unreadable }
     return GrantedToken(
       compact: compact, hash: tokenHash(compact),
       expiresAt: clock.now() + .seconds(lifetime),
       userInputID: json["user_input_id"]?.string.flatMap { UserInputID(validating: $0) },
-      traceID: json["trace_id"]?.string.flatMap { TraceID($0) }, decisionID: json["decision_id"]?.string)
+      traceID: json["trace_id"]?.string.flatMap { TraceID($0) }, decisionID: json["decision_id"]?.string,
+      reportsResult: reportsResult)
   }
 
   /// The claims of an active token, nil for any other (RFC 7662).

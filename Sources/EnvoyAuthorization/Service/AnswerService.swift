@@ -7,8 +7,9 @@ import NIOHPACK
 import SwiftProtobuf
 
 /// Envoy's `ExternalProcessor/Process` on the way back from the LLM, of which it records which calls its answer selects
-/// before the agent gets it, and from an MCP server that lists its tools, of which it leaves only those the session may
-/// see. Whatever goes wrong here ends the stream, and Envoy then ends the request.
+/// before the agent gets it, and from an MCP server: of the tools it lists only those are left that the session may
+/// see, and what a tool answers is reported before the agent gets it. Whatever goes wrong here ends the stream, and
+/// Envoy then ends the request; only a tool's result leaves a refusal in its place.
 struct AnswerService: Sendable {
   typealias Question = Envoy_Service_ExtProc_V3_ProcessingRequest
   typealias Answer = Envoy_Service_ExtProc_V3_ProcessingResponse
@@ -22,7 +23,7 @@ struct AnswerService: Sendable {
     guard let workload = sidecars.workload(for: head) else {
       return .refusal(GRPCStatus(.permissionDenied, "unknown sidecar").trailersOnly)
     }
-    return .messages(AnswerMessages(exchange: AnswerExchange(workload: workload), logger: logger))
+    return .messages(AnswerMessages(exchange: AnswerExchange(workload: workload, logger: logger), logger: logger))
   }
 }
 
@@ -41,7 +42,7 @@ private struct AnswerMessages: GRPCMessageExchange {
         "an answer was stopped",
         metadata: ["reason": "\(refusal.reason.rawValue)", "why": "\(refusal.explanation)"])
       guard exchange.headersAreHeld,
-        let answer: [UInt8] = try? AnswerService.Answer.refusing(refusal).serializedBytes()
+        let answer: [UInt8] = try? AnswerService.Answer.refusing(refusal, record: exchange.record).serializedBytes()
       else { throw GRPCStatus(.aborted, refusal.explanation) }
       return answer
     } catch {
@@ -55,36 +56,63 @@ private struct AnswerExchange {
   private enum Reading {
     case llm(LLMAnswerGate)
     case listing(ToolListingAnswer, Offer)
+    case result(ToolCallAnswer)
     case card([UInt8], of: Name)
     /// An error of the server's, which lists nothing.
     case passing
   }
 
   let workload: GuardedWorkload
+  let logger: Logger
   private var token: String?
   private var offer: Offer?
   private var reading: Reading?
   /// Whether the answer's head has not left yet, so that another answer can stand in its place.
   private(set) var headersAreHeld = true
 
-  init(workload: GuardedWorkload) { self.workload = workload }
+  init(workload: GuardedWorkload, logger: Logger) {
+    self.workload = workload
+    self.logger = logger
+  }
+
+  /// The request that is answered, as far as a refusal in the answer's place depends on it.
+  var record: RequestRecord {
+    guard let offer, case .result(let id) = offer.kind else {
+      return RequestRecord(direction: EnforcementPoint.egress, destination: RequestRecord.llm)
+    }
+    var record = RequestRecord(direction: EnforcementPoint.egress, destination: offer.app.text)
+    (record.method, record.requestID, record.traceID) = ("tools/call", id, offer.trace)
+    return record
+  }
 
   mutating func answer(_ question: AnswerService.Question) async throws -> AnswerService.Answer? {
     let fields = question.metadataContext.filterMetadata["envoy.filters.http.ext_authz"]?.fields
-    if let token = fields?["llm_token"]?.stringValue, !token.isEmpty { self.token = token }
-    if let text = fields?["offer"]?.stringValue, !text.isEmpty { offer = Offer(text) }
+    if let token = fields?["answer_token"]?.stringValue, !token.isEmpty { self.token = token }
+    if let text = fields?["offer"]?.stringValue, !text.isEmpty {
+      guard let offer = Offer(text) else {
+        throw Refusal(.mcpResponseUnreadable, "the proxy did not say in words known here what the answer holds")
+      }
+      self.offer = offer
+    }
     var answer = AnswerService.Answer()
     switch question.request {
     case .responseHeaders(let headers):
-      try await begin(headers)
+      do throws(Refusal) {
+        try await begin(headers)
+      } catch {
+        reportIfResult(error)
+        throw error
+      }
       if headers.endOfStream {
         // An answer without a body selects and lists nothing.
         _ = try await step([], isLast: true)
       }
       answer.responseHeaders = Envoy_Service_ExtProc_V3_HeadersResponse()
-      if case .listing = reading, !headers.endOfStream {
-        // What is left of it has another length.
+      switch reading {
+      case .listing where !headers.endOfStream, .result where !headers.endOfStream:
+        // What is left of it, or comes in its place, has another length.
         answer.responseHeaders.response.headerMutation.removeHeaders = ["content-length"]
+      default: break
       }
     case .responseBody(let body):
       let bytes = try await step(Array(body.body), isLast: body.endOfStream)
@@ -101,7 +129,7 @@ private struct AnswerExchange {
     return answer
   }
 
-  private mutating func begin(_ message: Envoy_Service_ExtProc_V3_HttpHeaders) async throws {
+  private mutating func begin(_ message: Envoy_Service_ExtProc_V3_HttpHeaders) async throws(Refusal) {
     func value(_ name: String) -> String? {
       message.headers.headers.first { $0.key.lowercased() == name }
         .map { $0.rawValue.isEmpty ? $0.value : String(decoding: $0.rawValue, as: UTF8.self) }
@@ -113,14 +141,15 @@ private struct AnswerExchange {
         reading = .llm(try LLMAnswerGate(status: status, contentType: type, contentEncoding: encoding))
         return
       }
-      guard (200..<300).contains(status) else {
-        reading = .passing
-        return
-      }
-      guard encoding.map({ $0.lowercased() == "identity" }) ?? true else {
-        throw Refusal(.mcpResponseUnreadable, "the answer is compressed though nobody asked for it")
-      }
       switch offer.kind {
+      // Without a body nothing is said.
+      case .result where message.endOfStream: reading = .passing
+      case .result(let id):
+        reading = .result(
+          try ToolCallAnswer(status: status, contentType: type, contentEncoding: encoding, requestID: id))
+      case _ where !(200..<300).contains(status): reading = .passing
+      case _ where !(encoding.map { $0.lowercased() == "identity" } ?? true):
+        throw Refusal(.mcpResponseUnreadable, "the answer is compressed though nobody asked for it")
       case .tools:
         reading = .listing(
           try ToolListingAnswer(
@@ -129,6 +158,10 @@ private struct AnswerExchange {
       }
     } catch let violation as ProtocolViolation {
       throw Refusal(violation)
+    } catch let refusal as Refusal {
+      throw refusal
+    } catch {
+      throw Refusal(.mcpResponseUnreadable, "the answer can't be read")
     }
   }
 
@@ -152,6 +185,12 @@ private struct AnswerExchange {
         guard isLast else { return [] }
         try workload.check(try AgentCard(parsing: held), of: app)
         return held
+      case .result(var answer):
+        // Taken out, so that what it holds is not copied with each part of it.
+        reading = nil
+        let left = await step(bytes, of: &answer, isLast: isLast)
+        reading = .result(answer)
+        return left
       case .llm(var gate):
         let step = try gate.feed(bytes, isLast: isLast)
         reading = .llm(gate)
@@ -171,16 +210,45 @@ private struct AnswerExchange {
       throw Refusal(violation)
     }
   }
+
+  /// What of a tool's answer goes on: nothing that was not reported, and in its place a refusal.
+  private func step(_ bytes: [UInt8], of answer: inout ToolCallAnswer, isLast: Bool) async -> [UInt8] {
+    let refusal: Refusal
+    do {
+      switch try answer.feed(bytes, isLast: isLast) {
+      case .release(let released): return released
+      case .report(let content, let released):
+        guard let token else {
+          throw Refusal(.mcpResponseUnreadable, "the proxy did not say with which token the tool was called")
+        }
+        try await workload.record(content, evidence: token)
+        return released
+      }
+    } catch let violation as ProtocolViolation {
+      refusal = Refusal(violation)
+    } catch let refused as Refusal {
+      refusal = refused
+    } catch {
+      refusal = Refusal(.mcpResponseUnreadable, "the MCP server's answer can't be read")
+    }
+    logger.warning(
+      "a tool's result was stopped",
+      metadata: ["reason": "\(refusal.reason.rawValue)", "why": "\(refusal.explanation)"])
+    reportIfResult(refusal)
+    return answer.end(with: RefusalBody.text(refusal, record: record))
+  }
+
+  private func reportIfResult(_ refusal: Refusal) {
+    guard let offer, case .result = offer.kind else { return }
+    workload.report(refusal, of: record, evidence: token)
+  }
 }
 
 extension Envoy_Service_ExtProc_V3_ProcessingResponse {
-  fileprivate static func refusing(_ refusal: Refusal) -> Self {
+  fileprivate static func refusing(_ refusal: Refusal, record: RequestRecord) -> Self {
     var answer = Self()
     answer.immediateResponse.status.code = .badGateway
-    answer.immediateResponse.body = Data(
-      RefusalBody.text(
-        refusal, record: RequestRecord(direction: EnforcementPoint.egress, destination: RequestRecord.llm)
-      ).utf8)
+    answer.immediateResponse.body = Data(RefusalBody.text(refusal, record: record).utf8)
     var type = Envoy_Config_Core_V3_HeaderValueOption()
     type.header.key = "content-type"
     type.header.value = "application/json"

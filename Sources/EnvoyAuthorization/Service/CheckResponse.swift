@@ -15,7 +15,7 @@ enum CheckResponse {
       for name in admission.removeHeaders { ok.write(5, text: name) }
     }
     let metadata = [
-      ("decision", admission.decisionID), ("llm_token", admission.llmToken), ("offer", admission.offer?.text),
+      ("decision", admission.decisionID), ("answer_token", admission.answerToken), ("offer", admission.offer?.text),
     ]
     if metadata.contains(where: { $0.1 != nil }) {
       answer.write(4) { fields in

@@ -27,7 +27,7 @@ enum PlainAnswer {
     if !admission.removeHeaders.isEmpty {
       head.add(name: "x-casa-remove", value: admission.removeHeaders.joined(separator: ","))
     }
-    if let token = admission.llmToken { secret("x-casa-llm-token", token, in: &head) }
+    if let token = admission.answerToken { secret("x-casa-answer-token", token, in: &head) }
     if let offer = admission.offer { head.add(name: "x-casa-offer", value: offer.text) }
     if let id = admission.decisionID { head.add(name: "x-casa-decision", value: id) }
     if let reuse {

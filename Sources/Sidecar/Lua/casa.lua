@@ -113,7 +113,7 @@ local function admit(handle, entry)
   for name, value in pairs(entry.set) do headers:replace(name, value) end
   if entry.set["x-casa-read-answer"] then handle:clearRouteCache() end
   local metadata = handle:streamInfo():dynamicMetadata()
-  if entry.llm_token then metadata:set("envoy.filters.http.ext_authz", "llm_token", entry.llm_token) end
+  if entry.answer_token then metadata:set("envoy.filters.http.ext_authz", "answer_token", entry.answer_token) end
   if entry.offer then metadata:set("envoy.filters.http.ext_authz", "offer", entry.offer) end
   if entry.decision then metadata:set("envoy.filters.http.ext_authz", "decision", entry.decision) end
   -- The last thing of all: what went wrong before has left the request unmarked.
@@ -140,7 +140,7 @@ local function admission_in(answer)
     entry.bytes = entry.bytes + #name + #value
   end
   for name in string.gmatch(answer["x-casa-remove"] or "", "[^, ]+") do entry.remove[#entry.remove + 1] = name end
-  entry.llm_token, entry.offer = answer["x-casa-llm-token"], answer["x-casa-offer"]
+  entry.answer_token, entry.offer = answer["x-casa-answer-token"], answer["x-casa-offer"]
   entry.decision = answer["x-casa-decision"]
   return entry
 end

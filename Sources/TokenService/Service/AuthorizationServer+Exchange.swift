@@ -50,12 +50,13 @@ extension AuthorizationServer {
     verifier.remember(token)
     // Whoever has a token exchanged got it, even if another app's part on the same host answered for its being active.
     if subject.claims.scope == .userInput { sessions.markDelivered(subject, to: app.id) }
-    return TokenResponse(token: token, decision: grant.decision)
+    return TokenResponse(token: token, decision: grant.decision, reportsResult: grant.reportsResult)
   }
 
   private struct Grant {
     var claims: TokenClaims
     var decision: Decision?
+    var reportsResult = false
   }
 
   private struct Refusal: Error {
@@ -202,7 +203,9 @@ extension AuthorizationServer {
     claims.audience = [Audience.app(server.id)]
     claims.tools = [call.tool]
     claims.call = ToolCallBinding(server: call.server, tool: call.tool, argumentsSHA256: digest)
-    return Grant(claims: claims, decision: decision)
+    return Grant(
+      claims: claims, decision: decision,
+      reportsResult: mas.settings.enabledToolChecks.contains(.argumentGrounding))
   }
 
   private func recordRefusal(

@@ -80,7 +80,8 @@ public final class AuthorizationServer: Sendable {
     }
   }
 
-  /// Forgets what is over: sessions in memory, spent and revoked tokens that expired. The trace stays.
+  /// Forgets what is over: sessions in memory, spent and revoked tokens that expired, and what tools answered in sessions
+  /// that ended an hour ago. The trace stays.
   public func prune() async throws(StorageError) {
     sessions.dropEnded()
     let now = clock.now()
@@ -91,6 +92,7 @@ public final class AuthorizationServer: Sendable {
       Statement("DELETE FROM spent_tokens WHERE expires_at < $1", [limit]),
       Statement("DELETE FROM client_assertions WHERE expires_at < $1", [limit]),
       Statement("DELETE FROM tokens WHERE expires_at < $1", [limit]),
+      ToolResult.forgetting(sessionsEndedBefore: now - .seconds(3600)),
     ])
   }
 
@@ -110,10 +112,12 @@ public final class AuthorizationServer: Sendable {
     return verified
   }
 
-  func isLive(_ verified: VerifiedToken) -> Bool {
+  func isLive(_ verified: VerifiedToken) -> Bool { verified.claims.expiresAt > clock.now() && isUnrevoked(verified) }
+
+  /// Whether a token was not revoked while it lived, and its apps still exist.
+  func isUnrevoked(_ verified: VerifiedToken) -> Bool {
     let claims = verified.claims
-    guard !revoked.withLock({ $0[claims.id] != nil }), claims.expiresAt > clock.now(), registry.mas(claims.masID) != nil
-    else { return false }
+    guard !revoked.withLock({ $0[claims.id] != nil }), registry.mas(claims.masID) != nil else { return false }
     if claims.scope == .discoverTools, claims.clientID == Self.runtimeID { return true }
     return registry.app(claims.clientID)?.masID == claims.masID && registry.app(claims.subject)?.masID == claims.masID
   }

@@ -5,6 +5,8 @@ public struct TokenResponse: Sendable {
   public let token: IssuedToken
   /// What the checks said, for a T3.
   public let decision: Decision?
+  /// Whether whoever makes the call that a T3 is for must report what comes of it, before the app gets it.
+  public var reportsResult = false
 
   public var json: JSONValue {
     let claims = token.claims
@@ -18,6 +20,7 @@ public struct TokenResponse: Sendable {
     if let id = claims.traceID { members["trace_id"] = .string(id.text) }
     if let call = claims.call { members["authorization_details"] = [call.json] }
     if let decision { members["decision_id"] = .string(decision.id.rawValue) }
+    if reportsResult { members["casa_report_result"] = true }
     return .object(members)
   }
 }

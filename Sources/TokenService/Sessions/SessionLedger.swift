@@ -3,8 +3,8 @@ import IntentChecks
 import Storage
 import Synchronization
 
-/// What happened in the live sessions: which apps asked the LLM and what it selected for each. Everything here
-/// is stored first; memory only spares the question.
+/// What happened in the live sessions: which apps asked the LLM and what it selected for each, and what tools answered.
+/// Everything here is stored before anybody is told of it; memory only spares the question.
 ///
 /// A session is live while one of its tokens is. It is loaded when a first token is issued for it, so before
 /// anything can be recorded in it, and dropped when its last token is gone.
@@ -14,10 +14,19 @@ final class SessionLedger: Sendable {
   /// More selections by one app in one session than this and no further is recorded, so no further call passes.
   static let maximumSelections = 1000
 
+  /// More results in one session than this, or more bytes of text in them, and no further reaches an app.
+  static let maximumResults = 256
+  static let maximumResultBytes = 4 << 20
+  /// The same for the text of all live sessions together.
+  static let maximumResultBytesOfAll = 1 << 30
+
   private struct Session {
     var input: UserInput
     var liveUntil: Timestamp
     var activities: [AppID: Activity] = [:]
+    /// Of all apps, in the order in which they came.
+    var results: [ToolResult] = []
+    var resultBytes = 0
     /// The session's newest token by the app that it was delivered to. In memory only: after a restart a session is
     /// known to be delivered when its token is next asked about.
     var deliveries: [AppID: VerifiedToken] = [:]
@@ -35,6 +44,8 @@ final class SessionLedger: Sendable {
   }
 
   private let sessions = Mutex([UserInputID: Session]())
+  /// The text in all results; changed only while `sessions` is locked.
+  private let resultBytes = Mutex(0)
   private let delivered = Mutex(GenerationalCache<TraceOfMAS, UserInputID>(capacity: 2 * maximumSessions))
   private let storage: any StorageDriver
   private let clock: WallClock
@@ -95,7 +106,12 @@ final class SessionLedger: Sendable {
   }
 
   /// Takes back a session that began and could not be stored.
-  func abandon(_ id: UserInputID) { sessions.withLock { $0[id] = nil } }
+  func abandon(_ id: UserInputID) {
+    sessions.withLock { sessions in
+      guard let session = sessions.removeValue(forKey: id) else { return }
+      resultBytes.withLock { $0 -= session.resultBytes }
+    }
+  }
 
   /// Keeps a session alive for another token, loading it when it was dropped.
   /// - Returns: nil when there is no such user input, or too many sessions.
@@ -137,10 +153,20 @@ final class SessionLedger: Sendable {
             tool: tool, argumentsSHA256: try row.text("arguments_sha256"),
             isUsed: try row.optionalText("used_by_jti") != nil))
       }
+      for row in try await storage.query(
+        Statement(
+          "SELECT \(ToolResult.columns) FROM tool_results WHERE user_input_id = $1 ORDER BY sequence",
+          [.text(id.rawValue)]))
+      {
+        let result = try ToolResult(row: row)
+        session.results.append(result)
+        session.resultBytes += result.text.utf8.count
+      }
       let loaded = session
       return sessions.withLock { sessions in
         guard sessions.count < Self.maximumSessions else { return nil }
         sessions[id] = loaded
+        resultBytes.withLock { $0 += loaded.resultBytes }
         return loaded.input
       }
     }
@@ -164,10 +190,49 @@ final class SessionLedger: Sendable {
     }
   }
 
+  // MARK: Results
+
+  /// What the tools answered in a live session, to all its apps, in order.
+  func results(in id: UserInputID) -> [ToolResult] { sessions.withLock { $0[id]?.results ?? [] } }
+
+  /// Takes in a result that is about to be stored: whoever asks meanwhile had better know of it.
+  /// - Throws: why it can't be taken; it must not reach an app then.
+  func take(_ result: ToolResult, in id: UserInputID) throws(RefusalReason) {
+    let bytes = result.text.utf8.count
+    try sessions.withLock { sessions throws(RefusalReason) in
+      guard let session = sessions[id] else { throw .sessionUnknown }
+      guard !session.results.contains(where: { $0.id == result.id }) else { throw .tokenSpent }
+      let hasRoom = resultBytes.withLock { all in
+        guard session.results.count < Self.maximumResults, session.resultBytes + bytes <= Self.maximumResultBytes,
+          all + bytes <= Self.maximumResultBytesOfAll
+        else { return false }
+        all += bytes
+        return true
+      }
+      guard hasRoom else { throw .overloaded }
+      sessions[id]?.results.append(result)
+      sessions[id]?.resultBytes += bytes
+    }
+  }
+
+  /// Takes back a result that could not be stored.
+  func withdraw(_ result: ToolResult, in id: UserInputID) {
+    sessions.withLock { sessions in
+      guard let index = sessions[id]?.results.lastIndex(where: { $0.id == result.id }) else { return }
+      sessions[id]?.results.remove(at: index)
+      sessions[id]?.resultBytes -= result.text.utf8.count
+      resultBytes.withLock { $0 -= result.text.utf8.count }
+    }
+  }
+
   /// Drops sessions without live tokens. Called now and then.
   func dropEnded() {
     // A margin beyond the last token, for what is under way.
     let now = clock.now() - .seconds(60)
-    sessions.withLock { $0 = $0.filter { $0.value.liveUntil > now } }
+    sessions.withLock { sessions in
+      sessions = sessions.filter { $0.value.liveUntil > now }
+      let bytes = sessions.values.lazy.map(\.resultBytes).reduce(0, +)
+      resultBytes.withLock { $0 = bytes }
+    }
   }
 }

@@ -21,13 +21,15 @@ final class TokenVerifier: Sendable {
   }
 
   /// nil for any token that is not one of ours, alive now.
-  func verify(_ token: UnverifiedToken) -> VerifiedToken? {
+  /// - Parameter lateness: for how long beyond its expiry a token still counts, as evidence of what it was issued for.
+  func verify(_ token: UnverifiedToken, lateness: Duration = .zero) -> VerifiedToken? {
     let known = verified.withLock { $0[token.hash] }
     guard let found = known ?? verifySignature(of: token) else { return nil }
     let claims = found.claims
     let now = clock.now()
     // Expiry gets no skew: our own clock signed it. `nbf` gets it, for a replica whose clock is ahead.
-    guard claims.expiresAt > now, claims.notBefore <= now + Self.clockSkew, claims.issuedAt <= now + Self.clockSkew
+    guard claims.expiresAt + lateness > now, claims.notBefore <= now + Self.clockSkew,
+      claims.issuedAt <= now + Self.clockSkew
     else { return nil }
     if known == nil { verified.withLock { $0[token.hash] = found } }
     return found

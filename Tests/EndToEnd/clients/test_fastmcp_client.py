@@ -161,3 +161,18 @@ def test_the_servers_answer_in_the_two_forms(session: Session, server: str, kind
     answer = session.stack.http.post(url, json=listing, headers=headers)
     assert answer.status_code == 200 and answer.headers["content-type"].split(";")[0] == kind
     assert f"list_{server}" in answer.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("server", DIRECTORIES)
+def test_the_runtime_knows_a_result_when_the_client_gets_it(session: Session, server: str, mode: Any) -> None:
+    select(session, server)
+
+    async def act(client: Client[Any]) -> tuple[Any, list[Json]]:
+        result = await client.call_tool(f"list_{server}", {})
+        return result, session.stack.tool_results(session.id)
+
+    result, (stored,) = use(session, server, act, mode)
+    assert result.data == ["Ada", "Grace"]
+    assert (stored["server"], stored["tool"]) == (server, f"list_{server}")
+    assert '"Ada"' in stored["text"] and '"Grace"' in stored["text"] and not stored["truncated"]

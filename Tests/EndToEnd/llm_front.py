@@ -1,4 +1,4 @@
-"""What stands before the LLM's host: it hands requests on, or, while a test says so, answers in its own way."""
+"""What stands before the LLM's host, or before an MCP server: it hands requests on, or, while a test says so, answers in its own way."""
 
 from __future__ import annotations
 
