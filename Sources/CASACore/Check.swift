@@ -60,6 +60,12 @@ public enum RefusalReason: String, Sendable, Hashable, CaseIterable, Error {
   case overloaded = "overloaded"
 }
 
+extension RefusalReason {
+  /// Whether a check of intent refused a call that was well-formed and selected: several in one session look like
+  /// somebody trying until one passes.
+  public var isNearMiss: Bool { self == .toolIntentMismatch || self == .toolParametersMismatch }
+}
+
 /// What one check says of one tool call.
 public enum CheckAnswer: Sendable, Hashable {
   case allow

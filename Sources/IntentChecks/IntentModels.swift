@@ -7,20 +7,44 @@ public final class IntentModels: Sendable {
   public let embeddings: EmbeddingMemory?
   public let verifier: (any IntentVerifying)?
   let readings = ReadingMemory()
+  private static let maximumAnnounced = 64
+  private let announcements: AsyncStream<Announcement>
+  private let announcing: AsyncStream<Announcement>.Continuation
   private let findings = Mutex(GenerationalCache<Question, Remembered>(capacity: 32_768))
 
   public init(embeddings: EmbeddingMemory? = nil, verifier: (any IntentVerifying)? = nil) {
     self.embeddings = embeddings
     self.verifier = verifier
+    (announcements, announcing) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(Self.maximumAnnounced))
   }
 
-  /// Reads and encodes a text ahead of the call that it will be compared with.
+  // MARK: Ahead of time
+
+  /// A text that calls will be compared with.
+  public enum Announcement: Sendable {
+    case task(String)
+    case result(ToolResult)
+  }
+
+  /// Has a text read and encoded soon, by `prepareAnnounced`. When more wait than there is room for, the oldest are
+  /// read when a call needs them, which takes longer and makes no other difference.
+  public func announce(_ text: Announcement) { announcing.yield(text) }
+
+  /// Reads and encodes what is announced, until its task is cancelled.
+  public func prepareAnnounced() async {
+    for await announcement in announcements {
+      switch announcement {
+      case .task(let task): await prepare(task: task)
+      case .result(let result): await prepare(result)
+      }
+    }
+  }
+
   public func prepare(_ result: ToolResult) async {
     let passages = readings.reading(of: result).passages
     _ = try? await embeddings?.embeddings(of: passages.prefix(GroundingInquiry.maximumPassages).map(\.text))
   }
 
-  /// Reads and encodes what the user asked for.
   public func prepare(task: String) async {
     _ = try? await embeddings?.embeddings(of: readings.reading(ofTask: task).clauses)
   }

@@ -27,6 +27,7 @@ public struct ToolCallChecks: Sendable {
     var results: [CheckResult] = []
     results.reserveCapacity(checks.count)
     for check in checks {
+      if check.name.asksModels, results.contains(where: \.isBlock) { continue }
       let start = clock.now
       let finding = await check.examine(question)
       results.append(
@@ -35,5 +36,21 @@ public struct ToolCallChecks: Sendable {
           judgement: finding.judgement))
     }
     return Decision(id: .random(prefix: "dec"), results: results, allowUndecided: allowUndecided)
+  }
+}
+
+extension CheckName {
+  fileprivate var asksModels: Bool {
+    switch self {
+    case .deterministicToolSelected, .deterministicLLMSelectedTools, .deterministicToolArguments: false
+    case .argumentGrounding, .aiPoweredToolMatch: true
+    }
+  }
+}
+
+extension CheckResult {
+  fileprivate var isBlock: Bool {
+    if case .block = answer { return true }
+    return false
   }
 }

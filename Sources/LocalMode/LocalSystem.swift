@@ -10,6 +10,8 @@ public struct LocalSystem: Sendable, Hashable {
   public let runtime: ListenAddress
   /// Where the authorization service listens; nil for a Unix socket among the system's files.
   public let authorization: ListenAddress?
+  /// The checks of tool calls to be switched on; nil for all.
+  public let checks: Set<CheckName>?
   public let apps: [App]
 
   public struct App: Sendable, Hashable {
@@ -46,10 +48,13 @@ public struct LocalSystem: Sendable, Hashable {
     public let destination: Destination
   }
 
-  public init(mas: Name, runtime: ListenAddress, authorization: ListenAddress? = nil, apps: [App]) {
+  public init(
+    mas: Name, runtime: ListenAddress, authorization: ListenAddress? = nil, checks: Set<CheckName>? = nil, apps: [App]
+  ) {
     self.mas = mas
     self.runtime = runtime
     self.authorization = authorization
+    self.checks = checks
     self.apps = apps
   }
 }
@@ -67,10 +72,11 @@ extension LocalSystem {
   public init(yaml: String, relativeTo directory: String) throws(ConfigurationError) {
     let fields = try YAMLMapping(
       yaml: yaml, of: "a system with `mas`, `runtime` and `apps`",
-      known: ["mas", "runtime", "authorization", "adapter", "apps"])
+      known: ["mas", "runtime", "authorization", "adapter", "checks", "apps"])
     mas = try fields.required("mas", "the system's name: 1 to 63 of a-z, 0-9 and -") { Name($0) }
     runtime = try fields.required("runtime", "an IP address and a port") { ListenAddress(literal: $0) }
     authorization = try fields.optional("authorization", "unix:/path or host:port") { ListenAddress($0) }
+    checks = try Self.checks(fields)
     var apps: [App] = []
     let adapter = try fields.optional("adapter", Workload.Adapter.names) { Workload.Adapter(rawValue: $0) } ?? .standard
     for node in try fields.list("apps") { apps.append(try App(node, relativeTo: directory, adapter: adapter)) }
@@ -87,6 +93,21 @@ extension LocalSystem {
         throw ConfigurationError("\(app.name) calls \(callee), which is no app here with `url` and `listen`")
       }
     }
+  }
+}
+
+extension LocalSystem {
+  private static func checks(_ fields: YAMLMapping) throws(ConfigurationError) -> Set<CheckName>? {
+    guard fields["checks"] != nil else { return nil }
+    var checks: Set<CheckName> = []
+    for node in try fields.list("checks") {
+      guard let check = node.scalar.flatMap({ CheckName(rawValue: $0.string) }) else {
+        let known = CheckName.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ConfigurationError("line \(node.line): `checks` must be names among \(known)")
+      }
+      checks.insert(check)
+    }
+    return checks
   }
 }
 

@@ -30,7 +30,17 @@ struct Registration: Sendable {
   private func masID() async throws(LocalModeError) -> String {
     let name = JSONValue.string(system.mas.text)
     let known = try await runtime.get("/mas")["mas"]?.array?.first { $0["name"] == name }
-    let mas = if let known { known } else { try await runtime.post("/mas", ["name": name]) }
+    let checks = system.checks.map { JSONValue.array($0.map(\.rawValue).sorted().map(JSONValue.string)) }
+    let mas: JSONValue
+    switch (known, checks) {
+    case (let known?, let checks?) where known["enabled_tool_checks"] != checks:
+      var settings = (known.object ?? [:]).filter { ["allow_undecided", "intent"].contains($0.key) }
+      settings["enabled_tool_checks"] = checks
+      mas = try await runtime.put("/mas/\(known["id"]?.string ?? "")", .object(settings))
+    case (let known?, _): mas = known
+    case (nil, let checks?): mas = try await runtime.post("/mas", ["name": name, "enabled_tool_checks": checks])
+    case (nil, nil): mas = try await runtime.post("/mas", ["name": name])
+    }
     guard let id = mas["id"]?.string else { throw LocalModeError("the runtime's answer names no MAS") }
     return id
   }

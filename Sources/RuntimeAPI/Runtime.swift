@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Hummingbird
 import HummingbirdCore
+public import IntentChecks
 public import Logging
 import NIOCore
 public import ServiceLifecycle
@@ -25,6 +26,8 @@ public struct Runtime: Service {
     public var headerDeadline = Duration.seconds(10)
     /// How long a request's body may take after its headers.
     public var bodyDeadline = Duration.seconds(15)
+    /// What the checks of intent ask.
+    public var models = IntentModels()
 
     public init(
       host: String = "127.0.0.1", port: Int = 8700, dataDirectory: String, issuer: String? = nil,
@@ -81,7 +84,8 @@ public struct Runtime: Service {
     let server = try await AuthorizationServer(
       configuration: AuthorizationServer.Configuration(
         issuer: configuration.issuer ?? "http://\(configuration.host):\(configuration.port)",
-        tokenLifetime: configuration.tokenLifetime, algorithm: configuration.algorithm), storage: storage)
+        tokenLifetime: configuration.tokenLifetime, algorithm: configuration.algorithm), storage: storage,
+      models: configuration.models)
     var clientConfiguration = HTTPClient.Configuration(redirectConfiguration: .disallow)
     clientConfiguration.timeout.connect = .seconds(2)
     let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: clientConfiguration)
@@ -106,6 +110,7 @@ public struct Runtime: Service {
         availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: logger)),
       services: [
         ToolDiscovery(server: server, source: lister, logger: logger), Pruning(server: server, logger: logger),
+        Preparation(models: configuration.models),
       ],
       onServerRunning: { channel in
         state.isReady = true
@@ -132,6 +137,15 @@ private final class ReadyFlag: Sendable {
   var isReady: Bool {
     get { value.load(ordering: .acquiring) }
     set { value.store(newValue, ordering: .releasing) }
+  }
+}
+
+/// Reads what the checks of intent will compare calls with, as it comes in.
+private struct Preparation: Service {
+  let models: IntentModels
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown { await models.prepareAnnounced() }
   }
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import IntentChecks
 import Logging
 import RuntimeAPI
 import TokenService
@@ -32,6 +33,18 @@ struct RuntimeCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("How tokens are signed: ES256 or EdDSA.", valueName: "algorithm"))
   var algorithm = "ES256"
 
+  @Option(
+    help: ArgumentHelp(
+      "The folder of the embedding model. Without it, models/all-MiniLM-L6-v2 where that is there.",
+      valueName: "folder"))
+  var model: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Models on other servers that the checks of intent ask: `embeddings` and `verifier`, as docs/intent.md says.",
+      valueName: "file"))
+  var models: String?
+
   @OptionGroup var logging: LoggingOptions
 
   func run() async throws {
@@ -48,12 +61,26 @@ struct RuntimeCommand: AsyncParsableCommand {
       throw ValidationError("--issuer must be an http or https URL without a slash at its end; got '\(issuer)'")
     }
     let logger = logging.logger("casa.runtime")
-    let configuration = Runtime.Configuration(
+    let models = try ModelChoice(folder: model, file: models, logger: logger)
+    do {
+      try await run(models.models, address: address, algorithm: algorithm, logger: logger)
+    } catch {
+      try? await models.shutdown()
+      throw error
+    }
+    try await models.shutdown()
+  }
+
+  private func run(
+    _ models: IntentModels, address: HostAndPort, algorithm: SigningAlgorithm, logger: Logger
+  ) async throws {
+    var configuration = Runtime.Configuration(
       host: address.host, port: address.port, dataDirectory: data, issuer: issuer,
       tokenLifetime: .seconds(tokenLifetime), algorithm: algorithm)
+    configuration.models = models
+    let credential = configuration.adminCredentialPath
     let runtime = Runtime(configuration: configuration, logger: logger) { port in
-      logger.notice(
-        "ready", metadata: ["url": "http://\(address.host):\(port)", "admin": "\(configuration.adminCredentialPath)"])
+      logger.notice("ready", metadata: ["url": "http://\(address.host):\(port)", "admin": "\(credential)"])
     }
     try await serve(runtime, logger: logger)
   }

@@ -13,6 +13,14 @@ public struct Calibration: Sendable, Hashable, Codable {
   public static let standard: Calibration? = try? JSONDecoder().decode(
     Calibration.self, from: Data(PackageResources.calibration_json))
 
+  /// Whether every number is one, and what is divided by is not 0.
+  var isSound: Bool {
+    [grounding, toolMatch].allSatisfy { model in
+      model.bias.isFinite && model.threshold.isFinite && model.terms.count <= 64
+        && model.terms.allSatisfy { $0.mean.isFinite && $0.weight.isFinite && $0.scale.isFinite && $0.scale > 0 }
+    }
+  }
+
   /// In canonical form, so that it can be kept under version control.
   public var json: Data {
     get throws {

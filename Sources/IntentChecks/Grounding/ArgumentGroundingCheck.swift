@@ -71,7 +71,8 @@ struct ArgumentGroundingCheck: Check {
     }
     let inquiry = GroundingInquiry(
       tool, values: values, task: reading,
-      results: question.results.map { ($0.tool, models.readings.reading(of: $0)) }, policy: policy)
+      results: question.results.map { ($0.tool, models.readings.reading(of: $0)) },
+      unread: question.results.first { $0.isTruncated || !$0.unread.isEmpty }?.tool, policy: policy)
     if isRead, !inquiry.values.contains(where: \.isInstructed) {
       return .decided(CheckFinding(.allow, "the tool only reads, and no result told the agent where"))
     }

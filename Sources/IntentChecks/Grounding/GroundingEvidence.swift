@@ -12,7 +12,7 @@ extension GroundingInquiry.Traced {
   var isBound: Bool {
     guard value.kind == .identifier || value.kind == .number else { return false }
     switch origin {
-    case .instruction, .text: return true
+    case .instruction, .text, .unread: return true
     case .request, .policy, .data, .nowhere: return false
     }
   }
@@ -65,6 +65,8 @@ struct GroundingEvidence: Sendable {
       return "\(parameter) is not in the user's request; it first appeared in the result of \(tool), in an instruction"
     case .text(let tool):
       return "\(parameter) is not in the user's request; it first appeared in running text in the result of \(tool)"
+    case .unread(let tool):
+      return "\(parameter) is in nothing that was read; it may be in the part of the result of \(tool) that was not"
     case .nowhere: return "\(parameter) appears neither in the user's request nor in any result"
     case .request, .policy, .data, nil:
       guard let nearest else { return "the user's request does not explain the call" }

@@ -11,6 +11,8 @@ struct GroundingInquiry: Sendable {
     case text(of: ToolName)
     /// In a row, a field, a list of a tool's result.
     case data(of: ToolName)
+    /// Nowhere that was read, but a tool's result is not known as a whole.
+    case unread(of: ToolName)
     case nowhere
   }
 
@@ -33,7 +35,7 @@ struct GroundingInquiry: Sendable {
 
   init(
     _ tool: ToolDescription, values: [ArgumentValue], task: TaskReading,
-    results: [(tool: ToolName, reading: ResultReading)], policy: IntentPolicy
+    results: [(tool: ToolName, reading: ResultReading)], unread: ToolName?, policy: IntentPolicy
   ) {
     rendering = Self.rendering(of: tool, values)
     // Where the user handed the deciding over to data, orders in it are part of the task; those to the model are not.
@@ -42,9 +44,9 @@ struct GroundingInquiry: Sendable {
     }
     self.values = values.compactMap { value in
       guard value.kind != .other else { return nil }
-      return Traced(
-        value: value,
-        origin: Self.origin(of: value, task: task, results: results, speaking: speaking, policy: policy))
+      let origin = Self.origin(of: value, task: task, results: results, speaking: speaking, policy: policy)
+      guard origin == .nowhere, let unread else { return Traced(value: value, origin: origin) }
+      return Traced(value: value, origin: .unread(of: unread))
     }
     let all = speaking.flatMap { tool, passages in passages.map { (tool: tool, passage: $0) } }
     guard all.count > Self.maximumPassages else {

@@ -1,4 +1,5 @@
 public import CASACore
+public import IntentChecks
 
 /// A multi-agent system: the unit of tenancy.
 public struct MAS: Sendable {
@@ -12,10 +13,16 @@ public struct MAS: Sendable {
     public var enabledToolChecks: Set<CheckName>
     /// Whether a call passes that no check allowed and none blocked.
     public var allowUndecided: Bool
+    /// How the checks of intent judge.
+    public var intent: IntentPolicy
 
-    public init(enabledToolChecks: Set<CheckName> = Set(CheckName.allCases), allowUndecided: Bool = false) {
+    public init(
+      enabledToolChecks: Set<CheckName> = Set(CheckName.allCases), allowUndecided: Bool = false,
+      intent: IntentPolicy = IntentPolicy()
+    ) {
       self.enabledToolChecks = enabledToolChecks
       self.allowUndecided = allowUndecided
+      self.intent = intent
     }
   }
 
@@ -32,7 +39,7 @@ extension MAS.Settings {
   public var json: [String: JSONValue] {
     [
       "enabled_tool_checks": .array(enabledToolChecks.map(\.rawValue).sorted().map(JSONValue.string)),
-      "allow_undecided": .bool(allowUndecided),
+      "allow_undecided": .bool(allowUndecided), "intent": intent.json,
     ]
   }
 
@@ -58,5 +65,6 @@ extension MAS.Settings {
       guard let flag = value.bool else { throw InvalidField("allow_undecided", expected: "true or false") }
       allowUndecided = flag
     }
+    if let value = json["intent"] { intent = try IntentPolicy(json: value) }
   }
 }

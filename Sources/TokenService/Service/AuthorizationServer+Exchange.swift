@@ -177,16 +177,18 @@ extension AuthorizationServer {
       }
     }
     let digest = call.argumentsSHA256
-    let activity = sessions.activity(of: app.id, in: session)
-    let tool = registry.tool(call.tool, of: server.id)
+    guard sessions.nearMisses(in: session) < mas.settings.intent.maximumNearMisses else {
+      throw OAuthError(
+        .accessDenied, "too many calls of this session were refused; it takes a new request of the user's to go on",
+        reason: .sessionLocked)
+    }
+    let question = try await question(about: call, of: app, at: server, in: session, tools: claims.tools)
     let decision = await ToolCallChecks(
-      enabled: mas.settings.enabledToolChecks, allowUndecided: mas.settings.allowUndecided
-    ).decide(
-      ToolCallInQuestion(
-        call: call, argumentsSHA256: digest, grantedTools: Set(claims.tools),
-        offered: tool.flatMap { $0.seenSHA256 == nil ? nil : $0.isPinned ? .pinned : .modified },
-        llmCalls: activity.llmCalls, selections: activity.selections))
+      enabled: mas.settings.enabledToolChecks, allowUndecided: mas.settings.allowUndecided, models: models,
+      policy: mas.settings.intent
+    ).decide(question)
     if case .refuse(let reason) = decision.verdict {
+      if reason.isNearMiss { sessions.recordNearMiss(in: session) }
       throw Refusal(
         cause: OAuthError(
           .accessDenied, "the call of \(call.tool) was refused", reason: reason, decisionID: decision.id),

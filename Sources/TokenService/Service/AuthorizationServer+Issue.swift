@@ -1,6 +1,8 @@
 public import CASACore
 import Crypto
+import IntentChecks
 import Storage
+import Synchronization
 import Traces
 
 extension AuthorizationServer {
@@ -84,6 +86,10 @@ extension AuthorizationServer {
         .invalidRequest, "the trace id belongs to another session; begin each user's input with a new one")
     }
     verifier.remember(token)
+    if case .text(let text) = request.input {
+      prompts.withLock { $0[input.id] = text }
+      models.announce(.task(text))
+    }
     sessions.markDelivered(VerifiedToken(claims: token.claims, hash: token.hash), to: app.id)
     return TokenResponse(token: token, decision: nil)
   }

@@ -217,6 +217,7 @@ extension AuthorizationServer {
       default: throw Self.storageFailure
       }
     }
+    for (_, result) in results { models.announce(.result(result)) }
     for answer in answers {
       sessions.recordLLMCall(by: app.id, in: answer.session, selections: answer.selections)
     }

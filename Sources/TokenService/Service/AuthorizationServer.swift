@@ -1,5 +1,5 @@
 public import CASACore
-import IntentChecks
+public import IntentChecks
 public import Storage
 import Synchronization
 public import Traces
@@ -40,12 +40,18 @@ public final class AuthorizationServer: Sendable {
   public let revocations = RevocationFeed()
   /// The revoked tokens that have not expired.
   let revoked: Mutex<[TokenID: Timestamp]>
+  /// What the checks of intent ask.
+  public let models: IntentModels
+  /// The prompts last used, so that a decision needs no look into the database.
+  let prompts = Mutex(GenerationalCache<UserInputID, String>(capacity: 512))
 
   /// Loads what is stored; `storage` must be migrated to `Schema.migrations`.
   public init(
-    configuration: Configuration, storage: any StorageDriver, clock: WallClock = .system
+    configuration: Configuration, storage: any StorageDriver, models: IntentModels = IntentModels(),
+    clock: WallClock = .system
   ) async throws(StorageError) {
     self.configuration = configuration
+    self.models = models
     self.storage = storage
     self.clock = clock
     traces = TraceLog(storage: storage)

@@ -1,7 +1,9 @@
+import AgentProtocols
 import CASACore
 import IntentChecks
 import Storage
 import Synchronization
+import Traces
 
 /// What happened in the live sessions: which apps asked the LLM and what it selected for each, and what tools answered.
 /// Everything here is stored before anybody is told of it; memory only spares the question.
@@ -27,6 +29,8 @@ final class SessionLedger: Sendable {
     /// Of all apps, in the order in which they came.
     var results: [ToolResult] = []
     var resultBytes = 0
+    /// How many calls the checks of intent refused.
+    var nearMisses = 0
     /// The session's newest token by the app that it was delivered to. In memory only: after a restart a session is
     /// known to be delivered when its token is next asked about.
     var deliveries: [AppID: VerifiedToken] = [:]
@@ -162,6 +166,7 @@ final class SessionLedger: Sendable {
         session.results.append(result)
         session.resultBytes += result.text.utf8.count
       }
+      session.nearMisses = try await storedNearMisses(of: id)
       let loaded = session
       return sessions.withLock { sessions in
         guard sessions.count < Self.maximumSessions else { return nil }
@@ -188,6 +193,26 @@ final class SessionLedger: Sendable {
       }
       if let index { sessions[id]?.activities[app]?.selections[index].isUsed = true }
     }
+  }
+
+  // MARK: Near misses
+
+  func nearMisses(in id: UserInputID) -> Int { sessions.withLock { $0[id]?.nearMisses ?? 0 } }
+
+  /// Counts a call that a check of intent refused.
+  func recordNearMiss(in id: UserInputID) { sessions.withLock { $0[id]?.nearMisses += 1 } }
+
+  private func storedNearMisses(of id: UserInputID) async throws(StorageError) -> Int {
+    let rows = try await storage.query(
+      Statement(
+        "SELECT payload FROM trace_events WHERE user_input_id = $1 AND kind = $2",
+        [.text(id.rawValue), .text(TraceEvent.Kind.exchangeRefused.rawValue)]))
+    var count = 0
+    for row in rows {
+      let reason = (try? JSONValue(parsing: try row.text("payload")))?["reason"]?.string
+      if reason.flatMap({ RefusalReason(rawValue: $0) })?.isNearMiss ?? false { count += 1 }
+    }
+    return count
   }
 
   // MARK: Results
