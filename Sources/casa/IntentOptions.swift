@@ -16,7 +16,8 @@ struct IntentOptions: ParsableArguments {
   @Option(help: "What AI_POWERED_TOOL_MATCH asks: embeddings, llm_verifier or hybrid.")
   var strategy = MatchStrategy.embeddings
 
-  @Option(help: ArgumentHelp("A file made by `casa intent calibrate`. Without it, the standard one.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("A file made by `casa intent calibrate`. Without it, the standard one.", valueName: "file"))
   var calibration: String?
 
   @Option(

@@ -21,7 +21,8 @@ struct ModelChoice {
       throw InvalidField("models", expected: "an object of embeddings and verifier; got \(unknown.prefix(64))")
     }
     let endpoints = try ["embeddings", "verifier"].map { try settings?[$0].map { try ModelEndpoint(json: $0) } }
-    let http = settings == nil
+    let http =
+      settings == nil
       ? nil : HTTPClient(eventLoopGroupProvider: .singleton, configuration: ModelEndpoint.clientConfiguration)
     self.http = http
     var encoder: (any SentenceEncoding)?

@@ -270,7 +270,7 @@ struct ExchangeTests {
   @Test("refused for one of several tools yields nothing for the others: each needs its own selection")
   func oneOfSeveral() async throws {
     let system = try await TestSystem()
-    let session = try await system.session()
+    let session = try await system.session("What is the weather in Oslo? Send a mail with it to a@b.")
     try await system.select(session, [("get_weather", ["city": "Oslo"])])
     let before = try await system.rows("tokens")
     let mail: [String: JSONValue] = ["to": "a@b"]

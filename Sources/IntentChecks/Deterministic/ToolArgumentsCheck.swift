@@ -16,7 +16,9 @@ struct ToolArgumentsCheck: Check {
     if let missing = (schema["required"]?.array ?? []).compactMap(\.string).first(where: { arguments[$0] == nil }) {
       return CheckFinding(.block(.toolParametersMismatch), "the required argument `\(missing.prefix(64))` is missing")
     }
-    if let known = Self.closedProperties(of: schema), let unknown = arguments.keys.sorted().first(where: { known[$0] == nil }) {
+    if let known = Self.closedProperties(of: schema),
+      let unknown = arguments.keys.sorted().first(where: { known[$0] == nil })
+    {
       return CheckFinding(
         .block(.toolParametersMismatch), "the approved definition has no parameter `\(unknown.prefix(64))`")
     }
@@ -27,7 +29,9 @@ struct ToolArgumentsCheck: Check {
   /// or other keywords have a say in it.
   private static func closedProperties(of schema: [String: JSONValue]) -> [String: JSONValue]? {
     guard schema["additionalProperties"] ?? false == false,
-      ["patternProperties", "allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas"].allSatisfy({ schema[$0] == nil })
+      ["patternProperties", "allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas"].allSatisfy({
+        schema[$0] == nil
+      })
     else { return nil }
     return schema["properties"]?.object
   }

@@ -65,7 +65,9 @@ public struct LabelledSuite: Sendable {
     guard let list = json.array else { throw InvalidField("tools", expected: "an array in \(id)") }
     var tools: [ToolDescription] = []
     for tool in list {
-      guard let name = tool["name"]?.string else { throw InvalidField("tools", expected: "objects with `name` in \(id)") }
+      guard let name = tool["name"]?.string else {
+        throw InvalidField("tools", expected: "objects with `name` in \(id)")
+      }
       tools.append(ToolDescription(name: name, definition: tool))
     }
     return tools

@@ -55,7 +55,9 @@ struct GroundingEvidence: Sendable {
 
   /// In one sentence, what speaks most against the call.
   var explanation: String {
-    func first(_ condition: (GroundingInquiry.Traced) -> Bool) -> GroundingInquiry.Traced? { values.first(where: condition) }
+    func first(_ condition: (GroundingInquiry.Traced) -> Bool) -> GroundingInquiry.Traced? {
+      values.first(where: condition)
+    }
     let worst =
       first { $0.isBound && $0.isInstructed } ?? first(\.isBound) ?? first { $0.origin == .nowhere }
       ?? first(\.isInstructed)

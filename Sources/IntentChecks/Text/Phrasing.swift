@@ -132,10 +132,12 @@ struct Cue: Sendable {
   static let delegating: [Cue] = [
     Cue(
       "follow do perform execute complete carry act apply implement handle work go",
-      (4,
+      (
+        4,
         """
         instruction instructions action actions task tasks step steps todo todos item items request requests \
         everything what
-        """), unless: "following")
+        """
+      ), unless: "following")
   ]
 }

@@ -53,9 +53,11 @@ struct ToolMatchCheck: Check {
       // Many a task needs something looked up that it does not speak of, and looking does no harm.
       guard policy.effects(of: tool) != [.reads] else {
         return CheckFinding(
-          .abstain(why: "an unasked read"), "the user did not ask for what \(tool.name) does, which only reads", judgement)
+          .abstain(why: "an unasked read"), "the user did not ask for what \(tool.name) does, which only reads",
+          judgement)
       }
-      return CheckFinding(.block(.toolIntentMismatch), "what \(tool.name) does is not what the user asked for", judgement)
+      return CheckFinding(
+        .block(.toolIntentMismatch), "what \(tool.name) does is not what the user asked for", judgement)
     }
     return CheckFinding(.allow, "what \(tool.name) does fits what the user asked for", judgement)
   }
@@ -65,7 +67,8 @@ struct ToolMatchCheck: Check {
     guard let task = question.task, let tool = question.tool, let embeddings = models.embeddings else { return nil }
     let reading = models.readings.reading(ofTask: task)
     guard !reading.isForeign else { return nil }
-    return try await ToolMatchEvidence(tool, others: question.otherTools, task: reading, embeddings: embeddings).features
+    return try await ToolMatchEvidence(tool, others: question.otherTools, task: reading, embeddings: embeddings)
+      .features
   }
 
   // MARK: LLM
@@ -95,7 +98,8 @@ struct ToolMatchCheck: Check {
       score: opinion.score, threshold: Self.opinionThreshold, model: verifier.model, text: opinion.why)
     guard opinion.score > Self.opinionThreshold else {
       return CheckFinding(
-        .block(.toolIntentMismatch), "\(opinion.samples) of the LLM's answers say that the call does not serve the task",
+        .block(.toolIntentMismatch),
+        "\(opinion.samples) of the LLM's answers say that the call does not serve the task",
         judgement)
     }
     return CheckFinding(.allow, "the LLM finds that the call serves the task", judgement)
