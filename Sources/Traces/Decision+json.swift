@@ -30,6 +30,12 @@ extension CheckResult {
       members["answer"] = "abstain"
       members["reason"] = .string(why)
     }
+    if let judgement {
+      members["score"] = .number((judgement.score * 10_000).rounded() / 10_000)
+      members["threshold"] = .number((judgement.threshold * 10_000).rounded() / 10_000)
+      members["model"] = judgement.model.map(JSONValue.string) ?? .null
+      members["judged"] = .string(String(judgement.text.prefix(2048)))
+    }
     return .object(members)
   }
 }

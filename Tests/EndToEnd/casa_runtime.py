@@ -20,6 +20,8 @@ from typing import IO, Any, TypeVar
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
+SELECTION_CHECKS = ("DETERMINISTIC_TOOL_SELECTED", "DETERMINISTIC_LLM_SELECTED_TOOLS")
+"""What most tests leave on: they are about who calls, and make calls that no prompt of theirs asks for."""
 BINARY = Path(os.environ.get("CASA_BINARY", ".build/release/casa"))
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 DELIVERED = "urn:casa:params:oauth:grant-type:delivered-session"
@@ -304,7 +306,7 @@ class Cast:
 
 def make_cast(runtime: Runtime, bank_url: str, name: str) -> Cast:
     """Registers a MAS and its apps."""
-    mas = runtime.create_mas(name)
+    mas = runtime.create_mas(name, enabled_tool_checks=list(SELECTION_CHECKS))
     cast = Cast(
         runtime,
         mas,

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from casa_runtime import ROOT, App, Json, Runtime, binary, free_port, token_of, wait_until
+from casa_runtime import ROOT, SELECTION_CHECKS, App, Json, Runtime, binary, free_port, token_of, wait_until
 
 EXAMPLE = ROOT / "examples/banking"
 START_DEADLINE = 60.0
@@ -206,8 +206,8 @@ class Endpoints:
         path = {"bank": "/mcp", "llm": "/v1/chat/completions"}.get(destination, "/")
         return f"http://127.0.0.1:{self.ports[name]}{path}"
 
-    def system(self, key_file: Path, adapter: str | None = None) -> str:
-        """The system's file; without an adapter it leaves the choice to casa."""
+    def system(self, key_file: Path, adapter: str | None = None, checks: tuple[str, ...] | None = None) -> str:
+        """The system's file; without an adapter or checks it leaves the choice to casa."""
 
         def listen(name: str) -> str:
             return f'listen: "127.0.0.1:{self.ports[name]}"'
@@ -217,6 +217,7 @@ class Endpoints:
 mas: banking
 runtime: 127.0.0.1:{self.runtime}
 {f"adapter: {adapter}" if adapter else ""}
+{f"checks: [{', '.join(checks)}]" if checks else ""}
 apps:
   - name: client
     kind: client
@@ -251,6 +252,8 @@ class Stack:
     directory: Path
     adapter: str | None = None
     """By what the sidecars ask the authorization service; None for what casa chooses."""
+    checks: tuple[str, ...] | None = SELECTION_CHECKS
+    """The checks of tool calls; None for what casa switches on."""
     llm_port: int | None = None
     """Where the LLM listens, when something stands before it."""
     bank_port: int | None = None
@@ -271,7 +274,7 @@ class Stack:
         self._llm_key_file.write_text(LLM_KEY + "\n")
         self._llm_key_file.chmod(0o600)
         system = self.directory / "system.yaml"
-        system.write_text(self.endpoints.system(self._llm_key_file, self.adapter))
+        system.write_text(self.endpoints.system(self._llm_key_file, self.adapter, self.checks))
         for name, arguments in self._apps().items():
             self.processes.append(Process([sys.executable, *arguments], self.directory / f"app-{name}.log"))
         output = self.directory / "up.log"

@@ -84,7 +84,8 @@ def test_the_demo_holds_every_expectation() -> None:
     faithful = report["scenarios"][0]
     assert faithful["executed"] == ["transfer_money"]
     checks = {row["check"] for row in faithful["rows"] if row["check"]}
-    assert checks == {"DETERMINISTIC_TOOL_SELECTED", "DETERMINISTIC_LLM_SELECTED_TOOLS"}
+    deterministic = {"DETERMINISTIC_TOOL_SELECTED", "DETERMINISTIC_LLM_SELECTED_TOOLS", "DETERMINISTIC_TOOL_ARGUMENTS"}
+    assert checks == deterministic | {"ARGUMENT_GROUNDING", "AI_POWERED_TOOL_MATCH"}
 
 
 def test_up_ends_all_its_parts_with_sigterm_and_exits_with_0(tmp_path: Path) -> None:

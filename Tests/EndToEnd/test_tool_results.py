@@ -39,6 +39,7 @@ def stack(request: pytest.FixtureRequest, front: LLMFront, tmp_path_factory: pyt
         tmp_path_factory.mktemp(f"results-{request.param}"),
         adapter=request.param,
         bank_port=front.upstream,
+        checks=None,
         endpoints=Endpoints(bank_app=front.port),
     )
     try:
