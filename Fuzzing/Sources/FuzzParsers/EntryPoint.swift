@@ -28,7 +28,7 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "check-request": fuzzCheckRequest, "record-lines": fuzzRecordLines, "packed-token": fuzzPackedToken,
   "text-index": fuzzTextIndex, "jsonrpc-id": fuzzIDLocation, "decisions": fuzzDecisions,
   "safetensors": fuzzSafetensors, "tokenizer": fuzzTokenizer,
-  "verifier-answer": fuzzVerifierAnswer, "embeddings-answer": fuzzEmbeddingsAnswer,
+  "intent-texts": fuzzIntentTexts, "verifier-answer": fuzzVerifierAnswer, "embeddings-answer": fuzzEmbeddingsAnswer,
 ]
 
 /// Ends the run with the input that broke a property.

@@ -1,0 +1,1 @@
+../../../Sources/IntentChecks/Values/ArgumentValue.swift

@@ -1,0 +1,1 @@
+../../../Sources/IntentChecks/Text/SearchableText.swift
