@@ -50,7 +50,7 @@ class ClientEndpoints(Endpoints):
             return f"http://127.0.0.1:{self.ports[name]}/mcp"
         return super().url(name)
 
-    def system(self, key_file: Path, adapter: str | None = None) -> str:
+    def system(self, key_file: Path, adapter: str | None = None, checks: tuple[str, ...] | None = None) -> str:
         def listen(name: str) -> str:
             return f'listen: "127.0.0.1:{self.ports[name]}"'
 
@@ -63,7 +63,7 @@ class ClientEndpoints(Endpoints):
     {listen(name)}"""
             for name, port in (("contacts", self.contacts_app), ("directory", self.directory_app))
         )
-        return f"""{super().system(key_file, adapter).rstrip()}
+        return f"""{super().system(key_file, adapter, checks).rstrip()}
   - name: desk
     kind: client
     calls:
