@@ -220,7 +220,9 @@ def system(ports: dict[str, int], upstream: int, adapters: list[str]) -> str:
     adapter: {each}
     url: http://127.0.0.1:{upstream}/mcp/{each}
     listen: 127.0.0.1:{ports[f"bank-{each}"]}""")
-    return f"mas: bench\nruntime: 127.0.0.1:{ports['runtime']}\napps:{''.join(apps)}\n"
+    # Those that the loads are made for: what they call is in no prompt.
+    checks = "DETERMINISTIC_TOOL_SELECTED, DETERMINISTIC_LLM_SELECTED_TOOLS"
+    return f"mas: bench\nchecks: [{checks}]\nruntime: 127.0.0.1:{ports['runtime']}\napps:{''.join(apps)}\n"
 
 
 def accepted_adapters() -> list[str]:
