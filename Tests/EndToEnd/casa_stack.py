@@ -453,6 +453,17 @@ class Stack:
         result: Json = answer.json()["result"]
         return result
 
+    @contextmanager
+    def with_check(self, name: str) -> Iterator[None]:
+        """One more check is switched on."""
+        settings = self.runtime.admin("GET", f"/mas/{self.mas}")
+        checks = [*settings["enabled_tool_checks"], name]
+        self.runtime.admin("PUT", f"/mas/{self.mas}", {**settings, "enabled_tool_checks": checks})
+        try:
+            yield
+        finally:
+            self.runtime.admin("PUT", f"/mas/{self.mas}", settings)
+
     def begin_session(self, prompt: str = NO_RULE) -> Session:
         """A session whose T1 was delivered to the agent, which has done nothing in it but ask the LLM."""
         traceparent = new_traceparent()
