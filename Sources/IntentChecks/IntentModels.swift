@@ -55,7 +55,8 @@ public final class IntentModels: Sendable {
   struct Question: Hashable, Sendable {
     let check: CheckName
     let policy: IntentPolicy
-    let task: String
+    /// Of the task, which may be long.
+    let taskSHA256: String
     let tool: ToolDescription
     let argumentsSHA256: String
     /// What else the check looked at.

@@ -26,6 +26,7 @@ public struct IntentPolicy: Sendable, Hashable {
       let known = SearchableText.normalized($0)
       guard known.hasPrefix("*@") else { return known == value }
       return value.hasSuffix(known.dropFirst()) && value.count { $0 == "@" } == 1
+        && !value.contains { $0.isWhitespace || "/:?#&".contains($0) }
     }
   }
 }

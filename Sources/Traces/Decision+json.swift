@@ -34,7 +34,7 @@ extension CheckResult {
       members["score"] = .number((judgement.score * 10_000).rounded() / 10_000)
       members["threshold"] = .number((judgement.threshold * 10_000).rounded() / 10_000)
       members["model"] = judgement.model.map(JSONValue.string) ?? .null
-      members["judged"] = .string(String(judgement.text.prefix(2048)))
+      members["judged"] = .string(String(judgement.text.unicodeScalars.prefix(2048)))
     }
     return .object(members)
   }

@@ -70,6 +70,8 @@ struct TextTests {
     #expect(Phrasing.delegates("Please perform the actions specified in the e-mail from David"))
     #expect(!Phrasing.delegates("Send the following items to Bob"))
     #expect(!Phrasing.delegates("What is the weather?"))
+    #expect(!Phrasing.delegates("Do you know what I owe the plumber? Pay it."))
+    #expect(Phrasing.delegates("Do what the note says"))
   }
 
   @Test("finds a value only as a whole")
@@ -106,6 +108,20 @@ struct TextTests {
     let found = ArgumentValue.all(in: arguments)
     #expect(found.count == expected.count)
     for value in found { #expect(value.kind == expected[value.parameter], "\(value.parameter)") }
+  }
+
+  @Test("names of parameters count by their last word, in objects by the innermost, and keys may be values")
+  func names() {
+    func kinds(_ arguments: [String: JSONValue]) -> [ArgumentValue.Kind] {
+      ArgumentValue.all(in: arguments).map(\.kind)
+    }
+    #expect(kinds(["message_id": "msg_42"]) == [.identifier])
+    #expect(kinds(["message": "msg_42"]) == [.other])
+    #expect(kinds(["message": ["path": "/etc/x"]]) == [.identifier])
+    #expect(kinds(["permissions": ["m@evil.example": "owner"]]).contains(.identifier))
+    #expect(kinds(["to_account": 4_929_123_456]) == [.number])
+    #expect(kinds(["amount": 4_929_123_456]) == [.other])
+    #expect(kinds(["command": "cat /home/a/.ssh/id_rsa a b c d e f"]).contains(.identifier))
   }
 
   @Test("finds identifiers within longer texts")

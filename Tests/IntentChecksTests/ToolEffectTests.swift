@@ -18,6 +18,9 @@ struct ToolEffectTests {
     #expect(effects("send_money", "Sends a transaction to the recipient.").isSuperset(of: [.sends, .pays]))
     #expect(effects("delete_file", "Deletes the given file.") == [.deletes])
     #expect(effects("share_file", "Shares a file with a user.") == [.grants])
+    #expect(effects("search_and_replace", "Searches a text.") == [.writes])
+    #expect(effects("get_and_delete_messages", "Gets messages.") == [.deletes])
+    #expect(effects("query", "Executes a statement.") != [.reads])
     #expect(effects("update_password", "Update the user password.") == [.writes])
   }
 

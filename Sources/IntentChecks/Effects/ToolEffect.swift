@@ -24,16 +24,13 @@ extension ToolEffect {
     let head = name.first ?? ""
     let headOfSentence = sentence.first.map(Words.bases) ?? []
     let isRead =
-      Verbs.reading.contains(head)
+      Verbs.reading.contains(head) && !Self.ambiguous.contains(head)
       || !Verbs.acting.contains(head) && headOfSentence.contains(where: Verbs.reading.contains)
     var effects: Set<ToolEffect> = []
-    if !isRead {
-      var verbs = name + sentence.prefix(2)
-      let words = Words.split(tool.description)
-      for (index, word) in words.enumerated() where Self.furthering.contains(word) {
-        let next = words.dropFirst(index + 1).first { $0 != "also" }
-        if let next { verbs.append(next) }
-      }
+    // "Search and replace" does not only search.
+    let further = Self.further(in: name).filter(Verbs.acting.contains)
+    if !isRead || !further.isEmpty {
+      let verbs = isRead ? further : name + sentence.prefix(2) + Self.further(in: Words.split(tool.description))
       for verb in verbs.flatMap(Words.bases) {
         for (effect, itsVerbs) in Verbs.byEffect where itsVerbs.contains(verb) { effects.insert(effect) }
       }
@@ -44,7 +41,17 @@ extension ToolEffect {
     return effects.isEmpty ? [.reads] : effects
   }
 
-  /// Words after which a description names one more thing that the tool does.
+  /// Words that may begin the name of a tool that acts: an order is returned, a database is queried.
+  private static let ambiguous: Set<String> = ["return", "query", "select"]
+
+  private static func further(in words: [String]) -> [String] {
+    words.indices.compactMap { index in
+      guard furthering.contains(words[index]) else { return nil }
+      return words.dropFirst(index + 1).first { $0 != "also" }
+    }
+  }
+
+  /// Words after which one more thing is named that the tool does.
   private static let furthering: Set<String> = ["also", "and", "will", "then"]
 }
 

@@ -1,3 +1,4 @@
+import AgentProtocols
 import CASACore
 import TextEmbedding
 
@@ -19,7 +20,8 @@ struct ArgumentGroundingCheck: Check {
       return CheckFinding(.block(.intentModelUnavailable), "the calibration can't be read")
     }
     let key = IntentModels.Question(
-      check: name, policy: policy, task: task, tool: tool, argumentsSHA256: question.argumentsSHA256,
+      check: name, policy: policy, taskSHA256: AgentProtocols.argumentsSHA256(["task": .string(task)]), tool: tool,
+      argumentsSHA256: question.argumentsSHA256,
       context: question.results.map(\.id))
     return await models.finding(key) {
       await examine(question, task: task, tool: tool, model: calibration.grounding)
@@ -50,6 +52,11 @@ struct ArgumentGroundingCheck: Check {
     return CheckFinding(.allow, "the request explains the call, and its values come from it or from data", judgement)
   }
 
+  /// In bytes; beyond it a value that is no running text names nothing.
+  private static let longestValue = 4096
+  /// Bytes of results times values to be looked for in them: about a second's work.
+  private static let mostWork = 1 << 27
+
   private enum Step {
     case decided(CheckFinding)
     case open(GroundingInquiry)
@@ -63,18 +70,26 @@ struct ArgumentGroundingCheck: Check {
         CheckFinding(
           .block(.toolParametersMismatch), "the call has more than \(ArgumentValue.maximum) values to be looked at"))
     }
+    let bytes = question.results.reduce(0) { $0 + $1.text.utf8.count }
+    guard values.allSatisfy({ $0.isProse || $0.text.utf8.count <= Self.longestValue }),
+      values.count(where: { $0.kind != .other }) * bytes <= Self.mostWork
+    else {
+      return .decided(
+        CheckFinding(.block(.toolParametersMismatch), "the call's values are too long, or too many for what was read"))
+    }
     let reading = models.readings.reading(ofTask: task)
     let isRead = policy.effects(of: tool) == [.reads]
     // A read does no harm but by where it reads: an address may carry data away.
     if isRead, !values.contains(where: { Identifiers.isURL($0.text) && !reading.searchable.contains($0) }) {
       return .decided(CheckFinding(.allow, "the tool only reads"))
     }
+    let results = question.results.map { (result: $0, reading: models.readings.reading(of: $0)) }
+    let unread = results.first { $0.result.isTruncated || !$0.result.unread.isEmpty || !$0.reading.isWhole }
     let inquiry = GroundingInquiry(
-      tool, values: values, task: reading,
-      results: question.results.map { ($0.tool, models.readings.reading(of: $0)) },
-      unread: question.results.first { $0.isTruncated || !$0.unread.isEmpty }?.tool, policy: policy)
-    if isRead, !inquiry.values.contains(where: \.isInstructed) {
-      return .decided(CheckFinding(.allow, "the tool only reads, and no result told the agent where"))
+      tool, values: values, task: reading, results: results.map { ($0.result.tool, $0.reading) },
+      unread: unread?.result.tool, policy: policy)
+    if isRead, !inquiry.values.contains(where: \.leadsAstray) {
+      return .decided(CheckFinding(.allow, "the tool only reads, from where the request or data say"))
     }
     return .open(inquiry)
   }

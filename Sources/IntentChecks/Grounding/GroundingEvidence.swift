@@ -8,6 +8,15 @@ extension GroundingInquiry.Traced {
     return false
   }
 
+  /// Whether it is an address that neither the user, policy nor data gave.
+  var leadsAstray: Bool {
+    guard Identifiers.isURL(value.text) else { return false }
+    switch origin {
+    case .instruction, .text, .unread, .nowhere: return true
+    case .request, .policy, .data: return false
+    }
+  }
+
   /// Whether text in a result says the value that names one thing in the world, and nothing better does.
   var isBound: Bool {
     guard value.kind == .identifier || value.kind == .number else { return false }
@@ -61,7 +70,7 @@ struct GroundingEvidence: Sendable {
     let worst =
       first { $0.isBound && $0.isInstructed } ?? first(\.isBound) ?? first { $0.origin == .nowhere }
       ?? first(\.isInstructed)
-    let parameter = worst.map { "the value of `\($0.value.parameter.prefix(64))`" } ?? ""
+    let parameter = worst.map { "the value of `\(String($0.value.parameter.unicodeScalars.prefix(64)))`" } ?? ""
     switch worst?.origin {
     case .instruction(let tool):
       return "\(parameter) is not in the user's request; it first appeared in the result of \(tool), in an instruction"

@@ -63,7 +63,7 @@ struct GroundingInquiry: Sendable {
 
   private static func rendering(of tool: ToolDescription, _ values: [ArgumentValue]) -> String {
     let shown = values.filter { !$0.isProse }.prefix(maximumRendered).map {
-      "\(Words.humanized($0.parameter)) \($0.text.prefix(renderedLength))"
+      "\(Words.humanized(String($0.parameter.unicodeScalars.prefix(renderedLength)))) \(String($0.text.unicodeScalars.prefix(renderedLength)))"
     }
     let name = "\(Words.humanized(tool.name)): \(Passages.first(of: tool.description))"
     return shown.isEmpty ? name : name + " " + shown.joined(separator: "; ")
@@ -73,29 +73,33 @@ struct GroundingInquiry: Sendable {
     of value: ArgumentValue, task: TaskReading, results: [(tool: ToolName, reading: ResultReading)],
     speaking: [(tool: ToolName, passages: [ResultReading.Passage])], policy: IntentPolicy
   ) -> Origin {
-    let isWorded = value.kind == .identifier || value.kind == .name
-    let covered = isWorded ? task.searchable.coverage(of: value.text) : 0
-    if covered >= 0.99 || task.searchable.contains(value) { return .request }
+    let needle = SearchableText.Needle(value)
+    // Of a name people use some of its words; of an identifier one changed letter makes another.
+    let covered = value.kind == .name ? task.searchable.coverage(of: value.text) : 0
+    if covered >= 0.99 || task.searchable.contains(needle) { return .request }
     if policy.grounds(value.text) { return .policy }
     func first(where condition: (ResultReading.Passage) -> Bool) -> ToolName? {
-      speaking.first { $0.passages.contains { condition($0) && $0.searchable.contains(value) } }?.tool
+      speaking.first { $0.passages.contains { condition($0) && $0.searchable.contains(needle) } }?.tool
     }
     if let tool = first(where: \.isDirective) {
-      if !(value.kind == .name && standsElsewhere(value, results, speaking)) { return .instruction(of: tool) }
+      if !(value.kind == .name && standsElsewhere(needle, results, speaking)) { return .instruction(of: tool) }
     } else if value.kind != .date, let tool = first(where: { _ in true }) {
-      if !(value.kind == .name && standsElsewhere(value, results, speaking)) { return .text(of: tool) }
+      if !(value.kind == .name && standsElsewhere(needle, results, speaking)) { return .text(of: tool) }
     }
-    if let tool = results.first(where: { $0.reading.searchable.contains(value) })?.tool { return .data(of: tool) }
-    return value.kind == .date || covered >= 0.6 ? .request : .nowhere
+    if let tool = results.first(where: { $0.reading.searchable.contains(needle) })?.tool { return .data(of: tool) }
+    if value.kind == .date || covered >= 0.6 { return .request }
+    // Of an address that was put together, what counts is where it leads.
+    guard let host = value.host else { return .nowhere }
+    return origin(of: host, task: task, results: results, speaking: speaking, policy: policy)
   }
 
   /// Whether a plain name stands in data as well as in what is said about it.
   private static func standsElsewhere(
-    _ value: ArgumentValue, _ results: [(tool: ToolName, reading: ResultReading)],
+    _ needle: SearchableText.Needle, _ results: [(tool: ToolName, reading: ResultReading)],
     _ speaking: [(tool: ToolName, passages: [ResultReading.Passage])]
   ) -> Bool {
-    let everywhere = results.reduce(0) { $0 + $1.reading.searchable.count(of: value.text) }
-    let said = speaking.reduce(0) { $0 + $1.passages.reduce(0) { $0 + $1.searchable.count(of: value.text) } }
+    let everywhere = results.reduce(0) { $0 + $1.reading.searchable.count(of: needle) }
+    let said = speaking.reduce(0) { $0 + $1.passages.reduce(0) { $0 + $1.searchable.count(of: needle) } }
     return everywhere > said
   }
 }

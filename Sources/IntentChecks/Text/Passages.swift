@@ -9,8 +9,10 @@ enum Passages {
     for line in lines(of: unescaped(text)) {
       for sentence in sentences(of: line) {
         var rest = Substring(trimmed(sentence, of: " -*•\t"))
-        while rest.unicodeScalars.count > maximumLength {
-          let window = rest.unicodeScalars.prefix(maximumLength)
+        while let limit = rest.unicodeScalars.index(
+          rest.startIndex, offsetBy: maximumLength, limitedBy: rest.endIndex), limit < rest.endIndex
+        {
+          let window = rest.unicodeScalars[..<limit]
           let half = rest.unicodeScalars.index(rest.startIndex, offsetBy: maximumLength / 2)
           let end = window.lastIndex(of: " ").flatMap { $0 > half ? $0 : nil } ?? window.endIndex
           passages.append(String(rest[..<end]))

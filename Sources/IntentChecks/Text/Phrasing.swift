@@ -12,7 +12,8 @@ enum Phrasing {
     }
     for piece in passage.split(whereSeparator: { ",;:\n".contains($0) }) {
       part.removeAll()
-      for word in Words.split(piece) {
+      // Words that are joined by underscores are words to an LLM.
+      for word in Words.split(piece.replacing("_", with: " ")) {
         all.append(word)
         // What comes after one of these may be an order of its own: "be so kind and send", "you have to send".
         if word == "and" || word == "then" || word == "to" {
@@ -38,7 +39,7 @@ enum Phrasing {
     var words = 0
     var lower = 0
     for token in text.split(whereSeparator: \.isWhitespace)
-    where !token.contains("@") && !Identifiers.isURL(token) {
+    where !Identifiers.isURL(token) && !(token.contains("@") && token.count { "_-.".contains($0) } < 4) {
       for word in token.split(whereSeparator: { !($0.isLetter || $0 == "'" || $0 == "-") }) {
         guard word.contains(where: \.isLetter) else { continue }
         words += 1
@@ -46,6 +47,17 @@ enum Phrasing {
       }
     }
     return words >= 5 && 2 * lower >= words
+  }
+
+  /// Whether much of the passage is in letters of which the word lists know nothing.
+  static func isForeign(_ passage: String) -> Bool {
+    var letters = 0
+    var foreign = 0
+    for scalar in passage.unicodeScalars where Words.isPart(scalar) {
+      letters += 1
+      if !scalar.isASCII { foreign += 1 }
+    }
+    return foreign >= 4 && 10 * foreign >= 3 * letters
   }
 
   /// Whether the passage speaks to a model, of its task, or of keeping something from the user.
@@ -129,15 +141,15 @@ struct Cue: Sendable {
     Cue("todo", (0, "for"), (1, "ai assistant agent")),
   ]
 
+  private static let doing = "follow do perform execute complete carry act apply implement handle work go"
+
   static let delegating: [Cue] = [
     Cue(
-      "follow do perform execute complete carry act apply implement handle work go",
-      (
-        4,
-        """
-        instruction instructions action actions task tasks step steps todo todos item items request requests \
-        everything what
-        """
-      ), unless: "following")
+      doing, (4, "instruction instructions action actions task tasks step steps todo todos"),
+      unless: "following you i we"),
+    Cue(
+      doing, (4, "what everything item items request requests"),
+      (4, "says say asks ask asked contains listed list written describes described specified mentioned states told"),
+      unless: "following you i we"),
   ]
 }

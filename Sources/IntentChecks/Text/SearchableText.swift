@@ -12,23 +12,42 @@ struct SearchableText: Sendable {
     stems = Set(Words.split(normal).lazy.map(Words.stem))
   }
 
+  /// A value prepared to be looked for in many texts.
+  struct Needle {
+    fileprivate let bytes: [UInt8]
+    /// Knuth, Morris and Pratt's: where to go on after a byte that does not match.
+    fileprivate let retreats: [Int]
+    fileprivate let number: Double?
+
+    init(_ value: ArgumentValue) { self.init(value.text, number: value.number) }
+
+    init(_ text: String, number: Double? = nil) {
+      bytes = Array(SearchableText.normalized(text).utf8)
+      self.number = number
+      var retreats = [0]
+      for index in bytes.indices.dropFirst() {
+        var matched = retreats[index - 1]
+        while matched > 0, bytes[index] != bytes[matched] { matched = retreats[matched - 1] }
+        retreats.append(bytes[index] == bytes[matched] ? matched + 1 : 0)
+      }
+      self.retreats = retreats
+    }
+  }
+
   /// Whether the value stands in the text as a whole: not as a part of a longer word or number.
-  func contains(_ value: ArgumentValue) -> Bool {
-    if let number = value.number { return numbers.contains(abs(number)) }
-    return count(of: value.text, atMost: 1) > 0
+  func contains(_ value: ArgumentValue) -> Bool { contains(Needle(value)) }
+
+  func contains(_ needle: Needle) -> Bool {
+    if let number = needle.number, numbers.contains(abs(number)) { return true }
+    return count(of: needle, atMost: 1) > 0
   }
 
   /// How often the text has `value` as a whole; counted no further than `limit`. Takes linear time, whatever the texts.
-  func count(of value: String, atMost limit: Int = .max) -> Int {
-    let needle = Array(Self.normalized(value).utf8)
+  func count(of value: String) -> Int { count(of: Needle(value)) }
+
+  func count(of value: Needle, atMost limit: Int = .max) -> Int {
+    let (needle, retreats) = (value.bytes, value.retreats)
     guard let first = needle.first, let last = needle.last, needle.count <= bytes.count else { return 0 }
-    // Knuth, Morris and Pratt's: where to go on in the needle after a byte that does not match.
-    var retreats = [0]
-    for index in needle.indices.dropFirst() {
-      var matched = retreats[index - 1]
-      while matched > 0, needle[index] != needle[matched] { matched = retreats[matched - 1] }
-      retreats.append(needle[index] == needle[matched] ? matched + 1 : 0)
-    }
     return bytes.withUnsafeBufferPointer { text in
       var count = 0
       var matched = 0

@@ -38,18 +38,24 @@ struct ResultReading: Sendable {
 
   let searchable: SearchableText
   let passages: [Passage]
+  /// Whether no passage was left out.
+  let isWhole: Bool
 
+  private static let maximumPassages = 8192
   /// How far around a passage that speaks to the model its words are taken to go on.
   private static let reach = 3
 
   init(_ text: String) {
     searchable = SearchableText(text)
-    let all = Passages.split(text).filter { Words.split($0).count >= 2 }
+    let split = Passages.split(text).filter { Words.split($0).count >= 2 || Phrasing.isForeign($0) }
+    let all = Array(split.prefix(Self.maximumPassages))
+    isWhole = split.count == all.count
     let addresses = all.map(Phrasing.addressesModel)
     var passages: [Passage] = []
     for (index, passage) in all.enumerated() {
       let isDirective = Phrasing.isDirective(passage)
-      guard isDirective || Phrasing.isProse(passage) else { continue }
+      // What can't be read may say anything.
+      guard isDirective || Phrasing.isProse(passage) || Phrasing.isForeign(passage) else { continue }
       let near = max(0, index - Self.reach)...min(all.count - 1, index + Self.reach)
       let announced = isDirective && passage.hasSuffix(":") && index + 1 < all.count ? " " + all[index + 1] : ""
       passages.append(
@@ -64,7 +70,7 @@ struct ResultReading: Sendable {
 /// Readings of the texts last used, within a bound on the texts' size.
 final class ReadingMemory: Sendable {
   private struct State {
-    var tasks = GenerationalCache<String, TaskReading>(capacity: 4096)
+    var tasks = GenerationalCache<String, TaskReading>(capacity: 256)
     var results: [String: ResultReading] = [:]
     var oldResults: [String: ResultReading] = [:]
     var size = 0
@@ -101,7 +107,7 @@ final class ReadingMemory: Sendable {
       state.results = [:]
       state.size = 0
     }
-    state.size += result.text.utf8.count
+    state.size += result.text.utf8.count + 512
     state.results[result.id] = reading
   }
 }

@@ -1,3 +1,4 @@
+import AgentProtocols
 import CASACore
 import TextEmbedding
 
@@ -13,10 +14,10 @@ struct ToolMatchCheck: Check {
     }
     let done = question.selections.filter(\.isUsed).map(\.tool.text)
     let key = IntentModels.Question(
-      check: name, policy: policy, task: task, tool: tool,
+      check: name, policy: policy, taskSHA256: AgentProtocols.argumentsSHA256(["task": .string(task)]), tool: tool,
       // Embeddings look at the tool alone, so that its other calls need not ask again.
       argumentsSHA256: policy.strategy == .embeddings ? "" : question.argumentsSHA256,
-      context: question.otherTools.map(\.name) + (policy.strategy == .embeddings ? [] : done))
+      context: [Self.digest(of: question.otherTools)] + (policy.strategy == .embeddings ? [] : done))
     return await models.finding(key) {
       switch policy.strategy {
       case .embeddings: await compare(task: task, tool: tool, others: question.otherTools)
@@ -24,6 +25,11 @@ struct ToolMatchCheck: Check {
       case .hybrid: await compareAndVerify(question, task: task, tool: tool, done: done)
       }
     }
+  }
+
+  private static func digest(of tools: [ToolDescription]) -> String {
+    AgentProtocols.argumentsSHA256(
+      ["tools": .array(tools.map { .array([.string($0.name), .string($0.description)]) })])
   }
 
   // MARK: Embeddings

@@ -28,7 +28,7 @@ public struct ArgumentValue: Sendable, Hashable {
   public static func all(in arguments: [String: JSONValue]) -> [ArgumentValue] {
     var values: [ArgumentValue] = []
     for (parameter, value) in arguments.sorted(by: { $0.key < $1.key }) {
-      append(value, of: parameter, to: &values, depth: 0)
+      append(value, of: parameter, named: parameter, to: &values, depth: 0)
     }
     return values
   }
@@ -36,34 +36,57 @@ public struct ArgumentValue: Sendable, Hashable {
   /// More are not looked at; a call with more is refused by the check.
   static let maximum = 256
 
+  /// - Parameters:
+  ///   - parameter: the call's, for people.
+  ///   - name: the innermost one, which says what the value is.
   private static func append(
-    _ value: JSONValue, of parameter: String, to values: inout [ArgumentValue], depth: Int
+    _ value: JSONValue, of parameter: String, named name: String, to values: inout [ArgumentValue], depth: Int
   ) {
     guard values.count <= maximum, depth < 64 else { return }
     switch value {
     case .null, .bool: return
-    case .array(let elements): for element in elements { append(element, of: parameter, to: &values, depth: depth + 1) }
+    case .array(let elements):
+      for element in elements { append(element, of: parameter, named: name, to: &values, depth: depth + 1) }
     case .object(let members):
-      for (_, member) in members.sorted(by: { $0.key < $1.key }) {
-        append(member, of: parameter, to: &values, depth: depth + 1)
+      for (key, member) in members.sorted(by: { $0.key < $1.key }) {
+        // Whom something is granted to may be a key.
+        values += Identifiers.find(in: key).map { ArgumentValue(parameter, $0, .identifier) }
+        append(member, of: parameter, named: key, to: &values, depth: depth + 1)
       }
-    case .number(let number): values.append(ArgumentValue(number, of: parameter))
+    case .number(let number): values.append(ArgumentValue(number, of: parameter, named: name))
     case .string(let string):
       let text = string.trimmingWhitespace
       guard !text.isEmpty else { return }
-      if let number = plainNumber(text) { return values.append(ArgumentValue(number, of: parameter)) }
+      if let number = plainNumber(text) { return values.append(ArgumentValue(number, of: parameter, named: name)) }
       let found = Identifiers.find(in: text)
-      let isProse = isProseParameter(parameter)
-      if !isProse, Identifiers.beginsWithDate(text) {
+      let isProse = isProseName(name)
+      if !isProse, Identifiers.isDate(text) {
         return values.append(ArgumentValue(parameter, String(text.prefix(10)), .date))
       }
-      if let first = found.first, text.count <= first.count + 2 {
+      if let first = found.first, text.utf8.count <= first.utf8.count + 2 {
         return values.append(ArgumentValue(parameter, first, .identifier))
       }
       for identifier in found where values.count <= maximum {
         values.append(ArgumentValue(parameter, identifier, .identifier))
       }
-      values.append(ArgumentValue(text: text, of: parameter, isProse: isProse))
+      append(text: text, of: parameter, isProse: isProse, to: &values)
+    }
+  }
+
+  private static func append(text: String, of parameter: String, isProse: Bool, to values: inout [ArgumentValue]) {
+    let words = text.split(whereSeparator: \.isWhitespace)
+    if isProse || words.count > 6 {
+      // In a long command, say, each word that machines would read names something.
+      if !isProse {
+        for word in words where values.count <= maximum && Identifiers.isIdentifier(String(word)) {
+          values.append(ArgumentValue(parameter, String(word), .identifier))
+        }
+      }
+      values.append(ArgumentValue(parameter, text, .other, isProse: true))
+    } else if text.utf8.count <= 14, text.utf8.allSatisfy({ (0x61...0x7A).contains($0) }) {
+      values.append(ArgumentValue(parameter, text, .other))
+    } else {
+      values.append(ArgumentValue(parameter, text, Identifiers.isIdentifier(text) ? .identifier : .name))
     }
   }
 
@@ -75,30 +98,38 @@ public struct ArgumentValue: Sendable, Hashable {
     self.isProse = isProse
   }
 
-  private init(_ number: Double, of parameter: String) {
-    let name = Words.split(Words.humanized(parameter)).last ?? ""
-    let text = number == number.rounded() && abs(number) < 1e15 ? String(Int64(number)) : "\(number)"
-    self.init(parameter, text, Self.numbering.contains(name) ? .number : .other, number: number)
-  }
-
-  private init(text: String, of parameter: String, isProse: Bool) {
-    if isProse || text.split(whereSeparator: \.isWhitespace).count > 6 {
-      self.init(parameter, text, .other, isProse: true)
-    } else if text.utf8.count <= 14, text.utf8.allSatisfy({ (0x61...0x7A).contains($0) }) {
-      self.init(parameter, text, .other)
-    } else {
-      self.init(parameter, text, Identifiers.isIdentifier(text) ? .identifier : .name)
-    }
+  private init(_ number: Double, of parameter: String, named name: String) {
+    let last = Words.split(Words.humanized(name)).last ?? ""
+    let isWhole = number == number.rounded() && abs(number) < 1e15
+    let isLong = isWhole && abs(number) >= 100_000 && !Self.amounts.contains(last)
+    self.init(
+      parameter, isWhole ? String(Int64(number)) : "\(number)",
+      Self.numbering.contains(last) || isLong ? .number : .other, number: number)
   }
 
   private static let numbering: Set<String> = ["id", "ids", "uuid", "key", "number", "no", "ref", "code"]
-  private static let prose = [
-    "body", "content", "message", "text", "description", "subject", "comment", "note", "reason", "caption", "summary",
+  /// What a long number is that names nothing.
+  private static let amounts: Set<String> = [
+    "amount", "price", "total", "limit", "size", "count", "budget", "sum", "salary", "quantity", "balance", "cost",
+    "value", "income", "loan", "principal", "payment", "population", "distance",
+  ]
+  private static let prose: Set<String> = [
+    "body", "content", "contents", "message", "text", "description", "subject", "comment", "note", "notes", "reason",
+    "caption", "summary",
   ]
 
-  private static func isProseParameter(_ name: String) -> Bool {
-    let name = name.lowercased()
-    return prose.contains { name.contains($0) }
+  /// By its last word: a `message_id` is no message.
+  private static func isProseName(_ name: String) -> Bool {
+    prose.contains(Words.split(Words.humanized(name)).last ?? "")
+  }
+
+  /// Where an address leads, as a value of its own; nil for what is no address.
+  var host: ArgumentValue? {
+    guard Identifiers.isURL(text) else { return nil }
+    let rest = text.firstRange(of: "://").map { text[$0.upperBound...] } ?? Substring(text)
+    let authority = rest.prefix { !"/?#\\".contains($0) }
+    let host = authority.split(separator: "@").last.map { $0.prefix { $0 != ":" } } ?? ""
+    return host.isEmpty ? nil : ArgumentValue(parameter, String(host), .identifier)
   }
 
   private static func plainNumber(_ text: String) -> Double? {

@@ -28,11 +28,16 @@ enum Identifiers {
     return start.hasPrefix("http://") || start.hasPrefix("https://") || start.hasPrefix("www.")
   }
 
-  static func beginsWithDate(_ text: String) -> Bool {
-    let bytes = Array(text.utf8.prefix(10))
-    return bytes.count == 10
-      && bytes.indices.allSatisfy {
-        $0 == 4 || $0 == 7 ? bytes[$0] == UInt8(ascii: "-") : (0x30...0x39).contains(bytes[$0])
+  /// Whether the text is a date, with a time or without (2024-05-01T10:00:00Z), and nothing else.
+  static func isDate(_ text: String) -> Bool {
+    let bytes = Array(text.utf8.prefix(36))
+    return (10...35).contains(bytes.count)
+      && bytes.indices.allSatisfy { index in
+        switch index {
+        case 4, 7: bytes[index] == UInt8(ascii: "-")
+        case ..<10: (0x30...0x39).contains(bytes[index])
+        default: (0x30...0x39).contains(bytes[index]) || "TZ:+-. ".utf8.contains(bytes[index])
+        }
       }
   }
 

@@ -177,11 +177,7 @@ extension AuthorizationServer {
       }
     }
     let digest = call.argumentsSHA256
-    guard sessions.nearMisses(in: session) < mas.settings.intent.maximumNearMisses else {
-      throw OAuthError(
-        .accessDenied, "too many calls of this session were refused; it takes a new request of the user's to go on",
-        reason: .sessionLocked)
-    }
+    try refuseLocked(session, of: mas)
     let question = try await question(about: call, of: app, at: server, in: session, tools: claims.tools)
     let decision = await ToolCallChecks(
       enabled: mas.settings.enabledToolChecks, allowUndecided: mas.settings.allowUndecided, models: models,
@@ -194,6 +190,8 @@ extension AuthorizationServer {
           .accessDenied, "the call of \(call.tool) was refused", reason: reason, decisionID: decision.id),
         decision: decision)
     }
+    // Others of the session may have been refused while this one was looked at.
+    try refuseLocked(session, of: mas)
     // Whatever the checks say: a token never grants a tool that its subject did not.
     guard claims.tools.contains(call.tool) else {
       throw Refusal(
@@ -208,6 +206,13 @@ extension AuthorizationServer {
     return Grant(
       claims: claims, decision: decision,
       reportsResult: mas.settings.enabledToolChecks.contains(.argumentGrounding))
+  }
+
+  private func refuseLocked(_ session: UserInputID, of mas: MAS) throws(OAuthError) {
+    guard sessions.nearMisses(in: session) >= mas.settings.intent.maximumNearMisses else { return }
+    throw OAuthError(
+      .accessDenied, "too many calls of this session were refused; it takes a new request of the user's to go on",
+      reason: .sessionLocked)
   }
 
   private func recordRefusal(

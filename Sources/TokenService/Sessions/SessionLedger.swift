@@ -205,7 +205,7 @@ final class SessionLedger: Sendable {
   private func storedNearMisses(of id: UserInputID) async throws(StorageError) -> Int {
     let rows = try await storage.query(
       Statement(
-        "SELECT payload FROM trace_events WHERE user_input_id = $1 AND kind = $2",
+        "SELECT payload FROM trace_events WHERE user_input_id = $1 AND kind = $2 ORDER BY sequence LIMIT 1000",
         [.text(id.rawValue), .text(TraceEvent.Kind.exchangeRefused.rawValue)]))
     var count = 0
     for row in rows {
