@@ -151,6 +151,18 @@ struct IntentCheckTests {
     #expect(await decide(listed, .argumentGrounding)?.answer == .allow)
   }
 
+  @Test("take a choice that the approved schema lists for no value to be grounded")
+  func choices() async throws {
+    let tool = ToolDescription(
+      name: "set_mode", description: "Sets the mode.",
+      inputSchema: ["properties": ["mode": ["enum": ["MODE_COOL", "MODE_HEAT"]]]])
+    let call = try question(["mode": "MODE_COOL"], tool: tool, task: "Do it", results: ["Set it to MODE_COOL, please."])
+    #expect(await decide(call, .argumentGrounding)?.judgement.map { $0.score > -1 } ?? true)
+    let many = try question(
+      ["mode": .array(Array(repeating: "MODE_COOL", count: 300))], tool: tool, task: "Do it")
+    #expect(await decide(many, .argumentGrounding)?.answer == .block(.toolParametersMismatch))
+  }
+
   @Test("attack 30: bounded time and no crash for a padded request, a huge result and hundreds of values")
   func hugeTexts() async throws {
     let padding = String(repeating: "The weather is fine today and tomorrow. ", count: 6000)

@@ -74,6 +74,23 @@ public struct ToolDescription: Sendable, Hashable {
   public let inputSchema: JSONValue
   public let hints: Hints
 
+  /// The texts that the schema lists as choices for a parameter: choosing one of them names nothing.
+  func choices() -> Set<String> {
+    var choices: Set<String> = []
+    var rest = [inputSchema]
+    // As deep and as wide as the parser lets a definition be.
+    while let schema = rest.popLast() {
+      switch schema {
+      case .object(let members):
+        choices.formUnion((members["enum"]?.array ?? []).compactMap(\.string))
+        rest += members.values
+      case .array(let elements): rest += elements
+      case .null, .bool, .number, .string: break
+      }
+    }
+    return choices
+  }
+
   public init(name: String, description: String, inputSchema: JSONValue, hints: Hints = Hints()) {
     self.name = name
     self.description = description

@@ -52,6 +52,10 @@ public struct Evaluation: Sendable {
   /// and the results are read when they arrive, before the next call is made.
   public func run(_ element: LabelledSuite.Case, of suite: String) async -> CaseOutcome {
     let checks = ToolCallChecks(enabled: enabled, allowUndecided: false, models: models, policy: policy)
+    let semantic = [CheckName.argumentGrounding, .aiPoweredToolMatch].map { name in
+      ToolCallChecks(
+        enabled: enabled.intersection([name]), allowUndecided: false, models: models, policy: policy)
+    }
     await models.prepare(task: element.task)
     var outcomes: [Outcome] = []
     for (role, step, results) in Self.course(of: element, in: suite) {
@@ -60,10 +64,13 @@ public struct Evaluation: Sendable {
       let start = ContinuousClock.now
       let decision = await checks.decide(question)
       let latency = ContinuousClock.now - start
+      // After a block nothing is weighed any more; here that is wanted all the same.
+      var weighed: [CheckResult] = []
+      for check in semantic { weighed += await check.decide(question).results }
       outcomes.append(
         Outcome(
           role: role, tool: step.tool, decision: decision, margin: Self.margin(decision.results),
-          semanticMargin: Self.margin(decision.results.filter { $0.judgement != nil }), latency: latency))
+          semanticMargin: Self.margin(weighed.filter { $0.judgement != nil }), latency: latency))
     }
     return CaseOutcome(id: element.id, outcomes: outcomes)
   }

@@ -64,12 +64,14 @@ struct ArgumentGroundingCheck: Check {
 
   /// All that can be decided, or found out, without a model.
   private func inquire(_ question: ToolCallInQuestion, task: String, tool: ToolDescription) -> Step {
-    let values = ArgumentValue.all(in: question.call.arguments)
-    guard values.count <= ArgumentValue.maximum else {
+    let all = ArgumentValue.all(in: question.call.arguments)
+    guard all.count <= ArgumentValue.maximum else {
       return .decided(
         CheckFinding(
           .block(.toolParametersMismatch), "the call has more than \(ArgumentValue.maximum) values to be looked at"))
     }
+    let choices = tool.choices()
+    let values = all.filter { !choices.contains($0.text) }
     let bytes = question.results.reduce(0) { $0 + $1.text.utf8.count }
     guard values.allSatisfy({ $0.isProse || $0.text.utf8.count <= Self.longestValue }),
       values.count(where: { $0.kind != .other }) * bytes <= Self.mostWork
