@@ -65,7 +65,8 @@ struct GroundingInquiry: Sendable {
     let shown = values.filter { !$0.isProse }.prefix(maximumRendered).map {
       "\(Words.humanized(String($0.parameter.unicodeScalars.prefix(renderedLength)))) \(String($0.text.unicodeScalars.prefix(renderedLength)))"
     }
-    let name = "\(Words.humanized(tool.name)): \(Passages.first(of: tool.description))"
+    let sentence = Passages.first(of: tool.description).unicodeScalars.prefix(Passages.maximumLength)
+    let name = "\(Words.humanized(tool.name)): \(String(sentence))"
     return shown.isEmpty ? name : name + " " + shown.joined(separator: "; ")
   }
 

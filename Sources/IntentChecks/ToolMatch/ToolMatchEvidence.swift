@@ -25,5 +25,10 @@ struct ToolMatchEvidence: Sendable {
 
   private static let maximumOthers = 256
 
-  static func text(of tool: ToolDescription) -> String { "\(Words.humanized(tool.name)): \(tool.description)" }
+  /// The encoder reads no further either.
+  private static let describedLength = 2000
+
+  static func text(of tool: ToolDescription) -> String {
+    "\(Words.humanized(tool.name)): \(String(tool.description.unicodeScalars.prefix(describedLength)))"
+  }
 }
