@@ -59,8 +59,7 @@ let package = Package(
       name: "casa",
       dependencies: [
         "AgentProtocols", "CASACore", "EnvoyAuthorization", "IntentChecks", "LocalMode", "RuntimeAPI", "Sidecar",
-        .asyncHTTPClient,
-        "TokenService", "Traces", .logging, .serviceLifecycle,
+        "TokenService", "Traces", .asyncHTTPClient, .logging, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],

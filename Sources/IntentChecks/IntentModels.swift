@@ -1,3 +1,4 @@
+import AgentProtocols
 import CASACore
 import Synchronization
 
@@ -61,6 +62,18 @@ public final class IntentModels: Sendable {
     let argumentsSHA256: String
     /// What else the check looked at.
     let context: [String]
+
+    init(
+      _ check: CheckName, policy: IntentPolicy, task: String, tool: ToolDescription, argumentsSHA256: String,
+      context: [String]
+    ) {
+      self.check = check
+      self.policy = policy
+      taskSHA256 = AgentProtocols.argumentsSHA256(["task": .string(task)])
+      self.tool = tool
+      self.argumentsSHA256 = argumentsSHA256
+      self.context = context
+    }
   }
 
   private struct Remembered {

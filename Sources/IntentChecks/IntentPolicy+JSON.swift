@@ -61,10 +61,7 @@ extension IntentPolicy {
       toolEffects[tool] = Set(effects)
     }
     if let value = object["calibration"], value != .null {
-      guard let calibration = try? JSONDecoder().decode(Calibration.self, from: Data(value.canonicalBytes)),
-        calibration.isSound
-      else { throw InvalidField("calibration", expected: "what `casa intent calibrate` writes") }
-      self.calibration = calibration
+      calibration = try Calibration(parsing: Data(value.canonicalBytes))
     }
   }
 }

@@ -40,7 +40,8 @@ public struct ToolCallChecks: Sendable {
 }
 
 extension CheckName {
-  fileprivate var asksModels: Bool {
+  /// Whether the check compares the call with the user's request and with what tools answered.
+  public var asksModels: Bool {
     switch self {
     case .deterministicToolSelected, .deterministicLLMSelectedTools, .deterministicToolArguments: false
     case .argumentGrounding, .aiPoweredToolMatch: true

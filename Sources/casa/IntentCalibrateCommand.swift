@@ -21,7 +21,7 @@ struct IntentCalibrateCommand: AsyncParsableCommand {
   var files: [String]
 
   @Option(help: ArgumentHelp("The folder of the embedding model.", valueName: "folder"))
-  var model = "models/all-MiniLM-L6-v2"
+  var model = ModelChoice.standardFolder
 
   @Option(help: ArgumentHelp("Where to write it; without it, standard output.", valueName: "file"))
   var output: String?

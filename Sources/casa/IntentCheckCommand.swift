@@ -6,8 +6,6 @@ import IntentChecks
 import Traces
 
 struct IntentCheckCommand: AsyncParsableCommand {
-  enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
-
   static let configuration = CommandConfiguration(
     commandName: "check",
     abstract: "Explain how one call is judged.",
@@ -31,7 +29,7 @@ struct IntentCheckCommand: AsyncParsableCommand {
   @OptionGroup var options: IntentOptions
 
   @Option(help: "text or json.")
-  var format = Format.text
+  var format = OutputFormat.text
 
   func run() async throws {
     let given = try JSONValue(parsing: Array(try contents(of: call)))

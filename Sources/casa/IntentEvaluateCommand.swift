@@ -7,8 +7,6 @@ public import IntentChecks
 extension SuiteVariant: ExpressibleByArgument {}
 
 struct IntentEvaluateCommand: AsyncParsableCommand {
-  enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
-
   static let configuration = CommandConfiguration(
     commandName: "evaluate",
     abstract: "Measure the checks on labelled calls.",
@@ -43,7 +41,7 @@ struct IntentEvaluateCommand: AsyncParsableCommand {
   var showErrors = 0
 
   @Option(help: "text or json.")
-  var format = Format.text
+  var format = OutputFormat.text
 
   func run() async throws {
     let evaluation = Evaluation(enabled: options.enabled, policy: try options.policy(), models: try options.models())

@@ -11,7 +11,7 @@ struct IntentOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "The folder of the embedding model. Without it, models/all-MiniLM-L6-v2.", valueName: "folder"))
-  var model = "models/all-MiniLM-L6-v2"
+  var model = ModelChoice.standardFolder
 
   @Option(help: "What AI_POWERED_TOOL_MATCH asks: embeddings, llm_verifier or hybrid.")
   var strategy = MatchStrategy.embeddings
@@ -31,7 +31,7 @@ struct IntentOptions: ParsableArguments {
     var policy = IntentPolicy()
     policy.strategy = strategy
     if let calibration {
-      policy.calibration = try JSONDecoder().decode(Calibration.self, from: try contents(of: calibration))
+      policy.calibration = try Calibration(parsing: try contents(of: calibration))
     }
     return policy
   }

@@ -35,6 +35,11 @@ struct ModelChoice {
         "no embedding model: the checks of intent go by words alone",
         metadata: ["expected": "\(Self.standardFolder), or --model"])
     }
+    if let encoder, let calibration = Calibration.standard, encoder.model != calibration.model {
+      logger.warning(
+        "the standard calibration means nothing for this embedding model; give each MAS one by `casa intent calibrate`",
+        metadata: ["model": "\(encoder.model)", "calibrated": "\(calibration.model)"])
+    }
     let verifier = http.flatMap { http in endpoints[1].map { LLMVerifier($0, http: http) } }
     models = IntentModels(embeddings: encoder.map(EmbeddingMemory.init), verifier: verifier)
   }

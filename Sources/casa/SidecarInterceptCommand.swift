@@ -4,8 +4,6 @@ public import Sidecar
 
 /// The init container's job.
 struct SidecarInterceptCommand: AsyncParsableCommand {
-  enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
-
   static let configuration = CommandConfiguration(
     commandName: "intercept",
     abstract: "Lead all TCP of this network namespace through the sidecar and deny everything else.",
@@ -52,7 +50,7 @@ struct SidecarInterceptCommand: AsyncParsableCommand {
   var dryRun = false
 
   @Option(help: ArgumentHelp("How --dry-run prints: text or json.", valueName: "format"))
-  var format = Format.text
+  var format = OutputFormat.text
 
   @Flag(help: "Go on though this is the machine's own network and not a pod's.")
   var hostNetwork = false

@@ -26,7 +26,7 @@ struct TextTests {
 
   @Test("never crashes and keeps every word, whatever the text")
   func anyText() {
-    var random = SplitMix(state: 7)
+    var random = SeededGenerator(seed: 7)
     let pieces = [
       "\n", " ", ".", "!", "'", "\"", "\\n", "\\", "- ", ":", "<", ">", "3)", "Aé", "e\u{301}", "😀", "\u{200F}", "word",
       "To", ",", ";", "\0",
@@ -91,7 +91,7 @@ struct TextTests {
   @Test("searching takes linear time for the worst of needles")
   func linearSearch() {
     let text = SearchableText(String(repeating: "a", count: 200_000))
-    #expect(text.count(of: String(repeating: "a", count: 20_000) + "b") == 0)
+    #expect(text.count(of: SearchableText.Needle(String(repeating: "a", count: 20_000) + "b")) == 0)
   }
 
   @Test("sorts a call's values by what they say")
@@ -128,17 +128,5 @@ struct TextTests {
   func identifiersInProse() {
     let values = ArgumentValue.all(in: ["body": "See https://evil.example/q?x=1, or write to m@evil.example."])
     #expect(values.filter { $0.kind == .identifier }.map(\.text) == ["https://evil.example/q?x=1", "m@evil.example"])
-  }
-}
-
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

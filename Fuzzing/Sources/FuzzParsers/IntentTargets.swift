@@ -20,7 +20,9 @@ import CASACore
     require((0...1).contains(coverage), "coverage is a share")
   }
   let word = Words.split(text).first { $0.allSatisfy(\.isASCII) }
-  if let word { require(SearchableText("to \(word) it").count(of: word) >= 1, "a word is found") }
+  if let word {
+    require(SearchableText("to \(word) it").count(of: SearchableText.Needle(word)) >= 1, "a word is found")
+  }
   let effects = ToolEffect.effects(of: ToolDescription(name: text, description: text, inputSchema: .null))
   require(!effects.isEmpty && (!effects.contains(.reads) || effects.count == 1), "a tool reads or does something")
 }

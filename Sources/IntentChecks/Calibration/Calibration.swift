@@ -1,3 +1,4 @@
+public import CASACore
 public import Foundation
 
 /// Where the intent checks draw the line, as it was found from labelled calls. Made by `casa intent calibrate`.
@@ -10,8 +11,7 @@ public struct Calibration: Sendable, Hashable, Codable {
   public var sources: [String]
 
   /// The one that comes with CASA.
-  public static let standard: Calibration? = try? JSONDecoder().decode(
-    Calibration.self, from: Data(PackageResources.calibration_json))
+  public static let standard: Calibration? = try? Calibration(parsing: Data(PackageResources.calibration_json))
 
   /// Whether every number is one, and what is divided by is not 0.
   var isSound: Bool {
@@ -28,5 +28,16 @@ public struct Calibration: Sendable, Hashable, Codable {
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
       return try encoder.encode(self)
     }
+  }
+}
+
+extension Calibration {
+  /// Reads what `json` makes.
+  /// - Throws: `InvalidField` for anything else, and for numbers by which nothing can be weighed.
+  public init(parsing data: Data) throws(InvalidField) {
+    guard let calibration = try? JSONDecoder().decode(Calibration.self, from: data), calibration.isSound else {
+      throw InvalidField("calibration", expected: "what `casa intent calibrate` writes")
+    }
+    self = calibration
   }
 }

@@ -1,4 +1,3 @@
-import AgentProtocols
 import CASACore
 import TextEmbedding
 
@@ -20,8 +19,7 @@ struct ArgumentGroundingCheck: Check {
       return CheckFinding(.block(.intentModelUnavailable), "the calibration can't be read")
     }
     let key = IntentModels.Question(
-      check: name, policy: policy, taskSHA256: AgentProtocols.argumentsSHA256(["task": .string(task)]), tool: tool,
-      argumentsSHA256: question.argumentsSHA256,
+      name, policy: policy, task: task, tool: tool, argumentsSHA256: question.argumentsSHA256,
       context: question.results.map(\.id))
     return await models.finding(key) {
       await examine(question, task: task, tool: tool, model: calibration.grounding)

@@ -51,13 +51,18 @@ enum Phrasing {
 
   /// Whether much of the passage is in letters of which the word lists know nothing.
   static func isForeign(_ passage: String) -> Bool {
-    var letters = 0
-    var foreign = 0
-    for scalar in passage.unicodeScalars where Words.isPart(scalar) {
-      letters += 1
+    let (letters, foreign) = letters(of: passage)
+    return foreign >= 4 && 10 * foreign >= 3 * letters
+  }
+
+  /// How many letters and digits the text has, and how many of them are not of ASCII.
+  static func letters(of text: String) -> (all: Int, foreign: Int) {
+    var (all, foreign) = (0, 0)
+    for scalar in text.unicodeScalars where Words.isPart(scalar) {
+      all += 1
       if !scalar.isASCII { foreign += 1 }
     }
-    return foreign >= 4 && 10 * foreign >= 3 * letters
+    return (all, foreign)
   }
 
   /// Whether the passage speaks to a model, of its task, or of keeping something from the user.

@@ -43,8 +43,6 @@ struct SearchableText: Sendable {
   }
 
   /// How often the text has `value` as a whole; counted no further than `limit`. Takes linear time, whatever the texts.
-  func count(of value: String) -> Int { count(of: Needle(value)) }
-
   func count(of value: Needle, atMost limit: Int = .max) -> Int {
     let (needle, retreats) = (value.bytes, value.retreats)
     guard let first = needle.first, let last = needle.last, needle.count <= bytes.count else { return 0 }

@@ -14,12 +14,7 @@ struct TaskReading: Sendable {
     clauses = Clauses.split(task)
     searchable = SearchableText(task)
     delegates = Phrasing.delegates(task)
-    var letters = 0
-    var foreign = 0
-    for scalar in task.unicodeScalars where Words.isPart(scalar) {
-      letters += 1
-      if !scalar.isASCII { foreign += 1 }
-    }
+    let (letters, foreign) = Phrasing.letters(of: task)
     isForeign = 10 * foreign > 3 * letters
   }
 }

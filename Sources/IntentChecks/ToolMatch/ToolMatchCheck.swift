@@ -14,7 +14,7 @@ struct ToolMatchCheck: Check {
     }
     let done = question.selections.filter(\.isUsed).map(\.tool.text)
     let key = IntentModels.Question(
-      check: name, policy: policy, taskSHA256: AgentProtocols.argumentsSHA256(["task": .string(task)]), tool: tool,
+      name, policy: policy, task: task, tool: tool,
       // Embeddings look at the tool alone, so that its other calls need not ask again.
       argumentsSHA256: policy.strategy == .embeddings ? "" : question.argumentsSHA256,
       context: [Self.digest(of: question.otherTools)] + (policy.strategy == .embeddings ? [] : done))
@@ -105,7 +105,7 @@ struct ToolMatchCheck: Check {
     guard opinion.score > Self.opinionThreshold else {
       return CheckFinding(
         .block(.toolIntentMismatch),
-        "\(opinion.samples) of the LLM's answers say that the call does not serve the task",
+        "the LLM finds that the call does not serve the task",
         judgement)
     }
     return CheckFinding(.allow, "the LLM finds that the call serves the task", judgement)

@@ -16,6 +16,9 @@ public struct MAS: Sendable {
     /// How the checks of intent judge.
     public var intent: IntentPolicy
 
+    /// Whether a check compares calls with what users asked for and what tools answered.
+    var asksModels: Bool { enabledToolChecks.contains(where: \.asksModels) }
+
     public init(
       enabledToolChecks: Set<CheckName> = Set(CheckName.allCases), allowUndecided: Bool = false,
       intent: IntentPolicy = IntentPolicy()

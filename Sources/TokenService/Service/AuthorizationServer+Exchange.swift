@@ -178,7 +178,7 @@ extension AuthorizationServer {
     }
     let digest = call.argumentsSHA256
     try refuseLocked(session, of: mas)
-    let question = try await question(about: call, of: app, at: server, in: session, tools: claims.tools)
+    let question = try await question(about: call, of: app, at: server, in: session, tools: claims.tools, for: mas)
     let decision = await ToolCallChecks(
       enabled: mas.settings.enabledToolChecks, allowUndecided: mas.settings.allowUndecided, models: models,
       policy: mas.settings.intent

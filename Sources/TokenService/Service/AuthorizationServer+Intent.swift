@@ -5,19 +5,22 @@ import Storage
 import Synchronization
 
 extension AuthorizationServer {
-  /// All that the checks may look at when they are asked about a call.
+  /// All that the checks of the MAS look at when they are asked about a call.
   func question(
-    about call: ToolCall, of app: App, at server: App, in session: UserInputID, tools: [ToolName]
+    about call: ToolCall, of app: App, at server: App, in session: UserInputID, tools: [ToolName], for mas: MAS
   ) async throws(OAuthError) -> ToolCallInQuestion {
+    let isCompared = mas.settings.asksModels
     let activity = sessions.activity(of: app.id, in: session)
     let tool = registry.tool(call.tool, of: server.id)
     let granted = Set(tools)
     return ToolCallInQuestion(
       call: call, argumentsSHA256: call.argumentsSHA256, grantedTools: granted,
       offered: tool.flatMap { $0.seenSHA256 == nil ? nil : $0.isPinned ? .pinned : .modified },
-      llmCalls: activity.llmCalls, selections: activity.selections, task: try await prompt(of: session),
+      llmCalls: activity.llmCalls, selections: activity.selections,
+      task: isCompared ? try await prompt(of: session) : nil,
       tool: tool.map { ToolDescription(name: $0.name.text, definition: $0.definition) },
-      otherTools: otherTools(than: call.tool, at: server, among: granted), results: sessions.results(in: session))
+      otherTools: isCompared ? otherTools(than: call.tool, at: server, among: granted) : [],
+      results: isCompared ? sessions.results(in: session) : [])
   }
 
   /// What else the session may call, at all servers of the MAS.

@@ -86,7 +86,7 @@ extension AuthorizationServer {
         .invalidRequest, "the trace id belongs to another session; begin each user's input with a new one")
     }
     verifier.remember(token)
-    if case .text(let text) = request.input {
+    if case .text(let text) = request.input, registry.mas(app.masID)?.settings.asksModels ?? false {
       prompts.withLock { $0[input.id] = text }
       models.announce(.task(text))
     }
