@@ -285,6 +285,15 @@ class Stack:
         wait_until(self._apps_are_ready, "the apps answer and the bank's tools are approved", START_DEADLINE)
         return self
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Started, and in the end stopped, also when a part of it does not start."""
+        try:
+            self.start()
+            yield
+        finally:
+            self.stop()
+
     def stop(self) -> None:
         for process in reversed(self.processes):
             process.end()

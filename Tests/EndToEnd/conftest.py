@@ -69,8 +69,6 @@ def cast(new_cast: NewCast) -> Cast:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The banking example behind real Envoys."""
-    running = Stack(tmp_path_factory.mktemp("stack"), adapter=os.environ.get("CASA_ADAPTER"))
-    try:
-        yield running.start()
-    finally:
-        running.stop()
+    made = Stack(tmp_path_factory.mktemp("stack"), adapter=os.environ.get("CASA_ADAPTER"))
+    with made.running():
+        yield made

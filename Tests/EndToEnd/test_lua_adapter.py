@@ -31,11 +31,9 @@ SUMMARY = "get_account_summary"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    running = Stack(tmp_path_factory.mktemp("lua"), adapter="lua")
-    try:
-        yield running.start()
-    finally:
-        running.stop()
+    made = Stack(tmp_path_factory.mktemp("lua"), adapter="lua")
+    with made.running():
+        yield made
 
 
 def test_a_session_goes_through_as_with_ext_authz(stack: Stack) -> None:

@@ -35,17 +35,15 @@ def front() -> Iterator[LLMFront]:
 
 @pytest.fixture(scope="module", params=adapters())
 def stack(request: pytest.FixtureRequest, front: LLMFront, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    running = Stack(
+    made = Stack(
         tmp_path_factory.mktemp(f"results-{request.param}"),
         adapter=request.param,
         bank_port=front.upstream,
         checks=None,
         endpoints=Endpoints(bank_app=front.port),
     )
-    try:
-        yield running.start()
-    finally:
-        running.stop()
+    with made.running():
+        yield made
 
 
 @dataclass(frozen=True)

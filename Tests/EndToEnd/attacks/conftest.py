@@ -24,16 +24,14 @@ def llm_front() -> Iterator[LLMFront]:
 @pytest.fixture(scope="session")
 def stack(llm_front: LLMFront, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The banking example behind real Envoys, with something before its LLM that can answer badly."""
-    running = Stack(
+    made = Stack(
         tmp_path_factory.mktemp("stack"),
         adapter=os.environ.get("CASA_ADAPTER"),
         llm_port=llm_front.upstream,
         endpoints=Endpoints(llm_app=llm_front.port),
     )
-    try:
-        yield running.start()
-    finally:
-        running.stop()
+    with made.running():
+        yield made
 
 
 @pytest.fixture(scope="session", autouse=True)

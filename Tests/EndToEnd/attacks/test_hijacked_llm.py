@@ -39,17 +39,15 @@ def bank_front() -> Iterator[LLMFront]:
 
 @pytest.fixture(scope="module")
 def hijacked(bank_front: LLMFront, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    running = Stack(
+    made = Stack(
         tmp_path_factory.mktemp("hijacked"),
         adapter=os.environ.get("CASA_ADAPTER"),
         checks=None,
         bank_port=bank_front.upstream,
         endpoints=Endpoints(bank_app=bank_front.port),
     )
-    try:
-        yield running.start()
-    finally:
-        running.stop()
+    with made.running():
+        yield made
 
 
 @pytest.fixture

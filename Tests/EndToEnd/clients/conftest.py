@@ -12,8 +12,6 @@ from client_stack import ClientStack
 @pytest.fixture(scope="session", params=adapters())
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClientStack]:
     """The apps of foreign SDKs behind real Envoys, by one adapter after the other."""
-    running = ClientStack(tmp_path_factory.mktemp(f"clients-{request.param}"), adapter=request.param)
-    try:
-        yield running.start()
-    finally:
-        running.stop()
+    made = ClientStack(tmp_path_factory.mktemp(f"clients-{request.param}"), adapter=request.param)
+    with made.running():
+        yield made
