@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import resource
 import signal
 import socket
@@ -40,12 +41,31 @@ def binary() -> Path:
     return path
 
 
+def _ports() -> Iterator[int]:
+    """Ports below those that Linux gives to outgoing connections, from anywhere, each once.
+
+    A port that the kernel names is free at that moment only: before its server listens, a connection of another
+    process may leave from it, or the kernel may name it again.
+    """
+    first, last = 10_000, 32_000
+    start = random.randrange(first, last)
+    yield from range(start, last)
+    yield from range(first, start)
+
+
+_unused_ports = _ports()
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody listens on, and that no other caller in this process was given."""
+    for port in _unused_ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("every port of 127.0.0.1 from 10000 to 32000 is taken or was given out")
 
 
 def wait_until(find: Callable[[], Found | None], what: str, deadline: float = 10.0) -> Found:
