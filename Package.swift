@@ -99,6 +99,11 @@ let package = Package(
       resources: [.embedInCode("Lua/casa.lua")],
       swiftSettings: settings),
     .target(
+      name: "NodeGuard",
+      dependencies: ["AgentProtocols", "CASACore", "CNodeGuard", .crypto, .logging, .system, .yams],
+      swiftSettings: settings),
+    .target(name: "CNodeGuard", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+    .target(
       name: "SidecarFilter",
       dependencies: ["AgentProtocols", "CASACore", "CEnvoyModule", "Enforcement"],
       exclude: ["hooks.map"],
@@ -203,6 +208,10 @@ let package = Package(
         "AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "Sidecar", .asyncHTTPClient, .nioCore,
         .nioHPACK, .nioHTTP2, .nioPosix, .swiftProtobuf,
       ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "NodeGuardTests",
+      dependencies: ["AgentProtocols", "CASACore", "CNodeGuard", "NodeGuard", .crypto],
       swiftSettings: settings),
     .testTarget(
       name: "EnforcementTests",
