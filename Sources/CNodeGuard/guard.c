@@ -3,7 +3,6 @@
 
 #include "casa_guard.h"
 
-#include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -118,46 +117,67 @@ static bool attach_program(struct bpf_program *program, const char *pins, int cg
   return true;
 }
 
-bool casa_guard_attach(const char *pins, const char *cgroup, struct casa_failure *failure) {
-  complaint[0] = 0;
-  libbpf_set_print(keep_complaint);
-  char path[PATH_BYTES];
-  if (strlen(pins) > PATH_BYTES - 64) return fail(failure, ENAMETOOLONG, "the path %s is too long", pins);
-  if (!make_directory(pins, failure)) return false;
-  snprintf(path, sizeof(path), "%s/maps", pins);
-  if (!make_directory(path, failure)) return false;
-  snprintf(path, sizeof(path), "%s/links", pins);
-  if (!make_directory(path, failure) || !check_layout(pins, failure)) return false;
+struct casa_guard {
+  struct bpf_object *object;
+  char pins[PATH_BYTES];
+};
 
-  int root = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (root < 0) return fail(failure, errno, "cannot open the cgroup %s: %s", cgroup, strerror(errno));
-  struct bpf_object *object = bpf_object__open_mem(casa_programs, casa_programs_size, NULL);
-  if (libbpf_get_error(object)) {
-    int code = errno;
-    close(root);
-    return fail(failure, code, "cannot read the kernel programs: %s", strerror(code));
-  }
-  bool succeeded = true;
+void casa_guard_close(struct casa_guard *guard) {
+  if (!guard) return;
+  bpf_object__close(guard->object);
+  free(guard);
+}
+
+static bool load(struct casa_guard *guard, struct casa_failure *failure) {
+  char path[PATH_BYTES + 64];
+  if (!make_directory(guard->pins, failure)) return false;
+  snprintf(path, sizeof(path), "%s/maps", guard->pins);
+  if (!make_directory(path, failure)) return false;
+  snprintf(path, sizeof(path), "%s/links", guard->pins);
+  if (!make_directory(path, failure) || !check_layout(guard->pins, failure)) return false;
+
+  guard->object = bpf_object__open_mem(casa_programs, casa_programs_size, NULL);
+  if (!guard->object) return fail(failure, errno, "cannot read the kernel programs: %s", strerror(errno));
   struct bpf_map *map;
-  bpf_object__for_each_map(map, object) {
+  bpf_object__for_each_map(map, guard->object) {
     /* Constants are the object's own. */
     if (bpf_map__is_internal(map)) continue;
-    snprintf(path, sizeof(path), "%s/maps/%s", pins, bpf_map__name(map));
+    snprintf(path, sizeof(path), "%s/maps/%s", guard->pins, bpf_map__name(map));
     int code = bpf_map__set_pin_path(map, path);
-    if (code) succeeded = fail(failure, code, "cannot pin %s: %s", path, strerror(-code));
+    if (code) return fail(failure, code, "cannot pin %s: %s", path, strerror(-code));
   }
-  if (succeeded) {
-    int code = bpf_object__load(object);
-    if (code) succeeded = fail(failure, code, "the kernel refused the programs: %s", strerror(-code));
+  int code = bpf_object__load(guard->object);
+  return code ? fail(failure, code, "the kernel refused the programs: %s", strerror(-code)) : true;
+}
+
+struct casa_guard *casa_guard_load(const char *pins, struct casa_failure *failure) {
+  complaint[0] = 0;
+  libbpf_set_print(keep_complaint);
+  if (strlen(pins) > PATH_BYTES - 64) {
+    fail(failure, ENAMETOOLONG, "the path %s is too long", pins);
+    return NULL;
   }
-  if (succeeded) {
-    struct bpf_program *program;
-    bpf_object__for_each_program(program, object) {
-      succeeded = attach_program(program, pins, root, failure);
-      if (!succeeded) break;
-    }
+  struct casa_guard *guard = calloc(1, sizeof(*guard));
+  if (!guard) {
+    fail(failure, ENOMEM, "no memory to load the kernel programs");
+    return NULL;
   }
-  bpf_object__close(object);
+  snprintf(guard->pins, sizeof(guard->pins), "%s", pins);
+  if (load(guard, failure)) return guard;
+  casa_guard_close(guard);
+  return NULL;
+}
+
+bool casa_guard_attach(struct casa_guard *guard, const char *cgroup, struct casa_failure *failure) {
+  complaint[0] = 0;
+  int root = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0) return fail(failure, errno, "cannot open the cgroup %s: %s", cgroup, strerror(errno));
+  bool succeeded = true;
+  struct bpf_program *program;
+  bpf_object__for_each_program(program, guard->object) {
+    succeeded = attach_program(program, guard->pins, root, failure);
+    if (!succeeded) break;
+  }
   close(root);
   return succeeded;
 }
@@ -228,6 +248,7 @@ int casa_guard_programs(const char *pins, struct casa_program *programs, int cap
  * the data, which is mapped twice in a row so that no record is cut by the end. */
 struct casa_ring {
   size_t page, size;
+  uint32_t id;
   unsigned long *consumer;
   unsigned char *producer;
   const unsigned char *data;
@@ -260,6 +281,7 @@ struct casa_ring *casa_ring_open(int map, struct casa_failure *failure) {
   }
   ring->page = (size_t)sysconf(_SC_PAGESIZE);
   ring->size = info.max_entries;
+  ring->id = info.id;
   ring->consumer = mmap(NULL, ring->page, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
   ring->producer = mmap(NULL, ring->page + 2 * ring->size, PROT_READ, MAP_SHARED, map, (off_t)ring->page);
   if (ring->consumer == MAP_FAILED || ring->producer == MAP_FAILED) {
@@ -272,7 +294,7 @@ struct casa_ring *casa_ring_open(int map, struct casa_failure *failure) {
   return ring;
 }
 
-int casa_ring_read(struct casa_ring *ring, struct casa_event *events, int capacity) {
+int casa_ring_read(struct casa_ring *ring, struct casa_event *events, uint64_t *ends, int capacity) {
   unsigned long at = __atomic_load_n(ring->consumer, __ATOMIC_ACQUIRE);
   unsigned long end = __atomic_load_n((unsigned long *)ring->producer, __ATOMIC_ACQUIRE);
   int count = 0;
@@ -282,15 +304,18 @@ int casa_ring_read(struct casa_ring *ring, struct casa_event *events, int capaci
     if (length & BUSY) break;
     uint32_t bytes = length & ~(BUSY | DISCARDED);
     /* A record of another length is none of ours. */
-    if (!(length & DISCARDED) && bytes == sizeof(struct casa_event))
-      memcpy(&events[count++], record + HEADER, sizeof(struct casa_event));
     at += (bytes + HEADER + 7) / 8 * 8;
+    if ((length & DISCARDED) || bytes != sizeof(struct casa_event)) continue;
+    memcpy(&events[count], record + HEADER, sizeof(struct casa_event));
+    ends[count++] = at;
   }
   ring->next = at;
   return count;
 }
 
 void casa_ring_release(struct casa_ring *ring) { __atomic_store_n(ring->consumer, ring->next, __ATOMIC_RELEASE); }
+
+uint32_t casa_ring_id(const struct casa_ring *ring) { return ring->id; }
 
 uint64_t casa_ring_fill(const struct casa_ring *ring) {
   return __atomic_load_n((unsigned long *)ring->producer, __ATOMIC_ACQUIRE) -

@@ -3,6 +3,7 @@
 #define CASA_GUARD_H
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,10 +25,14 @@ struct casa_failure {
 /* Whether the kernel has the helper `bpf_loop` (5.17). */
 bool casa_kernel_has_loops(void);
 
-/* Loads the programs with maps that are pinned in `pins`/maps (made there when they are not yet) and attaches them to
- * the cgroup `cgroup`, pinning each link in `pins`/links. Links that are pinned already get the new program in place of
- * the old, so that there is no moment without one. False on failure; what was attached before then stays. */
-bool casa_guard_attach(const char *pins, const char *cgroup, struct casa_failure *failure);
+/* The programs, loaded with maps that are pinned in `pins`/maps (made there when they are not yet), and not attached: the
+ * maps can be filled first. NULL on failure. */
+struct casa_guard;
+struct casa_guard *casa_guard_load(const char *pins, struct casa_failure *failure);
+/* Attaches them to the cgroup `cgroup` and pins each link in `pins`/links. Links that are pinned already get the new
+ * program in place of the old, so that there is no moment without one. On failure what was attached before stays. */
+bool casa_guard_attach(struct casa_guard *guard, const char *cgroup, struct casa_failure *failure);
+void casa_guard_close(struct casa_guard *guard);
 
 /* Ends enforcement: removes every link and map that is pinned in `pins`. */
 bool casa_guard_detach(const char *pins, struct casa_failure *failure);
@@ -47,10 +52,13 @@ int casa_guard_programs(const char *pins, struct casa_program *programs, int cap
 struct casa_ring;
 struct casa_ring *casa_ring_open(int map, struct casa_failure *failure);
 void casa_ring_close(struct casa_ring *ring);
-/* Copies up to `capacity` events; how many. Reading again without casa_ring_release gives the same ones. */
-int casa_ring_read(struct casa_ring *ring, struct casa_event *events, int capacity);
+/* Copies up to `capacity` events, and where each ends in all that ever went through the ring; how many. Reading again
+ * without casa_ring_release gives the same ones. */
+int casa_ring_read(struct casa_ring *ring, struct casa_event *events, uint64_t *ends, int capacity);
 /* Gives back what the last casa_ring_read copied. */
 void casa_ring_release(struct casa_ring *ring);
+/* The kernel's number of the map. */
+uint32_t casa_ring_id(const struct casa_ring *ring);
 /* Bytes that are written and not given back. */
 uint64_t casa_ring_fill(const struct casa_ring *ring);
 
