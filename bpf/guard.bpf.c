@@ -57,7 +57,9 @@ int casa_sock_create(struct bpf_sock *sk) {
 SEC("cgroup/sock_release")
 int casa_sock_release(struct bpf_sock *sk) {
   struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-  if (state && (state->flags & SOCKET_OPENED)) {
+  if (!state) return ALLOW;
+  state->flags |= SOCKET_RELEASED;
+  if (state->flags & SOCKET_OPENED) {
     state->flags &= ~SOCKET_OPENED;
     tell_flow(state, bpf_get_socket_cookie(sk), CASA_EVENT_CLOSED);
   }
@@ -174,7 +176,7 @@ BIND_HOOK("cgroup/bind6", casa_bind6, remote_v6)
 static __always_inline void begin_flow(struct socket_state *state, const struct packet *packet, int outbound) {
   state->verdict = 0;
   state->rule = 0;
-  state->flags &= SOCKET_STRAY;
+  state->flags &= SOCKET_STRAY | SOCKET_RELEASED;
   state->bytes_out = state->bytes_in = state->packets_out = state->packets_in = 0;
   state->started_ns = bpf_ktime_get_boot_ns();
   state->protocol = packet->protocol;
@@ -354,7 +356,7 @@ static __always_inline int judge_packet(struct __sk_buff *skb, int outbound) {
     state->flags &= ~SOCKET_HELLO_PENDING;
   }
 
-  if (!(state->flags & SOCKET_OPENED)) {
+  if (!(state->flags & (SOCKET_OPENED | SOCKET_RELEASED))) {
     state->flags |= SOCKET_OPENED;
     tell_flow(state, packet.cookie, CASA_EVENT_OPENED);
   }

@@ -162,6 +162,7 @@ struct dns_question {
 #define SOCKET_REFUSAL_TOLD (1 << 2)  /* a refused packet of this flow was reported */
 #define SOCKET_HELLO_PENDING (1 << 3) /* its first bytes must name the LLM's host */
 #define SOCKET_OBSERVED (1 << 4)      /* it would have been refused, but the policy only observes */
+#define SOCKET_RELEASED (1 << 5)      /* its owner closed it: what still goes over it is not told */
 
 #define DNS_QUESTIONS 4
 
