@@ -10,7 +10,7 @@ static __noinline int may_tell(casa_workload workload, __u32 class, __u64 *suppr
   struct casa_settings *set = current_settings();
   struct casa_meter *meter = bpf_map_lookup_elem(&meters, &workload);
   if (!set || class >= CASA_METER_CLASSES) return 0;
-  if (!meter) return 1; /* what no policy names has no meter: `losses` bounds it with the ring buffer */
+  if (!meter) return workload == 0; /* 0: not of a workload, but of the node */
   if (class == CASA_METER_REFUSED) __sync_fetch_and_add(&meter->refused, 1);
   __u64 now = bpf_ktime_get_boot_ns();
   if (now - meter->window_ns[class] >= 1000000000ULL) {

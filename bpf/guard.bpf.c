@@ -228,6 +228,30 @@ static __noinline void judge_flow(struct socket_state *state, const struct casa_
   }
 }
 
+static __always_inline struct datagram_peer peer_of(const struct socket_state *state, const struct packet *packet) {
+  struct datagram_peer peer = {.cookie = packet->cookie, .address = state->remote, .port = state->remote_port};
+  return peer;
+}
+
+static __noinline void keep_peer(struct socket_state *state, const struct packet *packet) {
+  struct datagram_peer peer = peer_of(state, packet);
+  __u64 now = bpf_ktime_get_boot_ns();
+  bpf_map_update_elem(&datagram_peers, &peer, &now, BPF_ANY);
+}
+
+/* Whether a datagram answers one that an inbound rule let in, and still would. */
+static __noinline void judge_reply(struct socket_state *state, const struct packet *packet,
+                                   const struct casa_policy *policy) {
+  struct datagram_peer peer = peer_of(state, packet);
+  __u64 *when = bpf_map_lookup_elem(&datagram_peers, &peer);
+  if (!when || bpf_ktime_get_boot_ns() - *when > ANSWER_NS) return;
+  __u32 rule = permitting_rule(policy, &state->remote, state->local_port, CASA_INBOUND, IPPROTO_UDP);
+  if (!rule) return;
+  state->direction = CASA_INBOUND;
+  state->verdict = CASA_BY_REPLY;
+  state->rule = rule;
+}
+
 /* The state of a guarded socket, with whose it is; 0 when it is nobody's. `*failed` when it has to be denied. */
 static __always_inline struct socket_state *state_of(struct __sk_buff *skb, struct bpf_sock *sk, int *failed,
                                                      casa_workload *workload) {
@@ -310,7 +334,8 @@ static __always_inline int judge_packet(struct __sk_buff *skb, int outbound) {
     /* An answer may bear another address than was asked, when the packet filter redirects: the flow is what left. */
     int begins = !state->protocol || (outbound && (packet.is_syn ? is_other || !state->verdict : is_other));
     if (begins) {
-      __u8 direction = outbound && packet.is_syn ? CASA_OUTBOUND : 0;
+      /* Once a process asked for a connection it is outbound, even if its first packet is none that begins one. */
+      __u8 direction = outbound && packet.is_syn ? CASA_OUTBOUND : state->direction;
       if (state->flags & SOCKET_OPENED) tell_flow(state, packet.cookie, CASA_EVENT_CLOSED);
       begin_flow(state, &packet, outbound);
       state->direction = direction;
@@ -325,9 +350,13 @@ static __always_inline int judge_packet(struct __sk_buff *skb, int outbound) {
       state->direction = 0;
     }
     if (!state->verdict || state->generation != policy->generation) {
-      /* To a datagram socket either rule will do: what comes from whom may be asked is an answer. */
+      /* A datagram enters by an inbound rule, or from whom one may be sent to; it leaves to whom one may be sent to, or
+       * as the answer to one that entered. */
+      state->direction = outbound ? CASA_OUTBOUND : 0;
       judge_flow(state, policy);
+      if (outbound && !is_allowed(state->verdict)) judge_reply(state, &packet, policy);
     }
+    if (!outbound && state->direction == CASA_INBOUND && is_allowed(state->verdict)) keep_peer(state, &packet);
   }
   if (!is_allowed(state->verdict)) {
     __u8 reason = state->verdict;

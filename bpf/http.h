@@ -312,6 +312,12 @@ static __noinline int read_requests(struct __sk_buff *skb, const struct packet *
       .end = packet->payload_offset + packet->payload_bytes,
   };
   casa_loop(1 << 17, scan_step, &scan);
+  if (scan.at < scan.end && http->phase != HTTP_UNREAD) {
+    /* A packet of more bytes than turns. */
+    struct casa_losses *lost = current_losses();
+    if (lost) lost->tokens += 1;
+    http->phase = HTTP_UNREAD;
+  }
   return 0;
 }
 

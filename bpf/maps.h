@@ -92,6 +92,22 @@ struct {
   __type(value, struct casa_losses);
 } losses SEC(".maps");
 
+/* Who sent a datagram that an inbound rule permits: an answer may go there. What is pushed out, or was too long ago, is
+ * asked for again. */
+#define ANSWER_NS 30000000000ULL
+struct datagram_peer {
+  __u64 cookie; /* of the socket that it came to */
+  struct casa_address address;
+  __u32 port;
+  __u32 padding;
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 65536);
+  __type(key, struct datagram_peer);
+  __type(value, __u64); /* when */
+} datagram_peers SEC(".maps");
+
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
   __uint(max_entries, CASA_EVENT_BYTES);

@@ -47,6 +47,8 @@ struct KernelPolicy {
   /// - Throws: `KernelFailure`; then some workloads have their new rules, and the others their old ones.
   mutating func enforce(_ policy: NodePolicy, cgroups resolution: WorkloadResolver.Resolution) throws(KernelFailure) {
     try writeSettings(policy)
+    // What no workload is named for is told at a bounded rate too.
+    try meters.add(WorkloadID.unnamed.rawValue, casa_meter())
     var wantedNames: Set<NameKey> = []
     for workload in policy.workloads {
       let id = workload.id.rawValue
