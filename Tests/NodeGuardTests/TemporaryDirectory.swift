@@ -1,0 +1,17 @@
+import Foundation
+
+/// A new directory that goes away with its last reference.
+final class TemporaryDirectory: Sendable {
+  let path: String
+
+  init() throws {
+    path = NSTemporaryDirectory() + "casa-test-" + UUID().uuidString
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  func make(_ folder: String) throws {
+    try FileManager.default.createDirectory(atPath: path + folder, withIntermediateDirectories: true)
+  }
+}
