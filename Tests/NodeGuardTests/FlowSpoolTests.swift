@@ -278,7 +278,7 @@ struct FlowSpoolTests {
   @Test("loses nothing through any sequence of appends, acknowledgements, full disks and ends of the process")
   func anySequence() throws {
     var generator = SeededGenerator(seed: 11)
-    for round in 0..<60 {
+    for round in 0..<30 {
       let path = directory.path + "/round\(round)"
       let disk = FailingDisk()
       var spool: FlowSpool? = try open(path, segmentBytes: 4096, write: disk.write)
