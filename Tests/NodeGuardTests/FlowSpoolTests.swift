@@ -210,9 +210,10 @@ struct FlowSpoolTests {
       try spool.append(reports(start..<(start + 10)))
       #expect(spool.bytes <= 8 * 2048)
     }
-    let onDisk: Int = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".spool") }.reduce(0) {
-      try $0 + ((FileManager.default.attributesOfItem(atPath: path + "/" + $1)[.size] as? Int) ?? 0)
-    }
+    let onDisk: Int = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".spool") }
+      .reduce(0) {
+        try $0 + ((FileManager.default.attributesOfItem(atPath: path + "/" + $1)[.size] as? Int) ?? 0)
+      }
     #expect(onDisk == spool.bytes)
     var kept: [String] = []
     var lost: Int64 = 0

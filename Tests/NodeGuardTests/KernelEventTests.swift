@@ -178,7 +178,9 @@ struct KernelEventTests {
       }
     }
     // Where they begin in memory does not matter.
-    let shifted = ([0] + bytes).withUnsafeBytes { try? KernelEvent(decoding: UnsafeRawBufferPointer(rebasing: $0[1...])) }
+    let shifted = ([0] + bytes).withUnsafeBytes {
+      try? KernelEvent(decoding: UnsafeRawBufferPointer(rebasing: $0[1...]))
+    }
     #expect(try shifted == Self.decode(event))
   }
 
