@@ -21,12 +21,15 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     .executableTarget(
       name: "FuzzParsers",
       dependencies: [
-        "AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "IntentChecks", "TextEmbedding",
+        "AgentProtocols", "CASACore", "CNodeGuard", "Enforcement", "EnvoyAuthorization", "IntentChecks", "NodeGuard",
+        "TextEmbedding",
       ],
       // libFuzzer brings `main`.
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
@@ -36,6 +39,16 @@ let package = Package(
       name: "EnvoyAuthorization",
       dependencies: ["AgentProtocols", "CASACore", "Enforcement", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: settings),
+    // Single files of that module: those that need neither the kernel nor a disk.
+    .target(
+      name: "NodeGuard",
+      dependencies: [
+        "AgentProtocols", "CASACore", "CNodeGuard", .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "SystemPackage", package: "swift-system"), .product(name: "Yams", package: "Yams"),
+      ],
+      swiftSettings: settings),
+    // The kernel's structures alone.
+    .target(name: "CNodeGuard"),
     // Single files of that module: those that need no network.
     .target(
       name: "IntentChecks",

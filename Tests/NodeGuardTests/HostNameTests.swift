@@ -8,13 +8,15 @@ struct HostNameTests {
   func read() throws {
     #expect(try HostName(parsing: "API.OpenAI.com").text == "api.openai.com")
     #expect(try HostName(parsing: "a-1.xn--bcher-kva.example").text == "a-1.xn--bcher-kva.example")
-    #expect(try HostName(parsing: "api.openai.com").wireForm == [3] + "api".utf8 + [6] + "openai".utf8 + [3] + "com".utf8)
+    #expect(
+      try HostName(parsing: "api.openai.com").wireForm == [3] + "api".utf8 + [6] + "openai".utf8 + [3] + "com".utf8)
   }
 
   @Test("are no addresses, no single labels and nothing that DNS could not carry")
   func refused() {
     for text in [
-      "", ".", "localhost", "a..b", ".a.b", "a.b.", "-a.b", "a-.b", "a_b.c", "a b.c", "1.2.3.4", "a.123", "a.0x7f", "::1", "*.a.b",
+      "", ".", "localhost", "a..b", ".a.b", "a.b.", "-a.b", "a-.b", "a_b.c", "a b.c", "1.2.3.4", "a.123", "a.0x7f",
+      "::1", "*.a.b",
       "a.b/c", "a\u{0}.b", "bücher.de", "\(String(repeating: "a", count: 64)).b", "a.b:443",
     ] {
       #expect(throws: PolicyError.self, "\(text)") { try HostName(parsing: text) }

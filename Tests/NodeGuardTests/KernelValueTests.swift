@@ -37,7 +37,10 @@ struct KernelValueTests {
     #expect(value.proxy_port == 15001 && NetworkAddress(value.proxy).description == "127.0.0.1")
     let rules = Self.rules(value)
     #expect(rules.map(\.number) == [1, 2, 2, 2, 2, 3])
-    #expect(rules.map { NetworkAddress($0.address).description } == ["10.0.0.0", "10.1.2.3", "10.1.2.3", "fd00::3", "fd00::3", "::"])
+    #expect(
+      rules.map { NetworkAddress($0.address).description } == [
+        "10.0.0.0", "10.1.2.3", "10.1.2.3", "fd00::3", "fd00::3", "::",
+      ])
     #expect(NetworkAddress(rules[0].mask).bits == ~0 << 24)
     #expect(NetworkAddress(rules[1].mask).bits == ~0)
     #expect(NetworkAddress(rules[5].mask).bits == 0)
@@ -62,8 +65,10 @@ struct KernelValueTests {
     #expect(try generation("", "") == first)
     #expect(try generation("app_id: app_bank", "app_id: app_other") == first)
     for (piece, replacement) in [
-      ("ports: 8080", "ports: 8081"), ("10.1.2.3", "10.1.2.5"), ("protocol: tcp", "protocol: udp"), ("bind: any\n", "\n"),
-      ("observe: false", "observe: true"), ("API.openai.com", "api.example.com"), ("127.0.0.1:15001", "127.0.0.1:15002"),
+      ("ports: 8080", "ports: 8081"), ("10.1.2.3", "10.1.2.5"), ("protocol: tcp", "protocol: udp"),
+      ("bind: any\n", "\n"),
+      ("observe: false", "observe: true"), ("API.openai.com", "api.example.com"),
+      ("127.0.0.1:15001", "127.0.0.1:15002"),
       ("{host: API.openai.com}", "{host: api.openai.com, tls: false}"),
     ] {
       #expect(try generation(piece, replacement) != first, "\(replacement)")

@@ -105,22 +105,27 @@ struct NodePolicyTests {
   @Test("errors say the line, the path, what was expected and what came")
   func places() throws {
     #expect(
-      try error("ports: 8080}\n    inbound", with: "ports: 0}\n    inbound").isEmpty == false)
-    #expect(
       try error("{to: 10.0.0.0/8, protocol: tcp, ports: 8080}", with: "{to: 10.0.0.0/8, protocol: tcp, ports: 0}")
-        == "line 15, workloads[0].outbound[0].ports: expected a port from 1 to 65535 or a range such as 8000-8010, got `0`")
-    #expect(try error("proxy:", with: "prxy:").hasPrefix("line 11, workloads[0].prxy: this key is not known; known are name,"))
+        == "line 15, workloads[0].outbound[0].ports: expected a port from 1 to 65535 or a range such as 8000-8010, got `0`"
+    )
+    #expect(
+      try error("proxy:", with: "prxy:").hasPrefix("line 11, workloads[0].prxy: this key is not known; known are name,")
+    )
     #expect(try error("resolver_port", with: "resolver").hasPrefix("line 2, resolver: this key is not known"))
     #expect(
       error(#"{"workloads": [{"name": "a", "cgroup": "/a", "outbound": [{"to": "any", "prots": 1}]}]}"#)?
         .hasPrefix("workloads[0].outbound[0].prots: this key is not known; known are to, protocol, ports") == true)
-    #expect(error("{\"workloads\":\n [}") == "line 2: it begins with { and is not JSON: this byte can't stand here (byte 15)")
+    #expect(
+      error("{\"workloads\":\n [}") == "line 2: it begins with { and is not JSON: this byte can't stand here (byte 16)")
   }
 
   @Test("refuses what the kernel would not enforce as it reads")
   func refusals() throws {
     for (piece, replacement, expected) in [
-      ("{to: 10.0.0.0/8, protocol: tcp, ports: 8080}", "{to: 10.0.0.0/8, ports: 53}", "without 53, since DNS passes by name only"),
+      (
+        "{to: 10.0.0.0/8, protocol: tcp, ports: 8080}", "{to: 10.0.0.0/8, ports: 53}",
+        "without 53, since DNS passes by name only"
+      ),
       ("{to: 10.0.0.0/8, protocol: tcp, ports: 8080}", "{to: 10.0.0.0/8, ports: 1-100}", "write 1-52 or 54-65535"),
       ("resolver_port: 53", "resolver_port: 8080", "expected a rule without 10.96.0.10:8080"),
       ("shop/bank-7/server", "agent", "expected each name once, got `agent` again"),
@@ -144,7 +149,10 @@ struct NodePolicyTests {
       ("cgroup: /casa/agent", "bind: any\n      cgroup: /a", "not YAML"),
       ("    cgroup: /casa/agent\n", "", "expected either `cgroup` or `pod`, got neither"),
       ("cgroup: /casa/agent", "cgroup: /a\n    pod: {uid: a}", "got both"),
-      ("pod: {namespace: shop, name: bank-*, container: server}", "pod: {name: x}", "expected `namespace` and `name`, or `uid`"),
+      (
+        "pod: {namespace: shop, name: bank-*, container: server}", "pod: {name: x}",
+        "expected `namespace` and `name`, or `uid`"
+      ),
       ("name: agent", "name: Agent", "got `Agent`"),
       ("name: agent", "name: a/b", "got `a/b`"),
       ("name: agent", "name: a//b", "got `a//b`"),
@@ -167,7 +175,9 @@ struct NodePolicyTests {
       let got = try error(piece, with: replacement)
       #expect(got.contains(expected), "\(replacement): \(got)")
     }
-    for text in ["", "[]", "a", "{}", "null", "workloads: 3", "- a", "\u{FEFF}{}", "{\"workloads\": [], \"workloads\": []}"] {
+    for text in [
+      "", "[]", "a", "{}", "null", "workloads: 3", "- a", "\u{FEFF}{}", "{\"workloads\": [], \"workloads\": []}",
+    ] {
       #expect(error(text) != nil, "\(text)")
     }
     #expect(error("workloads: []") == nil)
@@ -187,7 +197,9 @@ struct NodePolicyTests {
     #expect(error(policy(5, 13))?.contains("expected at most 64 rules") == true)
     #expect(error(policy(5, 13))?.hasSuffix("got 65") == true)
     let many = (0..<65).map { "{to: any, ports: \(8000 + $0)}" }.joined(separator: ", ")
-    #expect(error("workloads: [{name: a, cgroup: /a, inbound: [], outbound: [\(many)]}]")?.contains("at most 64 elements, got 65") == true)
+    #expect(
+      error("workloads: [{name: a, cgroup: /a, inbound: [], outbound: [\(many)]}]")?.contains(
+        "at most 64 elements, got 65") == true)
   }
 
   @Test("has as many workloads and names as the kernel takes")
@@ -200,7 +212,9 @@ struct NodePolicyTests {
     #expect(
       error(workloads(Int(CASA_MAX_WORKLOADS) + 1) { _ in "" })?.contains("at most 16384 elements, got 16385") == true)
     let names = (0..<6554).map { "\"h\($0).example\"" }.joined(separator: ",")
-    #expect(error(workloads(10) { _ in ", \"resolve\": [\(names)]" })?.contains("workloads[9]: expected at most 65536 names in all") == true)
+    #expect(
+      error(workloads(10) { _ in ", \"resolve\": [\(names)]" })?.contains(
+        "workloads[9]: expected at most 65536 names in all") == true)
   }
 
   @Test("is no longer than 16 MiB")

@@ -19,12 +19,14 @@ struct PolicyVerdictTests {
   ) throws -> PolicyVerdict {
     let remote = try #require(SocketAddress(address))
     return PolicyVerdict(
-      of: workload ?? agent, in: policy, direction, transport, remote: remote.address, port: remote.port, admitted: admitted)
+      of: workload ?? agent, in: policy, direction, transport, remote: remote.address, port: remote.port,
+      admitted: admitted)
   }
 
   @Test("names the rule, the resolver, the proxy or the LLM")
   func explained() throws {
-    #expect(try verdict("10.1.2.3:8443").description == "allowed by rule 2: outbound tcp to bank, ports 8443, 9000-9010")
+    #expect(
+      try verdict("10.1.2.3:8443").description == "allowed by rule 2: outbound tcp to bank, ports 8443, 9000-9010")
     #expect(try verdict("10.9.9.9:8080").description.hasPrefix("allowed by rule 1"))
     #expect(try verdict("[::ffff:10.9.9.9]:8080").description.hasPrefix("allowed by rule 1"))
     #expect(try verdict("10.96.0.10:53", .udp).outcome == .resolver)
@@ -84,11 +86,13 @@ struct PolicyVerdictTests {
       func rule(_ key: String) -> String {
         let bits = address()
         let address = NetworkAddress(bits: bits)
-        let length = address.isIPv4 ? Int.random(in: 8...32, using: &generator) : Int.random(in: 8...128, using: &generator)
+        let length =
+          address.isIPv4 ? Int.random(in: 8...32, using: &generator) : Int.random(in: 8...128, using: &generator)
         let network = NetworkAddress(bits: bits & AddressPrefix.mask(address.isIPv4 ? length + 96 : length))
         let first = Int.random(in: 60...70, using: &generator)
         let transport = Bool.random(using: &generator) ? "tcp" : "udp"
-        return "{\(key): \"\(network)/\(length)\", protocol: \(transport), ports: \(first)-\(first + Int.random(in: 0...3, using: &generator))}"
+        return
+          "{\(key): \"\(network)/\(length)\", protocol: \(transport), ports: \(first)-\(first + Int.random(in: 0...3, using: &generator))}"
       }
       let text = """
         workloads:
@@ -104,7 +108,8 @@ struct PolicyVerdictTests {
         let port = UInt16.random(in: 58...75, using: &generator)
         let direction = Bool.random(using: &generator) ? FlowDirection.outbound : .inbound
         let transport = Bool.random(using: &generator) ? TransportProtocol.tcp : .udp
-        let verdict = PolicyVerdict(of: policy.workloads[0], in: policy, direction, transport, remote: remote, port: port)
+        let verdict = PolicyVerdict(
+          of: policy.workloads[0], in: policy, direction, transport, remote: remote, port: port)
         let number = kernelRule(value, remote, port, direction, transport)
         if case .rule(let rule) = verdict.outcome {
           #expect(rule.number == number)

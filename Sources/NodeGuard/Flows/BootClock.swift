@@ -15,9 +15,10 @@ public struct BootClock: Sendable, Hashable {
 
   /// - Parameter bootID: the text of `/proc/sys/kernel/random/boot_id`. What is no hexadecimal digit of it is left out.
   public init(bootID: String, started: Timestamp) {
-    boot = String(decoding: bootID.utf8.filter { byte in
-      (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte)
-    }.prefix(8), as: UTF8.self)
+    boot = String(
+      decoding: bootID.utf8.filter { byte in
+        (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte)
+      }.prefix(8), as: UTF8.self)
     self.started = started
   }
 

@@ -103,8 +103,10 @@ public final class FlowSpool: Sendable {
       if newest != nil { break }
     }
     if segments.isEmpty {
-      segments = [try SpoolSegment(
-        directory: directory, number: acknowledgement.place.segment + 1, newest: nil, folder: folder, write: write)]
+      segments = [
+        try SpoolSegment(
+          directory: directory, number: acknowledgement.place.segment + 1, newest: nil, folder: folder, write: write)
+      ]
     }
     state = Mutex(
       State(segments: segments, acknowledgement: acknowledgement, newest: newest, damaged: damaged))

@@ -28,7 +28,8 @@ struct SpoolSegment: Sendable {
         return numbers.sorted()
       }
       let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-      guard name.hasSuffix(ending), let number = UInt64(name.dropLast(ending.count), radix: 16), (1...SpoolPlace.lastSegment).contains(number),
+      guard name.hasSuffix(ending), let number = UInt64(name.dropLast(ending.count), radix: 16),
+        (1...SpoolPlace.lastSegment).contains(number),
         name == hexadecimal(number) + ending
       else { continue }
       numbers.append(number)

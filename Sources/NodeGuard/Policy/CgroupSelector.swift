@@ -25,7 +25,9 @@ public struct CgroupPath: Sendable, Hashable, CustomStringConvertible {
   public init(parsing text: String) throws(PolicyError) {
     let levels = text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     guard levels.count >= 2, levels[0].isEmpty, text.utf8.count < 4096, !text.utf8.contains(where: { $0 < 0x20 }),
-      levels.dropFirst().allSatisfy({ !$0.isEmpty && $0.count < 256 && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8) })
+      levels.dropFirst().allSatisfy({
+        !$0.isEmpty && $0.count < 256 && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8)
+      })
     else {
       throw PolicyError(
         "expected a cgroup's path below the root of cgroup v2, such as /casa/agent, without a final slash, got"

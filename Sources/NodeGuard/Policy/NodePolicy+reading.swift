@@ -42,7 +42,8 @@ extension NodePolicy {
     }
     let endpoints = try fields.optional("endpoints", Self.endpoints) ?? []
     var reading = WorkloadReading(
-      endpoints: Dictionary(uniqueKeysWithValues: endpoints.map { ($0.name.text, $0.addresses.map(AddressPrefix.init)) }),
+      endpoints: Dictionary(
+        uniqueKeysWithValues: endpoints.map { ($0.name.text, $0.addresses.map(AddressPrefix.init)) }),
       resolvers: resolvers ?? [], resolverPort: resolverPort ?? 53)
     let workloads = try fields.required("workloads", "a list of workloads") { (value) throws(PolicyError) in
       try value.list(limit: Int(CASA_MAX_WORKLOADS)) { (value, index) throws(PolicyError) in

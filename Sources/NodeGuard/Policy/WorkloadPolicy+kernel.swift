@@ -57,10 +57,11 @@ extension WorkloadPolicy {
   private func key(_ pattern: NamePattern) -> casa_name_key {
     var key = casa_name_key()
     // An exact name ends with a zero, which stays there from the beginning.
-    let (name, end) = switch pattern {
-    case .exact(let name): (name.wireForm, 1)
-    case .below(let name): (name.wireForm, 0)
-    }
+    let (name, end) =
+      switch pattern {
+      case .exact(let name): (name.wireForm, 1)
+      case .below(let name): (name.wireForm, 0)
+      }
     withUnsafeMutableBytes(of: &key.workload) { bytes in
       withUnsafeBytes(of: id.rawValue.bigEndian) { bytes.copyMemory(from: $0) }
     }

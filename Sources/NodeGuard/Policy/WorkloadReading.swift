@@ -57,11 +57,12 @@ struct WorkloadReading {
     var rules: [PolicyRule] = []
     for (direction, key) in [(FlowDirection.outbound, "outbound"), (.inbound, "inbound")] {
       let first = rules.count + 1
-      rules += try fields.optional(key) { (value) throws(PolicyError) in
-        try value.list(limit: Int(CASA_MAX_RULES)) { (value, index) throws(PolicyError) in
-          try rule(value, direction, number: UInt16(first + index))
-        }
-      } ?? []
+      rules +=
+        try fields.optional(key) { (value) throws(PolicyError) in
+          try value.list(limit: Int(CASA_MAX_RULES)) { (value, index) throws(PolicyError) in
+            try rule(value, direction, number: UInt16(first + index))
+          }
+        } ?? []
     }
     let count = rules.reduce(0) { $0 + $1.kernelRules }
     guard count <= Int(CASA_MAX_RULES) else {
@@ -111,10 +112,12 @@ struct WorkloadReading {
         try fields.optional(key) { (value) throws(PolicyError) in
           try value.scalar(isGlob ? "a name, in which * and ? stand for others" : "a name of a-z 0-9 . -") { text in
             let others = isGlob ? ".-*?" : ".-"
-            let isName = (1...253).contains(text.utf8.count) && text.utf8.allSatisfy { byte in
-              (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (0x30...0x39).contains(byte)
-                || others.utf8.contains(byte)
-            }
+            let isName =
+              (1...253).contains(text.utf8.count)
+              && text.utf8.allSatisfy { byte in
+                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (0x30...0x39).contains(byte)
+                  || others.utf8.contains(byte)
+              }
             return isName ? text : nil
           }
         }

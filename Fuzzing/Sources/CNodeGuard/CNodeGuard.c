@@ -1,0 +1,1 @@
+#include "casa_kernel.h"

@@ -1,0 +1,1 @@
+../../../../Sources/CNodeGuard/include/casa_kernel.h

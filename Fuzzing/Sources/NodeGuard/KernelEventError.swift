@@ -1,0 +1,1 @@
+../../../Sources/NodeGuard/Flows/KernelEventError.swift

@@ -1,0 +1,1 @@
+../../../Sources/NodeGuard/Identity/PodDirectory.swift
