@@ -51,8 +51,7 @@ static __always_inline void remember(__u32 process, casa_workload workload) {
 SEC("raw_tp/sched_process_fork")
 int casa_fork(struct bpf_raw_tracepoint_args *ctx) {
   struct task_struct *child = (struct task_struct *)ctx->args[1];
-  int stray;
-  casa_workload workload = workload_of_current(&stray);
+  casa_workload workload = workload_of_current();
   if (!workload) return 0;
   __u32 process = BPF_CORE_READ(child, tgid), thread = BPF_CORE_READ(child, pid);
   if (process == thread) remember(process, workload);
@@ -134,8 +133,7 @@ int casa_sys_enter(struct bpf_raw_tracepoint_args *ctx) {
   if (!is_compat && (number == NR_COMPAT_SOCKETCALL || number == NR_COMPAT_SOCKET || number == NR_COMPAT_SOCKETPAIR))
     return 0;
   if (is_compat && (number == NR_SOCKET || number == NR_SOCKETPAIR)) return 0;
-  int stray;
-  casa_workload workload = workload_of_current(&stray);
+  casa_workload workload = workload_of_current();
   if (!workload) return 0;
   if (number == NR_IO_URING_SETUP || number == NR_PIDFD_GETFD || number == NR_COMPAT_SOCKETCALL) {
     kill_escape(workload, CASA_ESCAPE, number);

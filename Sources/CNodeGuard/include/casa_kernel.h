@@ -111,7 +111,7 @@ struct casa_settings {
   __u64 ttl_ceiling_ns; /* and at most this long */
   __u32 events_per_second; /* of one workload and class; what is beyond is counted, not sent */
   __u32 hash_tokens;       /* 0: token hashes are not sought */
-  __u64 identities;        /* differs whenever map `cgroups` was changed: sockets are then told whose they are anew */
+  __u64 identities;        /* differs whenever `cgroups` or `policies` was changed: sockets are then judged anew */
 };
 
 /* Map `meters`: casa_workload -> this. Each class has a limit of its own, so that a flood of refusals hides no token. */

@@ -66,6 +66,9 @@ public struct NodeGuardService: Service {
   /// How often the policy's file and the cgroups are looked at when the kernel tells of no change.
   private static let refreshPause = Duration.milliseconds(500)
 
+  private static let measuredTime = Duration.milliseconds(500)
+  private static let unmeasuredTime = Duration.milliseconds(9500)
+
   private let configuration: Configuration
   private let logger: Logger
   private let ready: @Sendable () -> Void
@@ -85,14 +88,13 @@ public struct NodeGuardService: Service {
     let spool = try configuration.runtime.map { _ throws(FlowSpoolError) in
       try FlowSpool(directory: configuration.stateDirectory + "/spool", maximumBytes: configuration.spoolBytes)
     }
-    // While the guard runs the kernel measures its programs.
-    let measuring = try KernelPrograms.measuring()
     let node = try await NodeGuard(configuration, spool: spool, logger: logger)
     let delivered = DeliveredCount()
     ready()
     await cancelWhenGracefulShutdown {
       await withTaskGroup { tasks in
         tasks.addTask { await enforce(node) }
+        tasks.addTask { await measure() }
         if let spool, let runtime = configuration.runtime {
           tasks.addTask { await deliver(spool, to: runtime, delivered) }
         }
@@ -103,7 +105,6 @@ public struct NodeGuardService: Service {
     }
     // What the kernel has by now is carried to the disk.
     _ = await node.pump()
-    _ = consume measuring
     logger.notice("ended; the kernel goes on enforcing. `casa node detach` ends that")
   }
 
@@ -116,6 +117,21 @@ public struct NodeGuardService: Service {
         next = .now + Self.refreshPause
       }
       try? await Task.sleep(for: Self.pumpPause)
+    }
+  }
+
+  /// Has the kernel time its programs now and then: all the time would cost each run as much as most runs take.
+  private func measure() async {
+    while !Task.isCancelled {
+      do {
+        let measuring = try KernelPrograms.measuring()
+        try? await Task.sleep(for: Self.measuredTime)
+        _ = consume measuring
+      } catch {
+        logger.warning("programs are not timed: \(error)")
+        return
+      }
+      try? await Task.sleep(for: Self.unmeasuredTime)
     }
   }
 

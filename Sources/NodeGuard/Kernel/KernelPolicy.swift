@@ -46,7 +46,6 @@ struct KernelPolicy {
   /// Has the kernel enforce this policy for the workloads as they are found in these cgroups.
   /// - Throws: `KernelFailure`; then some workloads have their new rules, and the others their old ones.
   mutating func enforce(_ policy: NodePolicy, cgroups resolution: WorkloadResolver.Resolution) throws(KernelFailure) {
-    try writeSettings(policy)
     // What no workload is named for is told at a bounded rate too.
     try meters.add(WorkloadID.unnamed.rawValue, casa_meter())
     var wantedNames: Set<NameKey> = []
@@ -70,7 +69,7 @@ struct KernelPolicy {
         heldPolicies[id] = compiled.generation
       }
     }
-    try bind(resolution, of: policy)
+    try bindCgroups(resolution)
     for key in heldNames.keys where !wantedNames.contains(key) {
       try names.remove(key.key)
       heldNames[key] = nil
@@ -84,10 +83,18 @@ struct KernelPolicy {
       heldPolicies[id] = nil
     }
     if !gone.isEmpty { try forgetMembers(of: Set(gone)) }
+    // Last: what was judged by the former is judged anew from here on.
+    try writeSettings(policy)
   }
 
   /// Writes whose each cgroup is.
   mutating func bind(_ resolution: WorkloadResolver.Resolution, of policy: NodePolicy) throws(KernelFailure) {
+    if try bindCgroups(resolution) { try writeSettings(policy) }
+  }
+
+  /// - Returns: whether anything was different.
+  @discardableResult
+  private mutating func bindCgroups(_ resolution: WorkloadResolver.Resolution) throws(KernelFailure) -> Bool {
     var isChanged = false
     for (cgroup, workload) in resolution.workloads where heldCgroups[cgroup] != workload.rawValue {
       try cgroups.set(cgroup, workload.rawValue)
@@ -99,7 +106,7 @@ struct KernelPolicy {
       heldCgroups[cgroup] = nil
       isChanged = true
     }
-    if isChanged { try writeSettings(policy) }
+    return isChanged
   }
 
   /// Processes that run in a workload's cgroup already count as its processes, as those will that begin there.
