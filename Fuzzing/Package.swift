@@ -27,6 +27,7 @@ let package = Package(
       name: "FuzzParsers",
       dependencies: [
         "AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "IntentChecks", "TextEmbedding",
+        "TokenService",
       ],
       // libFuzzer brings `main`.
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
@@ -36,6 +37,8 @@ let package = Package(
       name: "EnvoyAuthorization",
       dependencies: ["AgentProtocols", "CASACore", "Enforcement", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: settings),
+    // Single files of that module: those that need no storage.
+    .target(name: "TokenService", dependencies: ["CASACore"], swiftSettings: settings),
     // Single files of that module: those that need no network.
     .target(
       name: "IntentChecks",
