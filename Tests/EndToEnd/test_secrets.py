@@ -65,7 +65,7 @@ def run_flows(cast: Cast, evidence: Evidence) -> None:
     assertion = evidence.keep("assertion", keyed.assertion())
     evidence.keep("T1 of an assertion", token_of(keyed.ask(assertion)))
     evidence.see("assertion replayed", keyed.ask(assertion))
-    node = cast.runtime.create_node("worker-1")
+    node = cast.runtime.create_node("worker-2")
     evidence.keep("secret of a node", node.secret)
     digest = hashlib.sha256(t3.encode()).hexdigest()
     seen = {"kind": "token_seen", "id": "1", "at": int(time.time() * 1000), "workload": "bank/assistant-0"}
