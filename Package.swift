@@ -58,8 +58,8 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "AgentProtocols", "CASACore", "EnvoyAuthorization", "IntentChecks", "LocalMode", "RuntimeAPI", "Sidecar",
-        "TokenService", "Traces", .asyncHTTPClient, .logging, .serviceLifecycle,
+        "AgentProtocols", "CASACore", "EnvoyAuthorization", "IntentChecks", "LocalMode", "NodeGuard", "RuntimeAPI",
+        "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
@@ -100,9 +100,21 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "NodeGuard",
-      dependencies: ["AgentProtocols", "CASACore", "CNodeGuard", .crypto, .logging, .system, .yams],
+      dependencies: [
+        "AgentProtocols", "CASACore", "CNodeGuard", .asyncHTTPClient, .crypto, .hummingbird, .logging, .nioCore, .nioHTTP1,
+        .serviceLifecycle, .system, .yams,
+      ],
       swiftSettings: settings),
-    .target(name: "CNodeGuard", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+    .target(
+      name: "CNodeGuard",
+      exclude: ["guard.bpf.o"],
+      cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-Wno-c23-extensions"])],
+      // The archives, so that what is built runs where libbpf isn't installed.
+      linkerSettings: [
+        .linkedLibrary(":libbpf.a", .when(platforms: [.linux])),
+        .linkedLibrary(":libelf.a", .when(platforms: [.linux])),
+        .linkedLibrary(":libz.a", .when(platforms: [.linux])),
+      ]),
     .target(
       name: "SidecarFilter",
       dependencies: ["AgentProtocols", "CASACore", "CEnvoyModule", "Enforcement"],
@@ -208,10 +220,6 @@ let package = Package(
         "AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "Sidecar", .asyncHTTPClient, .nioCore,
         .nioHPACK, .nioHTTP2, .nioPosix, .swiftProtobuf,
       ],
-      swiftSettings: settings),
-    .testTarget(
-      name: "NodeGuardTests",
-      dependencies: ["AgentProtocols", "CASACore", "CNodeGuard", "NodeGuard", .crypto],
       swiftSettings: settings),
     .testTarget(
       name: "EnforcementTests",

@@ -13,12 +13,13 @@ struct Casa: AsyncParsableCommand {
       casa sidecar agent.yaml            run Envoy beside a workload
       casa sidecar intercept             lead all traffic of a pod through its sidecar
       casa intent evaluate suite.json    measure the checks of intent on labelled calls
+      casa node run --policy node.yaml   have the kernel deny what no policy permits
 
       Exit codes: 0 done, 1 failed, 64 wrong usage.
       """,
     version: "0.1.0",
     subcommands: [
       DemoCommand.self, UpCommand.self, RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self,
-      IntentCommand.self,
+      IntentCommand.self, NodeCommand.self,
     ])
 }

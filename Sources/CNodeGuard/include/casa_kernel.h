@@ -137,6 +137,7 @@ enum casa_event_kind {
   CASA_EVENT_TOKEN = 4,    /* an Authorization: Bearer header was read to its end */
   CASA_EVENT_ADMITTED = 5, /* the resolver's answer gave the LLM's name an address: `remote`, for `duration_ns` */
   CASA_EVENT_LEFT = 6,     /* a process was moved out of its workload's cgroup; it still counts as that workload's */
+  CASA_EVENT_CGROUP = 7,   /* a cgroup was made: `cgroup`; whose it is has to be found */
 };
 
 /* Why something was refused, or by what it was let through. */

@@ -6,7 +6,7 @@ extension KernelEvent {
 
   /// The report to the runtime (`POST /trace/events`); nil for what is not reported.
   public func json(in policy: NodePolicy, clock: BootClock) -> JSONValue? {
-    guard kind != .admitted else { return nil }
+    guard kind != .admitted, kind != .cgroup else { return nil }
     let known = policy[workload]
     var members: [String: JSONValue] = [
       "kind": .string(kind.description),

@@ -12,6 +12,8 @@ public struct KernelEvent: Sendable, Hashable {
     /// The LLM's name has an address. That is the node's own matter and not reported.
     case admitted = 5
     case left = 6
+    /// A cgroup was made. That is the node's own matter too.
+    case cgroup = 7
 
     public var description: String {
       switch self {
@@ -21,6 +23,7 @@ public struct KernelEvent: Sendable, Hashable {
       case .token: "token_seen"
       case .admitted: "llm_admitted"
       case .left: "workload_left"
+      case .cgroup: "cgroup_made"
       }
     }
   }

@@ -44,6 +44,19 @@ public struct CgroupHierarchy: Sendable, Hashable {
     self.mountPoint = mountPoint
   }
 
+  #if os(Linux)
+    /// This machine's.
+    /// - Throws: `Failure` that says what to mount.
+    public static func current() throws(Failure) -> CgroupHierarchy {
+      do {
+        let text = try BoundedFile.read("/proc/self/mountinfo", maximumBytes: 16 << 20)
+        return try CgroupHierarchy(mountInfo: String(decoding: text, as: UTF8.self))
+      } catch let failure as Failure {
+        throw failure
+      } catch { throw Failure(description: "\(error)") }
+    }
+  #endif
+
   /// As the kernel writes spaces and the like: a backslash and three octal digits.
   private static func unescaped(_ field: Substring) -> String {
     var bytes: [UInt8] = []
@@ -115,5 +128,11 @@ public struct CgroupHierarchy: Sendable, Hashable {
       }
     }
     return found
+  }
+
+  /// The ids of the processes in the cgroup at `path`, itself only; none when it is gone, or holds threads only.
+  public func processes(in path: String) -> [UInt32] {
+    guard let bytes = try? BoundedFile.read("\(mountPoint)\(path)/cgroup.procs", maximumBytes: 4 << 20) else { return [] }
+    return bytes.split(separator: UInt8(ascii: "\n")).compactMap { UInt32(String(decoding: $0, as: UTF8.self)) }
   }
 }

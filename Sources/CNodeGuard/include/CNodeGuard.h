@@ -1,1 +1,2 @@
+#include "casa_guard.h"
 #include "casa_kernel.h"

@@ -1,0 +1,7 @@
+#include "casa_guard.h"
+
+/* Written by `make bpf` from bpf/guard.bpf.c. */
+const unsigned char casa_programs[] __attribute__((aligned(8))) = {
+#embed "guard.bpf.o"
+};
+const size_t casa_programs_size = sizeof(casa_programs);

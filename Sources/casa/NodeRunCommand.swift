@@ -1,0 +1,77 @@
+import ArgumentParser
+import Logging
+import NodeGuard
+import Sidecar
+
+struct NodeRunCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Enforce a policy in the kernel, and report flows.",
+    discussion: """
+      The policy's file is taken over again whenever it changes; one that can't be read leaves the one before in force.
+      When this command ends, or is killed, the kernel goes on enforcing; start it again to go on reporting.
+
+      Examples:
+        casa node run --policy /etc/casa/node.yaml
+        casa node run --policy node.yaml --runtime http://casa-runtime:8700 --node-id node_… --secret-file /etc/casa/secret
+      """)
+
+  @Option(help: ArgumentHelp("Which workloads there are and what they may do.", valueName: "file"))
+  var policy: String
+
+  @OptionGroup var node: NodeOptions
+
+  @Option(
+    help: ArgumentHelp("The pods that run here, as JSON, for policies that name workloads by pod.", valueName: "file"))
+  var pods: String?
+
+  @Option(help: ArgumentHelp("Where cgroup v2 is mounted. Without it, found in /proc/self/mountinfo.", valueName: "directory"))
+  var cgroups: String?
+
+  @Option(help: ArgumentHelp("The runtime to report flows to.", valueName: "url"))
+  var runtime: String?
+
+  @Option(help: ArgumentHelp("As which node: its id at the runtime.", valueName: "id"))
+  var nodeID: String?
+
+  @Option(help: ArgumentHelp("The node's secret; readable by its owner only.", valueName: "file"))
+  var secretFile: String?
+
+  @Option(help: ArgumentHelp("The most MiB of reports that wait on the disk, 1 to 65536.", valueName: "MiB"))
+  var spool = 64
+
+  @Option(help: ArgumentHelp("Where to serve /metrics and /healthz.", valueName: "host:port"))
+  var metrics: String?
+
+  @OptionGroup var logging: LoggingOptions
+
+  func run() async throws {
+    guard (1...65_536).contains(spool) else { throw ValidationError("--spool must be 1 to 65536 MiB; got \(spool)") }
+    var configuration = NodeGuardService.Configuration(
+      policyPath: policy, podsFile: pods, pins: node.pinDirectory, cgroupRoot: cgroups, stateDirectory: node.state,
+      spoolBytes: spool << 20)
+    switch (runtime, nodeID, secretFile) {
+    case (nil, nil, nil): break
+    case (var url?, let id?, let file?):
+      guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
+        throw ValidationError("--runtime must be an http or https URL; got '\(url)'")
+      }
+      while url.hasSuffix("/") { url.removeLast() }
+      configuration.runtime = .init(
+        baseURL: url, clientID: id, secret: try SecretFile.read(file, what: "the node's secret"))
+    default:
+      throw ValidationError("--runtime, --node-id and --secret-file belong together: give all three, or none")
+    }
+    if let metrics {
+      guard let address = HostAndPort(metrics) else {
+        throw ValidationError("--metrics must be host:port, such as 127.0.0.1:9464; got '\(metrics)'")
+      }
+      configuration.metrics = (address.host, address.port)
+    }
+    let logger = logging.logger("casa.node")
+    let service = NodeGuardService(configuration, logger: logger) {
+      logger.notice("ready", metadata: ["pins": "\(node.pins)"])
+    }
+    try await serve(service, logger: logger)
+  }
+}

@@ -1,0 +1,407 @@
+/* The kernel programs of CASA's node guard. They are attached at the root of the cgroup hierarchy, find for each socket
+ * whose it is, and deny what its workload's policy does not permit. What is no workload's passes.
+ *
+ * The programs decide from the maps alone, which stay pinned: they hold with the guard, the proxies and the runtime
+ * stopped. */
+#include "dns.h"
+#include "events.h"
+#include "http.h"
+#include "identity.h"
+#include "maps.h"
+#include "packet.h"
+#include "process.h"
+#include "tls.h"
+#include "verdict.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define ALLOW 1
+#define DENY 0
+
+/* Refuses, unless the workload is only observed; either way it is told. */
+static __always_inline int refuse(struct refusal *refusal, const struct casa_policy *policy) {
+  refusal->observed_only = policy && (policy->flags & CASA_OBSERVE_ONLY);
+  tell_refusal(refusal);
+  return refusal->observed_only ? ALLOW : DENY;
+}
+
+/* Sockets */
+
+SEC("cgroup/sock_create")
+int casa_sock_create(struct bpf_sock *sk) {
+  int stray;
+  casa_workload workload = workload_of_current(&stray);
+  if (!workload) return ALLOW;
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
+  struct refusal refusal = {.workload = workload, .hook = CASA_HOOK_CREATE, .has_process = 1};
+  refusal.detail = sk->type << 16 | (sk->protocol & 0xffff);
+  /* Neither raw sockets, nor ping's, nor protocols like MPTCP and SMC that open connections of their own. */
+  int is_plain = (sk->type == SOCK_STREAM && sk->protocol == IPPROTO_TCP) ||
+                 (sk->type == SOCK_DGRAM && sk->protocol == IPPROTO_UDP);
+  if (!is_plain) {
+    refusal.reason = CASA_TYPE;
+    if (!refuse(&refusal, policy)) return DENY;
+  }
+  struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  struct casa_settings *set = current_settings();
+  if (!state || !set) {
+    refusal.reason = CASA_MEMORY;
+    return refuse(&refusal, policy);
+  }
+  state->workload = workload;
+  state->identities = set->identities;
+  if (stray) state->flags |= SOCKET_STRAY;
+  return ALLOW;
+}
+
+SEC("cgroup/sock_release")
+int casa_sock_release(struct bpf_sock *sk) {
+  struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+  if (!state) return ALLOW;
+  state->flags |= SOCKET_RELEASED;
+  if (state->flags & SOCKET_OPENED) {
+    state->flags &= ~SOCKET_OPENED;
+    tell_flow(state, bpf_get_socket_cookie(sk), CASA_EVENT_CLOSED);
+  }
+  return ALLOW;
+}
+
+/* What a process asks for */
+
+/* Whose call it is: the socket's owner where it has one, so that a socket handed over stays its owner's; else the
+ * process's. */
+static __always_inline casa_workload workload_of_call(struct bpf_sock_addr *ctx, struct socket_state **state) {
+  int stray;
+  *state = ctx->sk ? bpf_sk_storage_get(&sockets, ctx->sk, 0, 0) : 0;
+  casa_workload caller = workload_of_current(&stray);
+  if (caller) return caller;
+  return *state ? (*state)->workload : 0;
+}
+
+static __always_inline int judge_call(struct bpf_sock_addr *ctx, const struct casa_address *remote, __u8 hook) {
+  struct socket_state *state;
+  casa_workload workload = workload_of_call(ctx, &state);
+  if (!workload) return ALLOW;
+  struct refusal refusal = {
+      .workload = workload,
+      .remote = *remote,
+      .remote_port = bpf_ntohs(ctx->user_port),
+      .hook = hook,
+      .direction = CASA_OUTBOUND,
+      .protocol = ctx->protocol,
+      .reason = CASA_NO_POLICY,
+      .has_process = 1,
+  };
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
+  if (policy) {
+    struct question asked = {
+        .remote = *remote,
+        .workload = workload,
+        .remote_port = refusal.remote_port,
+        .direction = CASA_OUTBOUND,
+        .protocol = ctx->protocol,
+    };
+    refusal.reason = VERDICT_REASON(judge(policy, &asked, 0));
+    if (is_allowed(refusal.reason)) {
+      if (state && hook == CASA_HOOK_CONNECT) state->direction = CASA_OUTBOUND;
+      return ALLOW;
+    }
+  }
+  return refuse(&refusal, policy);
+}
+
+static __always_inline void remote_v4(struct bpf_sock_addr *ctx, struct casa_address *address) {
+  set_v4(address, ctx->user_ip4);
+}
+static __always_inline void remote_v6(struct bpf_sock_addr *ctx, struct casa_address *address) {
+  address->words[0] = ctx->user_ip6[0];
+  address->words[1] = ctx->user_ip6[1];
+  address->words[2] = ctx->user_ip6[2];
+  address->words[3] = ctx->user_ip6[3];
+}
+
+#define CALL_HOOK(section, name, remote_of, hook)       \
+  SEC(section) int name(struct bpf_sock_addr *ctx) {    \
+    struct casa_address remote;                         \
+    remote_of(ctx, &remote);                            \
+    return judge_call(ctx, &remote, hook);              \
+  }
+CALL_HOOK("cgroup/connect4", casa_connect4, remote_v4, CASA_HOOK_CONNECT)
+CALL_HOOK("cgroup/connect6", casa_connect6, remote_v6, CASA_HOOK_CONNECT)
+CALL_HOOK("cgroup/sendmsg4", casa_sendmsg4, remote_v4, CASA_HOOK_SEND)
+CALL_HOOK("cgroup/sendmsg6", casa_sendmsg6, remote_v6, CASA_HOOK_SEND)
+
+/* Port 0 leaves the choice to the kernel. Any other needs an inbound rule for it, or `bind: any`, which does not cover
+ * the port that name servers answer from. */
+static __always_inline int judge_bind(struct bpf_sock_addr *ctx, const struct casa_address *local) {
+  struct socket_state *state;
+  casa_workload workload = workload_of_call(ctx, &state);
+  __u16 port = bpf_ntohs(ctx->user_port);
+  if (!workload || !port) return ALLOW;
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
+  struct refusal refusal = {
+      .workload = workload,
+      .local = *local,
+      .local_port = port,
+      .hook = CASA_HOOK_BIND,
+      .direction = CASA_INBOUND,
+      .protocol = ctx->protocol,
+      .reason = policy ? CASA_BIND : CASA_NO_POLICY,
+      .has_process = 1,
+  };
+  if (policy) {
+    if ((policy->flags & CASA_BIND_ANY) && port != 53) return ALLOW;
+    for (__u32 i = 0; i < CASA_MAX_RULES; i++) {
+      if (i >= policy->rule_count) break;
+      const struct casa_rule *rule = &policy->rules[i];
+      if (rule->direction == CASA_INBOUND && rule->protocol == ctx->protocol && port >= rule->first_port &&
+          port <= rule->last_port)
+        return ALLOW;
+    }
+  }
+  return refuse(&refusal, policy);
+}
+#define BIND_HOOK(section, name, local_of)           \
+  SEC(section) int name(struct bpf_sock_addr *ctx) { \
+    struct casa_address local;                       \
+    local_of(ctx, &local);                           \
+    return judge_bind(ctx, &local);                  \
+  }
+BIND_HOOK("cgroup/bind4", casa_bind4, remote_v4)
+BIND_HOOK("cgroup/bind6", casa_bind6, remote_v6)
+
+/* Packets */
+
+/* Begins the state's flow anew, towards what the packet says. */
+static __always_inline void begin_flow(struct socket_state *state, const struct packet *packet, int outbound) {
+  state->verdict = 0;
+  state->rule = 0;
+  state->flags &= SOCKET_STRAY | SOCKET_RELEASED;
+  state->bytes_out = state->bytes_in = state->packets_out = state->packets_in = 0;
+  state->started_ns = bpf_ktime_get_boot_ns();
+  state->protocol = packet->protocol;
+  state->local = outbound ? packet->source : packet->destination;
+  state->remote = outbound ? packet->destination : packet->source;
+  state->local_port = outbound ? packet->source_port : packet->destination_port;
+  state->remote_port = outbound ? packet->destination_port : packet->source_port;
+  state->http.phase = HTTP_BEGIN;
+  state->http.next_sequence = 0;
+}
+
+/* Judges the flow by this policy. */
+static __noinline void judge_flow(struct socket_state *state, const struct casa_policy *policy) {
+  /* What the LLM's name had when the connection began serves it to its end, as long as it is the LLM's name. */
+  if (state->verdict == CASA_BY_LLM && state->llm == policy->llm) {
+    state->generation = policy->generation;
+    return;
+  }
+  struct question asked = {
+      .remote = state->remote,
+      .workload = state->workload,
+      .remote_port = state->remote_port,
+      .local_port = state->local_port,
+      .direction = state->direction,
+      .protocol = state->protocol,
+  };
+  if (!asked.direction) {
+    /* An accepted connection, or one from before the guard: by what permits it, it is known what it is. */
+    asked.direction = CASA_INBOUND;
+    __u32 inbound = judge(policy, &asked, 1);
+    if (is_allowed(VERDICT_REASON(inbound))) {
+      state->direction = CASA_INBOUND;
+      state->verdict = VERDICT_REASON(inbound);
+      state->rule = VERDICT_RULE(inbound);
+      state->generation = policy->generation;
+      return;
+    }
+    asked.direction = CASA_OUTBOUND;
+  }
+  __u32 verdict = judge(policy, &asked, 1);
+  state->direction = asked.direction;
+  state->verdict = VERDICT_REASON(verdict);
+  state->rule = VERDICT_RULE(verdict);
+  state->generation = policy->generation;
+  state->flags &= ~SOCKET_REFUSAL_TOLD;
+  if (state->verdict == CASA_BY_LLM) {
+    state->llm = policy->llm;
+    if (policy->flags & CASA_LLM_TLS) state->flags |= SOCKET_HELLO_PENDING;
+  }
+}
+
+static __always_inline struct datagram_peer peer_of(const struct socket_state *state, const struct packet *packet) {
+  struct datagram_peer peer = {.cookie = packet->cookie, .address = state->remote, .port = state->remote_port};
+  return peer;
+}
+
+static __noinline void keep_peer(struct socket_state *state, const struct packet *packet) {
+  struct datagram_peer peer = peer_of(state, packet);
+  __u64 now = bpf_ktime_get_boot_ns();
+  bpf_map_update_elem(&datagram_peers, &peer, &now, BPF_ANY);
+}
+
+/* Whether a datagram answers one that an inbound rule let in, and still would. */
+static __noinline void judge_reply(struct socket_state *state, const struct packet *packet,
+                                   const struct casa_policy *policy) {
+  struct datagram_peer peer = peer_of(state, packet);
+  __u64 *when = bpf_map_lookup_elem(&datagram_peers, &peer);
+  if (!when || bpf_ktime_get_boot_ns() - *when > ANSWER_NS) return;
+  __u32 rule = permitting_rule(policy, &state->remote, state->local_port, CASA_INBOUND, IPPROTO_UDP);
+  if (!rule) return;
+  state->direction = CASA_INBOUND;
+  state->verdict = CASA_BY_REPLY;
+  state->rule = rule;
+}
+
+/* The state of a guarded socket, with whose it is; 0 when it is nobody's. `*failed` when it has to be denied. */
+static __always_inline struct socket_state *state_of(struct __sk_buff *skb, struct bpf_sock *sk, int *failed,
+                                                     casa_workload *workload) {
+  struct casa_settings *set = current_settings();
+  *failed = 0;
+  struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+  if (state && set && (state->identities == set->identities || (state->flags & SOCKET_STRAY))) {
+    *workload = state->workload;
+    return state;
+  }
+  *workload = workload_of_packet(skb);
+  if (!*workload) {
+    /* No longer guarded. */
+    if (state) bpf_sk_storage_delete(&sockets, sk);
+    return 0;
+  }
+  if (!state) state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  if (!state || !set) {
+    *failed = 1;
+    return 0;
+  }
+  if (state->workload != *workload) state->verdict = 0;
+  state->workload = *workload;
+  state->identities = set->identities;
+  return state;
+}
+
+static __noinline int refuse_packet(struct socket_state *state, casa_workload workload, const struct packet *packet,
+                                    const struct casa_policy *policy, int outbound_and_reason) {
+  int outbound = outbound_and_reason >> 8;
+  int observed = policy && (policy->flags & CASA_OBSERVE_ONLY);
+  /* One report for a flow and a reason: a refused packet is sent again many times. */
+  if (state) {
+    if (state->flags & SOCKET_REFUSAL_TOLD) return observed ? ALLOW : DENY;
+    state->flags |= SOCKET_REFUSAL_TOLD;
+    if (observed) state->flags |= SOCKET_OBSERVED;
+  }
+  struct refusal refusal = {
+      .workload = workload,
+      .local = outbound ? packet->source : packet->destination,
+      .remote = outbound ? packet->destination : packet->source,
+      .local_port = outbound ? packet->source_port : packet->destination_port,
+      .remote_port = outbound ? packet->destination_port : packet->source_port,
+      .cookie = packet->cookie,
+      .hook = outbound ? CASA_HOOK_EGRESS : CASA_HOOK_INGRESS,
+      .reason = outbound_and_reason & 0xff,
+      .direction = state && state->direction ? state->direction : outbound ? CASA_OUTBOUND : CASA_INBOUND,
+      .protocol = packet->protocol,
+  };
+  return refuse(&refusal, policy);
+}
+
+static __always_inline int judge_packet(struct __sk_buff *skb, int outbound) {
+  struct bpf_sock *sk = skb->sk;
+  if (!sk) return ALLOW;
+  sk = bpf_sk_fullsock(sk);
+  if (!sk) return ALLOW;
+  int failed;
+  casa_workload workload;
+  struct packet packet = {};
+  struct socket_state *state = state_of(skb, sk, &failed, &workload);
+  if (!workload) return ALLOW;
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
+  packet.cookie = bpf_get_socket_cookie(skb);
+  if (read_packet(skb, &packet)) return refuse_packet(state, workload, &packet, policy, outbound << 8 | CASA_PACKET);
+  if (failed || !state) return refuse_packet(0, workload, &packet, policy, outbound << 8 | CASA_MEMORY);
+  if (!policy) return refuse_packet(state, workload, &packet, policy, outbound << 8 | CASA_NO_POLICY);
+
+  const struct casa_address *remote = outbound ? &packet.destination : &packet.source;
+  __u16 remote_port = outbound ? packet.destination_port : packet.source_port;
+  __u16 local_port = outbound ? packet.source_port : packet.destination_port;
+
+  if (packet.protocol == IPPROTO_TCP) {
+    if (sk->state == BPF_TCP_LISTEN) {
+      /* Who may begin a connection here; what is accepted then gets a state of its own. */
+      __u16 rule = permitting_rule(policy, remote, local_port, CASA_INBOUND, IPPROTO_TCP);
+      return rule ? ALLOW : refuse_packet(0, workload, &packet, policy, outbound << 8 | CASA_NO_RULE);
+    }
+    int is_other = !is_same_address(&state->remote, remote) || state->remote_port != remote_port;
+    /* An answer may bear another address than was asked, when the packet filter redirects: the flow is what left. */
+    int begins = !state->protocol || (outbound && (packet.is_syn ? is_other || !state->verdict : is_other));
+    if (begins) {
+      /* Once a process asked for a connection it is outbound, even if its first packet is none that begins one. */
+      __u8 direction = outbound && packet.is_syn ? CASA_OUTBOUND : state->direction;
+      if (state->flags & SOCKET_OPENED) tell_flow(state, packet.cookie, CASA_EVENT_CLOSED);
+      begin_flow(state, &packet, outbound);
+      state->direction = direction;
+    }
+    if (!state->verdict || state->generation != policy->generation) judge_flow(state, policy);
+  } else {
+    int is_other = state->protocol != IPPROTO_UDP || !is_same_address(&state->remote, remote) ||
+                   state->remote_port != remote_port;
+    if (is_other) {
+      if (state->flags & SOCKET_OPENED) tell_flow(state, packet.cookie, CASA_EVENT_CLOSED);
+      begin_flow(state, &packet, outbound);
+      state->direction = 0;
+    }
+    if (!state->verdict || state->generation != policy->generation) {
+      /* A datagram enters by an inbound rule, or from whom one may be sent to; it leaves to whom one may be sent to, or
+       * as the answer to one that entered. */
+      state->direction = outbound ? CASA_OUTBOUND : 0;
+      judge_flow(state, policy);
+      if (outbound && !is_allowed(state->verdict)) judge_reply(state, &packet, policy);
+    }
+    if (!outbound && state->direction == CASA_INBOUND && is_allowed(state->verdict)) keep_peer(state, &packet);
+  }
+  if (!is_allowed(state->verdict)) {
+    __u8 reason = state->verdict;
+    int passes = refuse_packet(state, workload, &packet, policy, outbound << 8 | reason);
+    /* Judged again by the next packet, since what is refused now may be admitted then. */
+    state->verdict = 0;
+    if (!passes) return DENY;
+  } else if (state->verdict == CASA_BY_RESOLVER) {
+    int refusal = 0;
+    if (outbound)
+      refusal = judge_question(skb, &packet, state);
+    else if (skb->ifindex == 1 && !(((__u8 *)&state->remote)[12] == 127 && state->remote.words[2] == bpf_htonl(0xffff)) &&
+             state->remote.words[3] != bpf_htonl(1))
+      refusal = CASA_DNS_FORGED; /* from this machine, in the name of a resolver that is elsewhere */
+    else
+      refusal = judge_answer(skb, &packet, state, policy);
+    if (refusal) {
+      state->flags &= ~SOCKET_REFUSAL_TOLD;
+      if (!refuse_packet(state, workload, &packet, policy, outbound << 8 | refusal)) return DENY;
+    }
+  } else if (state->flags & SOCKET_HELLO_PENDING && outbound && packet.payload_bytes) {
+    int refusal = judge_hello(skb, &packet, workload);
+    if (refusal) {
+      if (!refuse_packet(state, workload, &packet, policy, outbound << 8 | refusal)) return DENY;
+    }
+    state->flags &= ~SOCKET_HELLO_PENDING;
+  }
+
+  if (!(state->flags & (SOCKET_OPENED | SOCKET_RELEASED))) {
+    state->flags |= SOCKET_OPENED;
+    tell_flow(state, packet.cookie, CASA_EVENT_OPENED);
+  }
+  struct casa_settings *set = current_settings();
+  if (packet.protocol == IPPROTO_TCP && set && set->hash_tokens &&
+      state->direction == (outbound ? CASA_OUTBOUND : CASA_INBOUND) && read_requests(skb, &packet, state))
+    return DENY; /* it comes again, in order */
+  if (outbound) {
+    state->bytes_out += packet.payload_bytes;
+    state->packets_out += 1;
+  } else {
+    state->bytes_in += packet.payload_bytes;
+    state->packets_in += 1;
+  }
+  return ALLOW;
+}
+
+SEC("cgroup_skb/egress") int casa_egress(struct __sk_buff *skb) { return judge_packet(skb, 1); }
+SEC("cgroup_skb/ingress") int casa_ingress(struct __sk_buff *skb) { return judge_packet(skb, 0); }

@@ -1,0 +1,151 @@
+/* Processes: who stays a workload's wherever it is moved, and which system calls would lead past the socket hooks. */
+#ifndef CASA_PROCESS_H
+#define CASA_PROCESS_H
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "events.h"
+#include "identity.h"
+
+/* As much of the kernel's own types as is read; where the fields are is found when the program is loaded. */
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct thread_info {
+  __u32 status;
+};
+struct task_struct {
+  struct thread_info thread_info;
+  int pid;
+  int tgid;
+};
+struct kernfs_node {
+  __u64 id;
+};
+struct cgroup {
+  struct kernfs_node *kn;
+  int level;
+};
+struct pt_regs {
+  unsigned long di, si, bx, cx;
+};
+#pragma clang attribute pop
+
+#define SIGKILL 9
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define AF_UNSPEC 0
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define AF_NETLINK 16
+
+static __always_inline void remember(__u32 process, casa_workload workload) {
+  if (workload == CASA_UNNAMED) return;
+  if (!bpf_map_update_elem(&members, &process, &workload, BPF_ANY)) return;
+  /* It could leave its cgroup and be nobody's. */
+  struct casa_losses *lost = current_losses();
+  if (lost) lost->members += 1;
+  bpf_send_signal(SIGKILL);
+}
+
+SEC("raw_tp/sched_process_fork")
+int casa_fork(struct bpf_raw_tracepoint_args *ctx) {
+  struct task_struct *child = (struct task_struct *)ctx->args[1];
+  int stray;
+  casa_workload workload = workload_of_current(&stray);
+  if (!workload) return 0;
+  __u32 process = BPF_CORE_READ(child, tgid), thread = BPF_CORE_READ(child, pid);
+  if (process == thread) remember(process, workload);
+  return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int casa_exit(struct bpf_raw_tracepoint_args *ctx) {
+  struct task_struct *task = (struct task_struct *)ctx->args[0];
+  __u32 process = BPF_CORE_READ(task, tgid), thread = BPF_CORE_READ(task, pid);
+  if (process == thread) bpf_map_delete_elem(&members, &process);
+  return 0;
+}
+
+SEC("raw_tp/cgroup_attach_task")
+int casa_attach_task(struct bpf_raw_tracepoint_args *ctx) {
+  struct cgroup *target = (struct cgroup *)ctx->args[0];
+  struct task_struct *task = (struct task_struct *)ctx->args[2];
+  __u64 id = BPF_CORE_READ(target, kn, id);
+  __u32 process = BPF_CORE_READ(task, tgid);
+  casa_workload *named = bpf_map_lookup_elem(&cgroups, &id);
+  casa_workload *member = bpf_map_lookup_elem(&members, &process);
+  if (!member) {
+    if (named) remember(process, *named);
+    return 0;
+  }
+  if (named && *named == *member) return 0;
+  struct casa_event *event = begin_event(*member, CASA_EVENT_LEFT, CASA_METER_REFUSED);
+  if (!event) return 0;
+  event->process = process;
+  event->cgroup = id;
+  bpf_ringbuf_submit(event, 0);
+  return 0;
+}
+
+SEC("raw_tp/cgroup_mkdir")
+int casa_cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx) {
+  struct cgroup *made = (struct cgroup *)ctx->args[0];
+  struct casa_event *event = begin_event(0, CASA_EVENT_CGROUP, CASA_METER_FLOW);
+  if (!event) return 0;
+  event->cgroup = BPF_CORE_READ(made, kn, id);
+  bpf_ringbuf_submit(event, 0);
+  return 0;
+}
+
+static __always_inline void kill_escape(casa_workload workload, __u8 reason, __u32 detail) {
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
+  struct refusal refusal = {
+      .workload = workload,
+      .hook = CASA_HOOK_SYSCALL,
+      .reason = reason,
+      .detail = detail,
+      .has_process = 1,
+      .observed_only = policy && (policy->flags & CASA_OBSERVE_ONLY),
+  };
+  tell_refusal(&refusal);
+  if (!refusal.observed_only) bpf_send_signal(SIGKILL);
+}
+
+#define TS_COMPAT 2
+#define NR_SOCKET 41
+#define NR_SOCKETPAIR 53
+#define NR_IO_URING_SETUP 425
+#define NR_PIDFD_GETFD 438
+#define NR_COMPAT_SOCKETCALL 102
+#define NR_COMPAT_SOCKET 359
+#define NR_COMPAT_SOCKETPAIR 360
+
+/* Sockets of other families than these never come by the socket hooks; who makes one is killed before it can use it.
+ * So is who could take such a socket from a process that is being killed, or make one by another way. */
+SEC("raw_tp/sys_enter")
+int casa_sys_enter(struct bpf_raw_tracepoint_args *ctx) {
+  long number = ctx->args[1];
+  if (number != NR_SOCKET && number != NR_SOCKETPAIR && number != NR_IO_URING_SETUP && number != NR_PIDFD_GETFD &&
+      number != NR_COMPAT_SOCKETCALL && number != NR_COMPAT_SOCKET && number != NR_COMPAT_SOCKETPAIR)
+    return 0;
+  struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+  int is_compat = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+  if (!is_compat && (number == NR_COMPAT_SOCKETCALL || number == NR_COMPAT_SOCKET || number == NR_COMPAT_SOCKETPAIR))
+    return 0;
+  if (is_compat && (number == NR_SOCKET || number == NR_SOCKETPAIR)) return 0;
+  int stray;
+  casa_workload workload = workload_of_current(&stray);
+  if (!workload) return 0;
+  if (number == NR_IO_URING_SETUP || number == NR_PIDFD_GETFD || number == NR_COMPAT_SOCKETCALL) {
+    kill_escape(workload, CASA_ESCAPE, number);
+    return 0;
+  }
+  struct pt_regs *registers = (struct pt_regs *)ctx->args[0];
+  __u32 family = is_compat ? BPF_CORE_READ(registers, bx) : BPF_CORE_READ(registers, di);
+  if (family != AF_UNSPEC && family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_NETLINK)
+    kill_escape(workload, CASA_FAMILY, family);
+  return 0;
+}
+
+#endif
