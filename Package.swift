@@ -222,6 +222,10 @@ let package = Package(
       ],
       swiftSettings: settings),
     .testTarget(
+      name: "NodeGuardTests",
+      dependencies: ["AgentProtocols", "CASACore", "CNodeGuard", "NodeGuard", .crypto],
+      swiftSettings: settings),
+    .testTarget(
       name: "EnforcementTests",
       dependencies: ["AgentProtocols", "CASACore", "Enforcement"],
       swiftSettings: settings),

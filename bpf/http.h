@@ -47,20 +47,20 @@ static const char text_transfer_encoding[32] = "transfer-encoding";
 static const char text_bearer[32] = "bearer";
 static const char text_chunked[32] = "chunked";
 
+#define CHUNK_BYTES 64
+
 struct http_scan {
   struct __sk_buff *skb;
   struct socket_state *state;
-  __u64 cookie;
-  __u32 at, end;     /* in the packet */
-  __u32 chunk_start; /* where the chunk was loaded from; 0: nowhere */
+  __u32 at, end; /* in the packet */
 };
 
-static __noinline void tell_token(struct socket_state *state, __u64 cookie) {
+static __noinline void tell_token(struct socket_state *state, struct __sk_buff *skb) {
   struct http_reading *http = &state->http;
   sha256_end(http);
   struct casa_event *event = begin_event(state->workload, CASA_EVENT_TOKEN, CASA_METER_TOKEN);
   if (event) {
-    copy_flow(event, state, cookie);
+    copy_flow(event, state, bpf_get_socket_cookie(skb));
     for (int i = 0; i < 8; i++) *(__u32 *)&event->token[i * 4] = bpf_htonl(http->hash[i]);
     __builtin_memcpy(event->method, http->method, sizeof(event->method));
     __builtin_memcpy(event->path, http->path, sizeof(event->path));
@@ -91,7 +91,8 @@ static __always_inline __u8 phase_after_headers(struct http_reading *http) {
 }
 
 /* One byte. */
-static __noinline int read_byte(struct socket_state *state, __u64 cookie, __u8 byte) {
+__noinline int read_byte(struct __sk_buff *skb, struct socket_state *state, __u8 byte) {
+  if (!state) return 0;
   struct http_reading *http = &state->http;
   switch (http->phase) {
     case HTTP_BEGIN:
@@ -201,7 +202,7 @@ static __noinline int read_byte(struct socket_state *state, __u64 cookie, __u8 b
         sha256_add(http, byte);
         return 0;
       }
-      if (http->token_bytes) tell_token(state, cookie);
+      if (http->token_bytes) tell_token(state, skb);
       http->phase = byte == '\n' ? HTTP_LINE : HTTP_REST_OF_LINE;
       return 0;
     case HTTP_LENGTH:
@@ -264,6 +265,36 @@ static __noinline int read_byte(struct socket_state *state, __u64 cookie, __u8 b
   }
 }
 
+/* The bytes of a token, up to its end or the chunk's; how many. */
+static __always_inline __u32 read_token(struct http_reading *http, __u32 from, __u32 bytes) {
+  __u32 read = 0;
+  for (__u32 i = 0; i < CHUNK_BYTES; i++) {
+    if (from + i >= bytes) break;
+    __u8 byte = http->chunk[(from + i) & (CHUNK_BYTES - 1)];
+    if (byte <= ' ' || byte == ',' || byte == ';') break;
+    /* A block is made ready byte by byte, and hashed when it is whole. */
+    http->block[(http->token_bytes + read) & 63] = byte;
+    read += 1;
+    if (((http->token_bytes + read) & 63) == 0) break;
+  }
+  return read;
+}
+
+/* The bytes of a line that nothing is sought in, with its end. */
+static __always_inline __u32 skip_line(struct http_reading *http, __u32 from, __u32 bytes) {
+  __u32 read = 0;
+  for (__u32 i = 0; i < CHUNK_BYTES; i++) {
+    if (from + i >= bytes) break;
+    read += 1;
+    if (http->chunk[(from + i) & (CHUNK_BYTES - 1)] == '\n') {
+      http->phase = HTTP_LINE;
+      break;
+    }
+  }
+  return read;
+}
+
+/* One chunk of the packet. */
 static long scan_step(__u32 i, struct http_scan *scan) {
   struct socket_state *state = scan->state;
   struct http_reading *http = &state->http;
@@ -276,19 +307,19 @@ static long scan_step(__u32 i, struct http_scan *scan) {
     if (!http->body) http->phase = http->flags & HTTP_IS_CHUNKED ? HTTP_CHUNK_END : HTTP_BEGIN;
     return 0;
   }
-  __u32 index = scan->at - scan->chunk_start;
-  if (!scan->chunk_start || index >= sizeof(http->chunk)) {
-    __u32 bytes = left < sizeof(http->chunk) ? left : sizeof(http->chunk);
-    bytes = ((bytes - 1) & (sizeof(http->chunk) - 1)) + 1;
-    if (bpf_skb_load_bytes(scan->skb, scan->at, http->chunk, bytes)) {
-      http->phase = HTTP_UNREAD;
-      return 1;
-    }
-    scan->chunk_start = scan->at;
-    index = 0;
+  __u32 bytes = left < CHUNK_BYTES ? left : CHUNK_BYTES;
+  bytes = ((bytes - 1) & (CHUNK_BYTES - 1)) + 1;
+  if (bpf_skb_load_bytes(scan->skb, scan->at, http->chunk, bytes)) {
+    http->phase = HTTP_UNREAD;
+    return 1;
   }
-  read_byte(state, scan->cookie, http->chunk[index & (sizeof(http->chunk) - 1)]);
-  scan->at += 1;
+  __u32 read = 0;
+  for (__u32 turn = 0; turn < CHUNK_BYTES; turn++) {
+    if (read >= bytes || http->phase == HTTP_BODY || http->phase == HTTP_UNREAD) break;
+    read_byte(scan->skb, state, http->chunk[read & (CHUNK_BYTES - 1)]);
+    read += 1;
+  }
+  scan->at += read;
   return 0;
 }
 
@@ -307,7 +338,6 @@ static __noinline int read_requests(struct __sk_buff *skb, const struct packet *
   struct http_scan scan = {
       .skb = skb,
       .state = state,
-      .cookie = packet->cookie,
       .at = packet->payload_offset + skipped,
       .end = packet->payload_offset + packet->payload_bytes,
   };

@@ -11,7 +11,7 @@
 #include "maps.h"
 
 struct packet {
-  __u64 cookie; /* its socket's */
+  __u64 cookie; /* its socket's, once it is needed */
   struct casa_address source, destination;
   __u16 source_port, destination_port;
   __u8 protocol;
@@ -21,26 +21,30 @@ struct packet {
   __u32 payload_bytes;
 };
 
+#define IPV4_BYTES 20
+#define IPV6_BYTES 40
+
 /* 0 when it is TCP or UDP and could be read. Fragments and IPv6 extension headers are not read: on their way out
  * packets are not cut up yet, and on their way in they were put together again. */
-static __noinline int read_packet(struct __sk_buff *skb, struct packet *packet) {
+static __always_inline int read_packet(struct __sk_buff *skb, struct packet *packet) {
+  __u8 head[IPV6_BYTES] __attribute__((aligned(8)));
   __u32 offset;
   if (skb->protocol == bpf_htons(0x0800)) {
-    struct iphdr ip;
-    if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip))) return -1;
-    if (ip.version != 4 || ip.ihl < 5 || (ip.frag_off & bpf_htons(0x3fff))) return -1;
-    set_v4(&packet->source, ip.saddr);
-    set_v4(&packet->destination, ip.daddr);
-    packet->protocol = ip.protocol;
-    offset = ip.ihl * 4;
+    if (bpf_skb_load_bytes(skb, 0, head, IPV4_BYTES)) return -1;
+    const struct iphdr *ip = (const struct iphdr *)head;
+    if (ip->version != 4 || ip->ihl < 5 || (ip->frag_off & bpf_htons(0x3fff))) return -1;
+    set_v4(&packet->source, ip->saddr);
+    set_v4(&packet->destination, ip->daddr);
+    packet->protocol = ip->protocol;
+    offset = ip->ihl * 4;
   } else if (skb->protocol == bpf_htons(0x86dd)) {
-    struct ipv6hdr ip;
-    if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip))) return -1;
-    if (ip.version != 6) return -1;
-    __builtin_memcpy(&packet->source, &ip.saddr, 16);
-    __builtin_memcpy(&packet->destination, &ip.daddr, 16);
-    packet->protocol = ip.nexthdr;
-    offset = sizeof(ip);
+    if (bpf_skb_load_bytes(skb, 0, head, IPV6_BYTES)) return -1;
+    const struct ipv6hdr *ip = (const struct ipv6hdr *)head;
+    if (ip->version != 6) return -1;
+    __builtin_memcpy(&packet->source, &ip->saddr, 16);
+    __builtin_memcpy(&packet->destination, &ip->daddr, 16);
+    packet->protocol = ip->nexthdr;
+    offset = IPV6_BYTES;
   } else {
     return -1;
   }

@@ -30,7 +30,8 @@ static __always_inline void sha256_begin(struct http_reading *token) {
 }
 
 /* Takes `token->block` into the hash; the block is overwritten. */
-static __noinline int sha256_block(struct http_reading *token) {
+__noinline int sha256_block(struct http_reading *token) {
+  if (!token) return 0;
   /* In the block itself, and read from there each time: the compiler would keep all sixteen on the stack. */
   volatile __u32 *w = (volatile __u32 *)token->block;
   __u32 a = token->hash[0], b = token->hash[1], c = token->hash[2], d = token->hash[3];
