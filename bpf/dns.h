@@ -41,6 +41,8 @@ static long walk_name(__u32 i, struct dns_loop *loop) {
   } else {
     cursor->label -= 1;
     byte = lower(byte);
+    /* No other byte stands in a host's name; one that equals a label's length would blur where labels end. */
+    if (!((byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-' || byte == '_')) return 1;
   }
   /* Kept from the last place on, so that the name stands there backwards. */
   __u32 place = CASA_MAX_NAME - 3 - cursor->read;

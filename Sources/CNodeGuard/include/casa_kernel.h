@@ -16,7 +16,7 @@
 #define CASA_MAX_WORKLOADS 16384
 #define CASA_MAX_RULES 64        /* of one workload, after named endpoints became addresses */
 #define CASA_MAX_NAMES 65536     /* of all workloads */
-#define CASA_MAX_NAME 250        /* bytes of a name on the wire, its length bytes and the final zero among them */
+#define CASA_MAX_NAME 250        /* two more than the bytes of a name on the wire, the final zero among those */
 #define CASA_MAX_RESOLVERS 4
 #define CASA_MAX_ADMITTED 32     /* addresses of the LLM's name that one workload may reach at a time */
 #define CASA_MAX_MEMBERS 65536   /* processes of guarded workloads */
