@@ -27,6 +27,9 @@ public struct NodeGuardService: Service {
     public var stateDirectory: String
     /// The most bytes of reports that wait on the disk.
     public var spoolBytes: Int
+    /// The most events of one workload and class (refusals, connections, tokens) that the kernel tells; it counts those
+    /// beyond.
+    public var eventsPerSecond: UInt32
     /// Where to report to; nil: only to the log of flows.
     public var runtime: Runtime?
     /// Where `/metrics` is served.
@@ -47,7 +50,7 @@ public struct NodeGuardService: Service {
 
     public init(
       policyPath: String, podsFile: String? = nil, pins: PinDirectory = .standard, cgroupRoot: String? = nil,
-      stateDirectory: String, spoolBytes: Int = 64 << 20, runtime: Runtime? = nil,
+      stateDirectory: String, spoolBytes: Int = 64 << 20, eventsPerSecond: UInt32 = 1000, runtime: Runtime? = nil,
       metrics: (host: String, port: Int)? = nil
     ) {
       self.policyPath = policyPath
@@ -56,6 +59,7 @@ public struct NodeGuardService: Service {
       self.cgroupRoot = cgroupRoot
       self.stateDirectory = stateDirectory
       self.spoolBytes = spoolBytes
+      self.eventsPerSecond = eventsPerSecond
       self.runtime = runtime
       self.metrics = metrics
     }

@@ -26,7 +26,11 @@ struct KernelPolicy {
   private var heldNames: [NameKey: UInt32?] = [:]
   private var heldCgroups: [UInt64: casa_workload] = [:]
 
-  init(_ pins: PinDirectory) throws(KernelFailure) {
+  private let eventsPerSecond: UInt32
+
+  /// - Parameter eventsPerSecond: the most that are told of one workload and class.
+  init(_ pins: PinDirectory, eventsPerSecond: UInt32 = 1000) throws(KernelFailure) {
+    self.eventsPerSecond = eventsPerSecond
     settings = try KernelMap("settings", of: pins, key: UInt32.self, value: casa_settings.self)
     policies = try KernelMap("policies", of: pins, key: casa_workload.self, value: casa_policy.self)
     names = try KernelMap("names", of: pins, key: casa_name_key.self, value: UInt32.self)
@@ -154,7 +158,7 @@ struct KernelPolicy {
     var now = timespec()
     clock_gettime(CLOCK_BOOTTIME, &now)
     let identities = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-    try settings.set(0, policy.settings(identities: identities))
+    try settings.set(0, policy.settings(identities: identities, eventsPerSecond: eventsPerSecond))
   }
 
   private func forgetMembers(of gone: Set<casa_workload>) throws(KernelFailure) {
