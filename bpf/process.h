@@ -13,10 +13,17 @@
 struct thread_info {
   __u32 status;
 };
+typedef struct {
+  int counter;
+} atomic_t;
+struct signal_struct {
+  atomic_t live; /* threads that have not ended */
+};
 struct task_struct {
   struct thread_info thread_info;
   int pid;
   int tgid;
+  struct signal_struct *signal;
 };
 struct kernfs_node {
   __u64 id;
@@ -48,22 +55,39 @@ static __always_inline void remember(__u32 process, casa_workload workload) {
   bpf_send_signal(SIGKILL);
 }
 
+/* Whose the running process is. A process may be born into a cgroup, or be in one before it is named; nothing tells of
+ * that, so it is remembered by the first thing it does, before it could be moved away. */
+static __always_inline casa_workload remember_current(void) {
+  __u32 process = bpf_get_current_pid_tgid() >> 32;
+  casa_workload *member = bpf_map_lookup_elem(&members, &process);
+  if (member) return *member;
+  casa_workload workload = workload_of_current_cgroup();
+  if (workload) remember(process, workload);
+  return workload;
+}
+
 SEC("raw_tp/sched_process_fork")
 int casa_fork(struct bpf_raw_tracepoint_args *ctx) {
   struct task_struct *child = (struct task_struct *)ctx->args[1];
-  int stray;
-  casa_workload workload = workload_of_current(&stray);
+  casa_workload workload = remember_current();
   if (!workload) return 0;
   __u32 process = BPF_CORE_READ(child, tgid), thread = BPF_CORE_READ(child, pid);
   if (process == thread) remember(process, workload);
   return 0;
 }
 
+SEC("raw_tp/sched_process_exec")
+int casa_exec(struct bpf_raw_tracepoint_args *ctx) {
+  remember_current();
+  return 0;
+}
+
+/* A process ends with its last thread: the first may end before the others, and does when another calls exec. */
 SEC("raw_tp/sched_process_exit")
 int casa_exit(struct bpf_raw_tracepoint_args *ctx) {
   struct task_struct *task = (struct task_struct *)ctx->args[0];
-  __u32 process = BPF_CORE_READ(task, tgid), thread = BPF_CORE_READ(task, pid);
-  if (process == thread) bpf_map_delete_elem(&members, &process);
+  __u32 process = BPF_CORE_READ(task, tgid);
+  if (BPF_CORE_READ(task, signal, live.counter) == 0) bpf_map_delete_elem(&members, &process);
   return 0;
 }
 
@@ -113,6 +137,7 @@ static __always_inline void kill_escape(casa_workload workload, __u8 reason, __u
 }
 
 #define TS_COMPAT 2
+#define X32_BIT 0x40000000L /* in the numbers of the x32 system calls, which are otherwise those of 64 bits */
 #define NR_SOCKET 41
 #define NR_SOCKETPAIR 53
 #define NR_IO_URING_SETUP 425
@@ -125,7 +150,7 @@ static __always_inline void kill_escape(casa_workload workload, __u8 reason, __u
  * So is who could take such a socket from a process that is being killed, or make one by another way. */
 SEC("raw_tp/sys_enter")
 int casa_sys_enter(struct bpf_raw_tracepoint_args *ctx) {
-  long number = ctx->args[1];
+  long number = ctx->args[1] & ~X32_BIT;
   if (number != NR_SOCKET && number != NR_SOCKETPAIR && number != NR_IO_URING_SETUP && number != NR_PIDFD_GETFD &&
       number != NR_COMPAT_SOCKETCALL && number != NR_COMPAT_SOCKET && number != NR_COMPAT_SOCKETPAIR)
     return 0;
@@ -134,8 +159,7 @@ int casa_sys_enter(struct bpf_raw_tracepoint_args *ctx) {
   if (!is_compat && (number == NR_COMPAT_SOCKETCALL || number == NR_COMPAT_SOCKET || number == NR_COMPAT_SOCKETPAIR))
     return 0;
   if (is_compat && (number == NR_SOCKET || number == NR_SOCKETPAIR)) return 0;
-  int stray;
-  casa_workload workload = workload_of_current(&stray);
+  casa_workload workload = remember_current();
   if (!workload) return 0;
   if (number == NR_IO_URING_SETUP || number == NR_PIDFD_GETFD || number == NR_COMPAT_SOCKETCALL) {
     kill_escape(workload, CASA_ESCAPE, number);
