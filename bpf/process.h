@@ -145,27 +145,39 @@ static __always_inline void kill_escape(casa_workload workload, __u8 reason, __u
 #define NR_COMPAT_SOCKETCALL 102
 #define NR_COMPAT_SOCKET 359
 #define NR_COMPAT_SOCKETPAIR 360
+#define NR_IOCTL 16
+#define NR_X32_IOCTL 514
+#define NR_COMPAT_IOCTL 54
+#define TUNSETIFF 0x400454ca
 
 /* Sockets of other families than these never come by the socket hooks; who makes one is killed before it can use it.
- * So is who could take such a socket from a process that is being killed, or make one by another way. */
+ * So is who could take such a socket from a process that is being killed, or make one by another way, and who makes a
+ * network device whose other end it is: by that, anything comes in as from any address. */
 SEC("raw_tp/sys_enter")
 int casa_sys_enter(struct bpf_raw_tracepoint_args *ctx) {
   long number = ctx->args[1] & ~X32_BIT;
-  if (number != NR_SOCKET && number != NR_SOCKETPAIR && number != NR_IO_URING_SETUP && number != NR_PIDFD_GETFD &&
-      number != NR_COMPAT_SOCKETCALL && number != NR_COMPAT_SOCKET && number != NR_COMPAT_SOCKETPAIR)
+  int is_ioctl = number == NR_IOCTL || number == NR_X32_IOCTL || number == NR_COMPAT_IOCTL;
+  if (!is_ioctl && number != NR_SOCKET && number != NR_SOCKETPAIR && number != NR_IO_URING_SETUP &&
+      number != NR_PIDFD_GETFD && number != NR_COMPAT_SOCKETCALL && number != NR_COMPAT_SOCKET &&
+      number != NR_COMPAT_SOCKETPAIR)
     return 0;
   struct task_struct *task = (struct task_struct *)bpf_get_current_task();
   int is_compat = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
   if (!is_compat && (number == NR_COMPAT_SOCKETCALL || number == NR_COMPAT_SOCKET || number == NR_COMPAT_SOCKETPAIR))
     return 0;
   if (is_compat && (number == NR_SOCKET || number == NR_SOCKETPAIR)) return 0;
+  struct pt_regs *registers = (struct pt_regs *)ctx->args[0];
+  if (is_ioctl) {
+    if (!is_compat != (number != NR_COMPAT_IOCTL)) return 0;
+    __u32 command = is_compat ? BPF_CORE_READ(registers, cx) : BPF_CORE_READ(registers, si);
+    if (command != TUNSETIFF) return 0;
+  }
   casa_workload workload = remember_current();
   if (!workload) return 0;
-  if (number == NR_IO_URING_SETUP || number == NR_PIDFD_GETFD || number == NR_COMPAT_SOCKETCALL) {
+  if (is_ioctl || number == NR_IO_URING_SETUP || number == NR_PIDFD_GETFD || number == NR_COMPAT_SOCKETCALL) {
     kill_escape(workload, CASA_ESCAPE, number);
     return 0;
   }
-  struct pt_regs *registers = (struct pt_regs *)ctx->args[0];
   __u32 family = is_compat ? BPF_CORE_READ(registers, bx) : BPF_CORE_READ(registers, di);
   if (family != AF_UNSPEC && family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_NETLINK)
     kill_escape(workload, CASA_FAMILY, family);
