@@ -24,6 +24,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 NR_EXIT = 60
 NR_CLONE3 = 435
 AF_UNSPEC = 0
+TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE = 30, 34
 
 X86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86-64 has these system calls")
 
@@ -65,6 +66,11 @@ def enter_network(path: Path) -> None:
     namespace = os.open(path, os.O_RDONLY)
     checked(LIBC.setns(namespace, CLONE_NEWNET))
     os.close(namespace)
+
+
+def make_mounts_private() -> None:
+    """What is mounted from now on, only this namespace sees."""
+    checked(LIBC.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
 
 
 def bind_mount(source: Path, target: Path) -> None:

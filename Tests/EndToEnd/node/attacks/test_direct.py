@@ -23,6 +23,8 @@ from casa_runtime import Json, free_port
 from servers import Echo, own_network
 from system_calls import (
     CLONE_NEWNET,
+    TCP_FASTOPEN_CONNECT,
+    TCP_FASTOPEN_NO_COOKIE,
     X86_64,
     clone_into_cgroup,
     compat_system_call,
@@ -164,13 +166,14 @@ def tcp_nonblocking(port: int) -> str:
 
 def tcp_in_the_syn(port: int) -> str:
     with socket.socket() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1)
         connection.sendto(WORD, socket.MSG_FASTOPEN, (V4, port))
         return answer(connection)
 
 
 def tcp_at_the_first_write(port: int) -> str:
     with socket.socket() as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, 30, 1)  # TCP_FASTOPEN_CONNECT
+        connection.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
         connection.connect((V4, port))
         connection.sendall(WORD)
         return answer(connection)
