@@ -29,7 +29,7 @@ let package = Package(
       name: "FuzzParsers",
       dependencies: [
         "AgentProtocols", "CASACore", "CNodeGuard", "Enforcement", "EnvoyAuthorization", "IntentChecks", "NodeGuard",
-        "TextEmbedding",
+        "TextEmbedding", "TokenService",
       ],
       // libFuzzer brings `main`.
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
@@ -49,6 +49,8 @@ let package = Package(
       swiftSettings: settings),
     // The kernel's structures alone.
     .target(name: "CNodeGuard"),
+    // Single files of that module: those that need no storage.
+    .target(name: "TokenService", dependencies: ["CASACore"], swiftSettings: settings),
     // Single files of that module: those that need no network.
     .target(
       name: "IntentChecks",

@@ -41,9 +41,8 @@ static long walk_name(__u32 i, struct dns_loop *loop) {
   } else {
     cursor->label -= 1;
     byte = lower(byte);
-    /* What could be taken for a length byte is no part of a host's name; a policy has no suffix that ends where a digit
-     * or a hyphen could be taken for one. */
-    if (byte < 64 && byte != '-' && (byte < '0' || byte > '9')) return 1;
+    /* No other byte stands in a host's name; one that equals a label's length would blur where labels end. */
+    if (!((byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-' || byte == '_')) return 1;
   }
   /* Kept from the last place on, so that the name stands there backwards. */
   __u32 place = CASA_MAX_NAME - 3 - cursor->read;

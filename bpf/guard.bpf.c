@@ -29,8 +29,7 @@ static __always_inline int refuse(struct refusal *refusal, const struct casa_pol
 
 SEC("cgroup/sock_create")
 int casa_sock_create(struct bpf_sock *sk) {
-  int stray;
-  casa_workload workload = workload_of_current(&stray);
+  casa_workload workload = workload_of_current();
   if (!workload) return ALLOW;
   struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
   struct refusal refusal = {.workload = workload, .hook = CASA_HOOK_CREATE, .has_process = 1};
@@ -50,7 +49,7 @@ int casa_sock_create(struct bpf_sock *sk) {
   }
   state->workload = workload;
   state->identities = set->identities;
-  if (stray) state->flags |= SOCKET_STRAY;
+  if (workload != workload_of_current_cgroup()) state->flags |= SOCKET_STRAY;
   return ALLOW;
 }
 
@@ -71,43 +70,44 @@ int casa_sock_release(struct bpf_sock *sk) {
 /* Whose call it is: the socket's owner where it has one, so that a socket handed over stays its owner's; else the
  * process's. */
 static __always_inline casa_workload workload_of_call(struct bpf_sock_addr *ctx, struct socket_state **state) {
-  int stray;
   *state = ctx->sk ? bpf_sk_storage_get(&sockets, ctx->sk, 0, 0) : 0;
-  casa_workload caller = workload_of_current(&stray);
+  casa_workload caller = workload_of_current();
   if (caller) return caller;
   return *state ? (*state)->workload : 0;
+}
+
+static __noinline int refuse_call(struct bpf_sock_addr *ctx, const struct casa_address *remote,
+                                  casa_workload workload, const struct casa_policy *policy, int hook_and_reason) {
+  struct refusal refusal = {
+      .workload = workload,
+      .remote = *remote,
+      .remote_port = bpf_ntohs(ctx->user_port),
+      .hook = hook_and_reason >> 8,
+      .direction = CASA_OUTBOUND,
+      .protocol = ctx->protocol,
+      .reason = hook_and_reason & 0xff,
+      .has_process = 1,
+  };
+  return refuse(&refusal, policy);
 }
 
 static __always_inline int judge_call(struct bpf_sock_addr *ctx, const struct casa_address *remote, __u8 hook) {
   struct socket_state *state;
   casa_workload workload = workload_of_call(ctx, &state);
   if (!workload) return ALLOW;
-  struct refusal refusal = {
-      .workload = workload,
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
+  if (!policy) return refuse_call(ctx, remote, workload, 0, hook << 8 | CASA_NO_POLICY);
+  struct question asked = {
       .remote = *remote,
+      .workload = workload,
       .remote_port = bpf_ntohs(ctx->user_port),
-      .hook = hook,
       .direction = CASA_OUTBOUND,
       .protocol = ctx->protocol,
-      .reason = CASA_NO_POLICY,
-      .has_process = 1,
   };
-  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
-  if (policy) {
-    struct question asked = {
-        .remote = *remote,
-        .workload = workload,
-        .remote_port = refusal.remote_port,
-        .direction = CASA_OUTBOUND,
-        .protocol = ctx->protocol,
-    };
-    refusal.reason = VERDICT_REASON(judge(policy, &asked, 0));
-    if (is_allowed(refusal.reason)) {
-      if (state && hook == CASA_HOOK_CONNECT) state->direction = CASA_OUTBOUND;
-      return ALLOW;
-    }
-  }
-  return refuse(&refusal, policy);
+  __u8 reason = VERDICT_REASON(judge(policy, &asked, 0));
+  if (!is_allowed(reason)) return refuse_call(ctx, remote, workload, policy, hook << 8 | reason);
+  if (state && hook == CASA_HOOK_CONNECT) state->direction = CASA_OUTBOUND;
+  return ALLOW;
 }
 
 static __always_inline void remote_v4(struct bpf_sock_addr *ctx, struct casa_address *address) {
@@ -228,21 +228,21 @@ static __noinline void judge_flow(struct socket_state *state, const struct casa_
   }
 }
 
-static __always_inline struct datagram_peer peer_of(const struct socket_state *state, const struct packet *packet) {
-  struct datagram_peer peer = {.cookie = packet->cookie, .address = state->remote, .port = state->remote_port};
+static __always_inline struct datagram_peer peer_of(const struct socket_state *state, struct __sk_buff *skb) {
+  struct datagram_peer peer = {.cookie = bpf_get_socket_cookie(skb), .address = state->remote, .port = state->remote_port};
   return peer;
 }
 
-static __noinline void keep_peer(struct socket_state *state, const struct packet *packet) {
-  struct datagram_peer peer = peer_of(state, packet);
+static __noinline void keep_peer(struct socket_state *state, struct __sk_buff *skb) {
+  struct datagram_peer peer = peer_of(state, skb);
   __u64 now = bpf_ktime_get_boot_ns();
   bpf_map_update_elem(&datagram_peers, &peer, &now, BPF_ANY);
 }
 
 /* Whether a datagram answers one that an inbound rule let in, and still would. */
-static __noinline void judge_reply(struct socket_state *state, const struct packet *packet,
+static __noinline void judge_reply(struct socket_state *state, struct __sk_buff *skb,
                                    const struct casa_policy *policy) {
-  struct datagram_peer peer = peer_of(state, packet);
+  struct datagram_peer peer = peer_of(state, skb);
   __u64 *when = bpf_map_lookup_elem(&datagram_peers, &peer);
   if (!when || bpf_ktime_get_boot_ns() - *when > ANSWER_NS) return;
   __u32 rule = permitting_rule(policy, &state->remote, state->local_port, CASA_INBOUND, IPPROTO_UDP);
@@ -252,34 +252,7 @@ static __noinline void judge_reply(struct socket_state *state, const struct pack
   state->rule = rule;
 }
 
-/* The state of a guarded socket, with whose it is; 0 when it is nobody's. `*failed` when it has to be denied. */
-static __always_inline struct socket_state *state_of(struct __sk_buff *skb, struct bpf_sock *sk, int *failed,
-                                                     casa_workload *workload) {
-  struct casa_settings *set = current_settings();
-  *failed = 0;
-  struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-  if (state && set && (state->identities == set->identities || (state->flags & SOCKET_STRAY))) {
-    *workload = state->workload;
-    return state;
-  }
-  *workload = workload_of_packet(skb);
-  if (!*workload) {
-    /* No longer guarded. */
-    if (state) bpf_sk_storage_delete(&sockets, sk);
-    return 0;
-  }
-  if (!state) state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-  if (!state || !set) {
-    *failed = 1;
-    return 0;
-  }
-  if (state->workload != *workload) state->verdict = 0;
-  state->workload = *workload;
-  state->identities = set->identities;
-  return state;
-}
-
-static __noinline int refuse_packet(struct socket_state *state, casa_workload workload, const struct packet *packet,
+static __noinline int refuse_packet(struct socket_state *state, struct __sk_buff *skb, const struct packet *packet,
                                     const struct casa_policy *policy, int outbound_and_reason) {
   int outbound = outbound_and_reason >> 8;
   int observed = policy && (policy->flags & CASA_OBSERVE_ONLY);
@@ -290,12 +263,12 @@ static __noinline int refuse_packet(struct socket_state *state, casa_workload wo
     if (observed) state->flags |= SOCKET_OBSERVED;
   }
   struct refusal refusal = {
-      .workload = workload,
+      .workload = packet->workload,
       .local = outbound ? packet->source : packet->destination,
       .remote = outbound ? packet->destination : packet->source,
       .local_port = outbound ? packet->source_port : packet->destination_port,
       .remote_port = outbound ? packet->destination_port : packet->source_port,
-      .cookie = packet->cookie,
+      .cookie = bpf_get_socket_cookie(skb),
       .hook = outbound ? CASA_HOOK_EGRESS : CASA_HOOK_INGRESS,
       .reason = outbound_and_reason & 0xff,
       .direction = state && state->direction ? state->direction : outbound ? CASA_OUTBOUND : CASA_INBOUND,
@@ -304,40 +277,56 @@ static __noinline int refuse_packet(struct socket_state *state, casa_workload wo
   return refuse(&refusal, policy);
 }
 
-static __always_inline int judge_packet(struct __sk_buff *skb, int outbound) {
-  struct bpf_sock *sk = skb->sk;
-  if (!sk) return ALLOW;
-  sk = bpf_sk_fullsock(sk);
-  if (!sk) return ALLOW;
-  int failed;
-  casa_workload workload;
-  struct packet packet = {};
-  struct socket_state *state = state_of(skb, sk, &failed, &workload);
-  if (!workload) return ALLOW;
-  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
-  packet.cookie = bpf_get_socket_cookie(skb);
-  if (read_packet(skb, &packet)) return refuse_packet(state, workload, &packet, policy, outbound << 8 | CASA_PACKET);
-  if (failed || !state) return refuse_packet(0, workload, &packet, policy, outbound << 8 | CASA_MEMORY);
-  if (!policy) return refuse_packet(state, workload, &packet, policy, outbound << 8 | CASA_NO_POLICY);
+/* Whether the packet goes where this flow was last found allowed to go, by what is still the policy. */
+static __always_inline int is_known_flow(const struct socket_state *state, const struct casa_settings *set,
+                                         const struct packet *packet, int outbound) {
+  return state->identities == set->identities && is_allowed(state->verdict) && state->protocol == IPPROTO_TCP &&
+         packet->protocol == IPPROTO_TCP && (state->flags & (SOCKET_OPENED | SOCKET_RELEASED)) &&
+         !(state->flags & SOCKET_HELLO_PENDING) &&
+         (!outbound || (!packet->is_syn && state->remote_port == packet->destination_port &&
+                        is_same_address(&state->remote, &packet->destination)));
+}
 
-  const struct casa_address *remote = outbound ? &packet.destination : &packet.source;
-  __u16 remote_port = outbound ? packet.destination_port : packet.source_port;
-  __u16 local_port = outbound ? packet.source_port : packet.destination_port;
+/* Finds or makes the state of a socket that is a workload's, and judges the packet by it. */
+static __always_inline int judge_unknown(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
+                                         const struct casa_settings *set, struct packet *packet, int outbound) {
+  if (state && (state->identities == set->identities || (state->flags & SOCKET_STRAY))) {
+    packet->workload = state->workload;
+  } else if (state) {
+    packet->workload = workload_of_packet(skb);
+    if (!packet->workload) {
+      /* No longer guarded. */
+      bpf_sk_storage_delete(&sockets, sk);
+      return ALLOW;
+    }
+  }
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &packet->workload);
+  if (!packet->protocol) return refuse_packet(state, skb, packet, policy, outbound << 8 | CASA_PACKET);
+  if (!state) state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  if (!state) return refuse_packet(0, skb, packet, policy, outbound << 8 | CASA_MEMORY);
+  if (state->workload != packet->workload) state->verdict = 0;
+  state->workload = packet->workload;
+  state->identities = set->identities;
+  if (!policy) return refuse_packet(state, skb, packet, policy, outbound << 8 | CASA_NO_POLICY);
 
-  if (packet.protocol == IPPROTO_TCP) {
+  const struct casa_address *remote = outbound ? &packet->destination : &packet->source;
+  __u16 remote_port = outbound ? packet->destination_port : packet->source_port;
+
+  if (packet->protocol == IPPROTO_TCP) {
     if (sk->state == BPF_TCP_LISTEN) {
       /* Who may begin a connection here; what is accepted then gets a state of its own. */
-      __u16 rule = permitting_rule(policy, remote, local_port, CASA_INBOUND, IPPROTO_TCP);
-      return rule ? ALLOW : refuse_packet(0, workload, &packet, policy, outbound << 8 | CASA_NO_RULE);
+      __u16 local_port = outbound ? packet->source_port : packet->destination_port;
+      __u32 rule = permitting_rule(policy, remote, local_port, CASA_INBOUND, IPPROTO_TCP);
+      return rule ? ALLOW : refuse_packet(0, skb, packet, policy, outbound << 8 | CASA_NO_RULE);
     }
     int is_other = !is_same_address(&state->remote, remote) || state->remote_port != remote_port;
     /* An answer may bear another address than was asked, when the packet filter redirects: the flow is what left. */
-    int begins = !state->protocol || (outbound && (packet.is_syn ? is_other || !state->verdict : is_other));
+    int begins = !state->protocol || (outbound && (packet->is_syn ? is_other || !state->verdict : is_other));
     if (begins) {
       /* Once a process asked for a connection it is outbound, even if its first packet is none that begins one. */
-      __u8 direction = outbound && packet.is_syn ? CASA_OUTBOUND : state->direction;
-      if (state->flags & SOCKET_OPENED) tell_flow(state, packet.cookie, CASA_EVENT_CLOSED);
-      begin_flow(state, &packet, outbound);
+      __u8 direction = outbound && packet->is_syn ? CASA_OUTBOUND : state->direction;
+      if (state->flags & SOCKET_OPENED) tell_flow(state, bpf_get_socket_cookie(skb), CASA_EVENT_CLOSED);
+      begin_flow(state, packet, outbound);
       state->direction = direction;
     }
     if (!state->verdict || state->generation != policy->generation) judge_flow(state, policy);
@@ -345,8 +334,8 @@ static __always_inline int judge_packet(struct __sk_buff *skb, int outbound) {
     int is_other = state->protocol != IPPROTO_UDP || !is_same_address(&state->remote, remote) ||
                    state->remote_port != remote_port;
     if (is_other) {
-      if (state->flags & SOCKET_OPENED) tell_flow(state, packet.cookie, CASA_EVENT_CLOSED);
-      begin_flow(state, &packet, outbound);
+      if (state->flags & SOCKET_OPENED) tell_flow(state, bpf_get_socket_cookie(skb), CASA_EVENT_CLOSED);
+      begin_flow(state, packet, outbound);
       state->direction = 0;
     }
     if (!state->verdict || state->generation != policy->generation) {
@@ -354,43 +343,60 @@ static __always_inline int judge_packet(struct __sk_buff *skb, int outbound) {
        * as the answer to one that entered. */
       state->direction = outbound ? CASA_OUTBOUND : 0;
       judge_flow(state, policy);
-      if (outbound && !is_allowed(state->verdict)) judge_reply(state, &packet, policy);
+      if (outbound && !is_allowed(state->verdict)) judge_reply(state, skb, policy);
     }
-    if (!outbound && state->direction == CASA_INBOUND && is_allowed(state->verdict)) keep_peer(state, &packet);
+    if (!outbound && state->direction == CASA_INBOUND && is_allowed(state->verdict)) keep_peer(state, skb);
   }
   if (!is_allowed(state->verdict)) {
     __u8 reason = state->verdict;
-    int passes = refuse_packet(state, workload, &packet, policy, outbound << 8 | reason);
+    int passes = refuse_packet(state, skb, packet, policy, outbound << 8 | reason);
     /* Judged again by the next packet, since what is refused now may be admitted then. */
     state->verdict = 0;
     if (!passes) return DENY;
   } else if (state->verdict == CASA_BY_RESOLVER) {
     int refusal = 0;
     if (outbound)
-      refusal = judge_question(skb, &packet, state);
-    else if (skb->ifindex == 1 && !(((__u8 *)&state->remote)[12] == 127 && state->remote.words[2] == bpf_htonl(0xffff)) &&
-             state->remote.words[3] != bpf_htonl(1))
+      refusal = judge_question(skb, packet, state);
+    else if (skb->ifindex == 1 && !is_loopback(&state->remote))
       refusal = CASA_DNS_FORGED; /* from this machine, in the name of a resolver that is elsewhere */
     else
-      refusal = judge_answer(skb, &packet, state, policy);
+      refusal = judge_answer(skb, packet, state, policy);
     if (refusal) {
       state->flags &= ~SOCKET_REFUSAL_TOLD;
-      if (!refuse_packet(state, workload, &packet, policy, outbound << 8 | refusal)) return DENY;
+      if (!refuse_packet(state, skb, packet, policy, outbound << 8 | refusal)) return DENY;
     }
-  } else if (state->flags & SOCKET_HELLO_PENDING && outbound && packet.payload_bytes) {
-    int refusal = judge_hello(skb, &packet, workload);
-    if (refusal) {
-      if (!refuse_packet(state, workload, &packet, policy, outbound << 8 | refusal)) return DENY;
-    }
+  } else if (state->flags & SOCKET_HELLO_PENDING && outbound && packet->payload_bytes) {
+    int refusal = judge_hello(skb, packet, packet->workload);
+    if (refusal && !refuse_packet(state, skb, packet, policy, outbound << 8 | refusal)) return DENY;
     state->flags &= ~SOCKET_HELLO_PENDING;
   }
-
   if (!(state->flags & (SOCKET_OPENED | SOCKET_RELEASED))) {
     state->flags |= SOCKET_OPENED;
-    tell_flow(state, packet.cookie, CASA_EVENT_OPENED);
+    tell_flow(state, bpf_get_socket_cookie(skb), CASA_EVENT_OPENED);
   }
+  return ALLOW;
+}
+
+static __always_inline int judge_packet(struct __sk_buff *skb, int outbound) {
+  struct bpf_sock *sk = skb->sk;
+  if (!sk) return ALLOW;
+  sk = bpf_sk_fullsock(sk);
   struct casa_settings *set = current_settings();
-  if (packet.protocol == IPPROTO_TCP && set && set->hash_tokens &&
+  if (!sk || !set) return ALLOW;
+  struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+  struct packet packet = {};
+  if (!state) {
+    packet.workload = workload_of_packet(skb);
+    if (!packet.workload) return ALLOW;
+  }
+  if (read_packet(skb, &packet)) packet.protocol = 0;
+  if (!state || !is_known_flow(state, set, &packet, outbound)) {
+    if (!judge_unknown(skb, sk, state, set, &packet, outbound)) return DENY;
+    /* Where there is none now it is nobody's, or only listens. */
+    state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+    if (!state) return ALLOW;
+  }
+  if (packet.protocol == IPPROTO_TCP && set->hash_tokens &&
       state->direction == (outbound ? CASA_OUTBOUND : CASA_INBOUND) && read_requests(skb, &packet, state))
     return DENY; /* it comes again, in order */
   if (outbound) {

@@ -28,13 +28,11 @@ static __noinline casa_workload workload_of_packet(struct __sk_buff *skb) {
   return found;
 }
 
-/* The workload of the running process: what it once was, else what its cgroup says. `stray`: these differ. */
-static __always_inline casa_workload workload_of_current(int *stray) {
+/* The workload of the running process: what it once was, else what its cgroup says. */
+static __always_inline casa_workload workload_of_current(void) {
   __u32 process = bpf_get_current_pid_tgid() >> 32;
-  casa_workload by_cgroup = workload_of_current_cgroup();
   casa_workload *member = bpf_map_lookup_elem(&members, &process);
-  *stray = member && *member != by_cgroup;
-  return member ? *member : by_cgroup;
+  return member ? *member : workload_of_current_cgroup();
 }
 
 #endif

@@ -253,6 +253,12 @@ static __always_inline void set_v4(struct casa_address *address, __u32 v4) {
   address->words[3] = v4;
 }
 
+static __always_inline int is_loopback(const struct casa_address *address) {
+  if (address->words[0] || address->words[1]) return 0;
+  if (address->words[2] == bpf_htonl(0xffff)) return (address->words[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+  return !address->words[2] && address->words[3] == bpf_htonl(1);
+}
+
 static __always_inline __u8 lower(__u8 byte) { return byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte; }
 
 #endif

@@ -11,10 +11,10 @@
 #include "maps.h"
 
 struct packet {
-  __u64 cookie; /* its socket's, once it is needed */
+  casa_workload workload; /* its socket's, once it is needed */
   struct casa_address source, destination;
   __u16 source_port, destination_port;
-  __u8 protocol;
+  __u8 protocol; /* 0: it could not be read */
   __u8 is_syn; /* a SYN without ACK: a connection begins */
   __u32 sequence;
   __u32 payload_offset; /* from the network header */

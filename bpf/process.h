@@ -168,7 +168,7 @@ int casa_sys_enter(struct bpf_raw_tracepoint_args *ctx) {
   if (is_compat && (number == NR_SOCKET || number == NR_SOCKETPAIR)) return 0;
   struct pt_regs *registers = (struct pt_regs *)ctx->args[0];
   if (is_ioctl) {
-    if (!is_compat != (number != NR_COMPAT_IOCTL)) return 0;
+    if ((number == NR_COMPAT_IOCTL) != !!is_compat) return 0;
     __u32 command = is_compat ? BPF_CORE_READ(registers, cx) : BPF_CORE_READ(registers, si);
     if (command != TUNSETIFF) return 0;
   }

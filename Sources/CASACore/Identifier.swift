@@ -39,6 +39,7 @@ public enum UserInputSubject {}
 public enum DecisionSubject {}
 public enum TokenSubject {}
 public enum SigningKeySubject {}
+public enum NodeSubject {}
 
 /// A multi-agent system, the unit of tenancy.
 public typealias MASID = Identifier<MASSubject>
@@ -51,6 +52,8 @@ public typealias DecisionID = Identifier<DecisionSubject>
 public typealias TokenID = Identifier<TokenSubject>
 /// A signing key's `kid`.
 public typealias SigningKeyID = Identifier<SigningKeySubject>
+/// A machine whose node guard reports flows.
+public typealias NodeID = Identifier<NodeSubject>
 
 /// Letters, digits, `_`, `-` and `.` of ASCII.
 func isNameByte(_ byte: UInt8) -> Bool {

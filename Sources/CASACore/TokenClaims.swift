@@ -59,12 +59,21 @@ public struct TokenClaims: Sendable, Hashable {
 /// The names tokens' audiences go by.
 public enum Audience {
   public static func mas(_ id: MASID) -> String { "urn:casa:mas:\(id)" }
-  public static func app(_ id: AppID) -> String { "urn:casa:app:\(id)" }
+  public static func app(_ id: AppID) -> String { appPrefix + id.rawValue }
+
+  static let appPrefix = "urn:casa:app:"
 }
 
 extension TokenClaims {
   /// Whether the token is meant for `app` to receive.
   public func isAddressed(to app: AppID) -> Bool { audience.contains(Audience.app(app)) }
+
+  /// The app the token is meant for, when it is meant for one.
+  public var addressee: AppID? {
+    audience.lazy.compactMap { entry in
+      entry.hasPrefix(Audience.appPrefix) ? AppID(validating: String(entry.dropFirst(Audience.appPrefix.count))) : nil
+    }.first
+  }
 
   public var json: JSONValue {
     var members: [String: JSONValue] = [

@@ -12,6 +12,9 @@ enum Route: Hashable, Sendable {
   case tools(AppID)
   case discoverTools(AppID)
   case approveTools(AppID)
+  case nodes
+  case node(NodeID)
+  case nodeSecret(NodeID)
   case rotateKey
   case userInput(UserInputID)
   case traceEvents
@@ -62,6 +65,17 @@ enum Route: Hashable, Sendable {
       case ["tools", "approve"]: self = .approveTools(id)
       default: return nil
       }
+    case "nodes":
+      if segments.count == 1 {
+        self = .nodes
+        return
+      }
+      guard let id = NodeID(validating: String(segments[1])) else { return nil }
+      switch segments.dropFirst(2) {
+      case []: self = .node(id)
+      case ["secret"]: self = .nodeSecret(id)
+      default: return nil
+      }
     case "keys":
       guard segments.dropFirst() == ["rotate"] else { return nil }
       self = .rotateKey
@@ -81,11 +95,13 @@ enum Route: Hashable, Sendable {
 
   var methods: [HTTPRequest.Method] {
     switch self {
-    case .token, .exchange, .introspect, .spend, .revoke, .appSecret, .discoverTools, .approveTools, .rotateKey:
+    case .token, .exchange, .introspect, .spend, .revoke, .appSecret, .discoverTools, .approveTools, .nodeSecret,
+      .rotateKey:
       [.post]
     case .revocations, .jwks, .metadata, .selfApp, .tools, .userInput, .health, .readiness, .metrics, .openAPI: [.get]
-    case .systems, .apps, .traceEvents: [.get, .post]
+    case .systems, .apps, .nodes, .traceEvents: [.get, .post]
     case .system, .app: [.get, .put, .delete]
+    case .node: [.get, .delete]
     }
   }
 
@@ -109,6 +125,9 @@ enum Route: Hashable, Sendable {
     case .tools: "/apps/{id}/tools"
     case .discoverTools: "/apps/{id}/tools/discover"
     case .approveTools: "/apps/{id}/tools/approve"
+    case .nodes: "/nodes"
+    case .node: "/nodes/{id}"
+    case .nodeSecret: "/nodes/{id}/secret"
     case .rotateKey: "/keys/rotate"
     case .userInput: "/user-inputs/{id}"
     case .traceEvents: "/trace/events"

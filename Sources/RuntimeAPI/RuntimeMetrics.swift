@@ -1,4 +1,5 @@
 import Synchronization
+import TokenService
 
 /// What `/metrics` tells (Prometheus text format 0.0.4). No label holds anything a caller chose.
 final class RuntimeMetrics: Sendable {
@@ -11,6 +12,7 @@ final class RuntimeMetrics: Sendable {
     var requests: [Series: Int] = [:]
     var seconds: [String: Double] = [:]
     var refusals: [String: Int] = [:]
+    var exfiltrations: [TokenExfiltration.Reason: Int] = [:]
   }
 
   private let state = Mutex(State())
@@ -26,6 +28,10 @@ final class RuntimeMetrics: Sendable {
 
   /// - Parameter reason: a raw value of `RefusalReason`.
   func countRefusal(_ reason: String) { state.withLock { $0.refusals[reason, default: 0] += 1 } }
+
+  func countExfiltration(_ reason: TokenExfiltration.Reason) {
+    state.withLock { $0.exfiltrations[reason, default: 0] += 1 }
+  }
 
   func text(sessions: Int) -> String {
     let state = self.state.withLock { $0 }
@@ -46,6 +52,14 @@ final class RuntimeMetrics: Sendable {
     lines += ["# HELP casa_refusals_total Refusals by reason.", "# TYPE casa_refusals_total counter"]
     for (reason, count) in state.refusals.sorted(by: { $0.key < $1.key }) {
       lines.append("casa_refusals_total{reason=\"\(reason)\"} \(count)")
+    }
+    lines += [
+      "# HELP casa_token_exfiltrations_total Tokens that nodes saw where they were not issued for.",
+      "# TYPE casa_token_exfiltrations_total counter",
+    ]
+    for reason in TokenExfiltration.Reason.allCases {
+      lines.append(
+        "casa_token_exfiltrations_total{reason=\"\(reason.rawValue)\"} \(state.exfiltrations[reason, default: 0])")
     }
     lines += [
       "# HELP casa_live_sessions Sessions with a live token.", "# TYPE casa_live_sessions gauge",

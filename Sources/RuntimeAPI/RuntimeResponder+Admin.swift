@@ -51,6 +51,19 @@ extension RuntimeResponder {
     case (.approveTools(let id), _):
       let tools = try await registry.approveTools(try digests(try await json(request)), of: id)
       return Answer(.ok, json: ["tools": .array(tools.map(\.json))])
+    case (.nodes, .get): return Answer(.ok, json: ["nodes": .array(registry.nodes().map(\.json))])
+    case (.nodes, _):
+      let (node, secret) = try await registry.createNode(name: try nodeName(try await json(request)))
+      return created(with(secret, node.json), at: "/nodes/\(node.id)").unstored()
+    case (.node(let id), .get):
+      guard let node = registry.node(id) else { throw RegistryError.notFound("node \(id)") }
+      return Answer(.ok, json: node.json)
+    case (.node(let id), _):
+      try await registry.deleteNode(id)
+      return .noContent
+    case (.nodeSecret(let id), _):
+      let (node, secret) = try await registry.rotateSecret(of: id)
+      return Answer(.ok, json: with(secret, node.json)).unstored()
     case (.rotateKey, _): return Answer(.ok, json: try await server.rotateSigningKey().jwk)
     case (.traceEvents, _): return try await events(try query(request))
     default: throw Refused(.notFound, "nothing is here")
@@ -116,6 +129,15 @@ extension RuntimeResponder {
   private func name(_ body: JSONValue) throws(InvalidField) -> Name {
     guard let name = body["name"]?.string.flatMap({ Name($0) }) else {
       throw InvalidField("name", expected: "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit")
+    }
+    return name
+  }
+
+  private func nodeName(_ body: JSONValue) throws(InvalidField) -> NodeName {
+    guard let name = body["name"]?.string.flatMap({ NodeName($0) }) else {
+      throw InvalidField(
+        "name",
+        expected: "1 to 253 of a-z, 0-9, - and ., in labels of at most 63 that begin and end with a letter or digit")
     }
     return name
   }

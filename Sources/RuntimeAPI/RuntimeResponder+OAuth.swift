@@ -2,6 +2,7 @@ import AgentProtocols
 import CASACore
 import HTTPTypes
 import Hummingbird
+import Logging
 import TokenService
 
 /// The endpoints that apps, and the parts that act for them, call.
@@ -112,17 +113,46 @@ extension RuntimeResponder {
     ]
   }
 
-  /// `POST /trace/events`: what a sidecar's authorization service saw.
+  /// `POST /trace/events`: what a sidecar's authorization service saw, or a node guard.
   func record(_ request: Request) async throws -> Answer {
-    let client = try await authenticatedClient(request, form: nil)
+    let reporter = try await server.authenticateReporter(
+      try ClientCredentials(authorization: try request.headers.authorization(), form: nil))
     let body = try await json(request, maximumBytes: Self.maximumReportBytes)
     guard let list = body["events"]?.array, (1...Report.maximumBatch).contains(list.count) else {
       throw InvalidField("events", expected: "an array of 1 to \(Report.maximumBatch) events")
     }
-    var reports: [Report] = []
-    for element in list { reports.append(try Report(json: element)) }
-    try await server.record(reports, by: client)
+    switch reporter {
+    case .client(let client):
+      try await server.record(try reports(list) { (json) throws(InvalidField) in try Report(json: json) }, by: client)
+    case .node(let node):
+      let now = server.now
+      let flows = try reports(list) { (json) throws(InvalidField) in try FlowReport(json: json, now: now) }
+      for exfiltration in try await server.record(flows, by: node) {
+        metrics.countExfiltration(exfiltration.reason)
+        logger.warning(
+          "a token was seen where it was not issued for: \(exfiltration.explanation)",
+          metadata: [
+            "token": "\(exfiltration.token.short)", "node": "\(exfiltration.node)",
+            "user_input_id": "\(exfiltration.userInputID?.rawValue ?? "none")",
+          ])
+      }
+    }
     return .noContent
+  }
+
+  /// Whoever sends many learns which one is wrong.
+  private func reports<Value>(
+    _ list: [JSONValue], _ read: (JSONValue) throws(InvalidField) -> Value
+  ) throws(InvalidField) -> [Value] {
+    var values: [Value] = []
+    for (index, element) in list.enumerated() {
+      do {
+        values.append(try read(element))
+      } catch {
+        throw InvalidField("events[\(index)].\(error.field)", expected: error.expected)
+      }
+    }
+    return values
   }
 
   /// The prompt, for the client that brought it and for the administrator.

@@ -78,5 +78,21 @@ public enum Schema {
         "CREATE INDEX tool_results_by_session ON tool_results (user_input_id)",
         "CREATE INDEX tool_results_with_text ON tool_results (user_input_id) WHERE text <> ''",
       ]),
+    Migration(
+      "2026-11-flows",
+      [
+        """
+        CREATE TABLE nodes (
+          id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, secret_salt TEXT NOT NULL, secret_hash TEXT NOT NULL,
+          created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL)
+        """,
+        "ALTER TABLE trace_events ADD COLUMN idempotency_key TEXT",
+        """
+        CREATE UNIQUE INDEX trace_events_by_idempotency_key ON trace_events (idempotency_key)
+        WHERE idempotency_key IS NOT NULL
+        """,
+        "ALTER TABLE tokens ADD COLUMN addressee_id TEXT",
+        "CREATE INDEX tokens_by_sha256 ON tokens (sha256)",
+      ]),
   ]
 }

@@ -22,6 +22,23 @@ public struct TraceLog: Sendable {
       ])
   }
 
+  /// The same for an event that may be told more than once: of all with the same key, ever, the first is kept.
+  public static func insertion(of event: TraceEvent, idempotencyKey: String) -> Statement {
+    let insertion = insertion(of: event)
+    return Statement(
+      """
+      INSERT INTO trace_events (at, kind, mas_id, user_input_id, trace_id, app_id, payload, idempotency_key)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
+      """, insertion.arguments + [.text(idempotencyKey)])
+  }
+
+  /// Whether an event was stored with this key.
+  public func holds(idempotencyKey: String) async throws(StorageError) -> Bool {
+    let rows = try await storage.query(
+      Statement("SELECT 1 AS held FROM trace_events WHERE idempotency_key = $1", [.text(idempotencyKey)]))
+    return !rows.isEmpty
+  }
+
   /// Appends `events`; returns when they are durable.
   public func append(_ events: [TraceEvent]) async throws(StorageError) {
     try await storage.commit(events.map(Self.insertion(of:)))

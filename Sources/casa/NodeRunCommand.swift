@@ -40,6 +40,12 @@ struct NodeRunCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The most MiB of reports that wait on the disk, 1 to 65536.", valueName: "MiB"))
   var spool = 64
 
+  @Option(
+    help: ArgumentHelp(
+      "The most refusals, connections and tokens of a workload that are told, each; more are counted.",
+      valueName: "number"))
+  var eventsPerSecond: UInt32 = 1000
+
   @Option(help: ArgumentHelp("Where to serve /metrics and /healthz.", valueName: "host:port"))
   var metrics: String?
 
@@ -49,7 +55,7 @@ struct NodeRunCommand: AsyncParsableCommand {
     guard (1...65_536).contains(spool) else { throw ValidationError("--spool must be 1 to 65536 MiB; got \(spool)") }
     var configuration = NodeGuardService.Configuration(
       policyPath: policy, podsFile: pods, pins: node.pinDirectory, cgroupRoot: cgroups, stateDirectory: node.state,
-      spoolBytes: spool << 20)
+      spoolBytes: spool << 20, eventsPerSecond: eventsPerSecond)
     switch (runtime, nodeID, secretFile) {
     case (nil, nil, nil): break
     case (var url?, let id?, let file?):

@@ -143,6 +143,19 @@ class App:
         return self.report({"kind": "llm_call", "token": t2, "selections": [selection]})
 
 
+@dataclass
+class Node:
+    """A registered node with its secret, which reports what its guard saw."""
+
+    runtime: Runtime
+    id: str
+    name: str
+    secret: str
+
+    def report(self, *reports: Json) -> httpx.Response:
+        return self.runtime.http.post("/trace/events", json={"events": list(reports)}, auth=(self.id, self.secret))
+
+
 def token_of(answer: httpx.Response) -> str:
     assert answer.status_code == 200, answer.text
     token: str = answer.json()["access_token"]
@@ -283,6 +296,10 @@ class Runtime:
     def create_app(self, mas: str, name: str, kind: str, **settings: Any) -> App:
         made = self.admin("POST", "/apps", {"mas_id": mas, "name": name, "kind": kind, **settings}, 201)
         return App(self, made["id"], name, mas, made.get("client_secret"))
+
+    def create_node(self, name: str) -> Node:
+        made = self.admin("POST", "/nodes", {"name": name}, 201)
+        return Node(self, made["id"], name, made["client_secret"])
 
     def events(self, session: str | None = None, kind: str | None = None) -> list[Json]:
         """The whole trace, or that of one session."""

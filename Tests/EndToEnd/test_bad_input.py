@@ -28,10 +28,10 @@ class Endpoint:
     path: str
     type: str
     role: str
-    """Who may send there: `client` or `admin`."""
+    """Who may send there: `client`, `node` or `admin`."""
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+        return f"{self.method} {self.path}" + (" by a node" if self.role == "node" else "")
 
     @property
     def maximum_body(self) -> int:
@@ -51,11 +51,14 @@ ENDPOINTS = [
     Endpoint("POST", "/apps", JSON, "admin"),
     Endpoint("PUT", "/apps/{bank}", JSON, "admin"),
     Endpoint("POST", "/apps/{bank}/tools/approve", JSON, "admin"),
+    Endpoint("POST", "/trace/events", JSON, "node"),
+    Endpoint("POST", "/nodes", JSON, "admin"),
 ]
 BODILESS = [
     ("GET", "/mas"),
     ("GET", "/apps"),
     ("GET", "/apps/self"),
+    ("GET", "/nodes"),
     ("POST", "/apps/{bank}/secret"),
     ("POST", "/apps/{bank}/tools/discover"),
     ("POST", "/keys/rotate"),
@@ -99,6 +102,7 @@ class Wire:
     def __init__(self, cast: Cast) -> None:
         self.cast = cast
         self.runtime = cast.runtime
+        self.node = cast.runtime.create_node("worker-1")
 
     def connect(self, timeout: float = 20.0) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.runtime.port), timeout)
@@ -114,7 +118,8 @@ class Wire:
     def authorization(self, role: str) -> str:
         if role == "admin":
             return "Bearer " + self.runtime.admin_secret
-        pair = f"{self.cast.client.id}:{self.cast.client.secret}"
+        sender = self.node if role == "node" else self.cast.client
+        pair = f"{sender.id}:{sender.secret}"
         return "Basic " + base64.b64encode(pair.encode()).decode()
 
     def fill(self, path: str) -> str:

@@ -17,7 +17,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 HERE = Path(__file__).resolve().parent
 SECONDS = int(os.environ.get("CASA_SCHEMATHESIS_SECONDS", "20"))
 """For all identities together."""
-IDENTITIES = ["admin", "client", "agent"]
+IDENTITIES = ["admin", "client", "agent", "node"]
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,9 @@ def run_schemathesis(cast: Cast, identity: str, seconds: int, directory: Path) -
     login = ["--auth", f"{app.id}:{app.secret}"]
     if identity == "admin":
         login = ["--header", f"Authorization: Bearer {cast.runtime.admin_secret}"]
+    if identity == "node":
+        node = cast.runtime.create_node("worker-1")
+        login = ["--auth", f"{node.id}:{node.secret}"]
     t1 = cast.client.t1(audience="assistant")
     tokens = {"subject_token": t1, "token": token_of(cast.agent.exchange(t1, "llm-access"))}
     command = [

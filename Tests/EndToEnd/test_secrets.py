@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,6 +65,13 @@ def run_flows(cast: Cast, evidence: Evidence) -> None:
     assertion = evidence.keep("assertion", keyed.assertion())
     evidence.keep("T1 of an assertion", token_of(keyed.ask(assertion)))
     evidence.see("assertion replayed", keyed.ask(assertion))
+    node = cast.runtime.create_node("worker-2")
+    evidence.keep("secret of a node", node.secret)
+    digest = hashlib.sha256(t3.encode()).hexdigest()
+    seen = {"kind": "token_seen", "id": "1", "at": int(time.time() * 1000), "workload": "bank/assistant-0"}
+    seen |= {"app_id": cast.agent.id, "token_sha256": digest, "direction": "outbound", "remote": "203.0.113.9:443"}
+    assert evidence.see("exfiltration", node.report(seen)).status_code == 204
+    evidence.keep("rotated secret of a node", cast.runtime.admin("POST", f"/nodes/{node.id}/secret")["client_secret"])
 
 
 def run_errors(cast: Cast, evidence: Evidence) -> None:
@@ -108,7 +117,7 @@ def evidence(new_runtime: Callable[..., Runtime], new_cast: Callable[..., Cast])
     run_errors(cast, evidence)
     evidence.keep("rotated secret", runtime.admin("POST", f"/apps/{cast.second_agent.id}/secret")["client_secret"])
     runtime.admin("POST", "/keys/rotate")
-    for path in ("/metrics", "/trace/events?limit=1000", "/mas", "/apps", f"/apps/{cast.bank.id}/tools"):
+    for path in ("/metrics", "/trace/events?limit=1000", "/mas", "/apps", "/nodes", f"/apps/{cast.bank.id}/tools"):
         evidence.see(path, runtime.http.get(path, headers=runtime.admin_headers))
     evidence.see("/apps/self", runtime.http.get("/apps/self", auth=(cast.client.id, cast.client.secret or "")))
     modes(runtime.data)

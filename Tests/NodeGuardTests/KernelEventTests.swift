@@ -104,8 +104,9 @@ struct KernelEventTests {
     #expect(throws: KernelEventError.direction(0)) { try Self.decode(event) }
   }
 
-  @Test("an admitted address is not reported")
-  func admitted() throws {
+  @Test("an admitted address is not reported, nor is a cgroup that was made")
+  func unreported() throws {
+    #expect(try Self.decode(sample(CASA_EVENT_CGROUP)).json(in: policy, clock: clock) == nil)
     #expect(try Self.decode(sample(CASA_EVENT_ADMITTED)).json(in: policy, clock: clock) == nil)
   }
 
@@ -150,7 +151,7 @@ struct KernelEventTests {
     #expect(FlowReason.memory.rawValue == UInt8(CASA_MEMORY.rawValue))
     #expect(FlowReason.dnsForged.rawValue == UInt8(CASA_DNS_FORGED.rawValue))
     #expect(KernelHook.syscall.rawValue == UInt8(CASA_HOOK_SYSCALL.rawValue))
-    #expect(KernelEvent.Kind.left.rawValue == UInt8(CASA_EVENT_LEFT.rawValue))
+    #expect(KernelEvent.Kind.cgroup.rawValue == UInt8(CASA_EVENT_CGROUP.rawValue))
   }
 
   @Test("every other number is refused, and every other length")
@@ -159,7 +160,7 @@ struct KernelEventTests {
     for value in UInt8.min ... .max {
       var other = event
       other.kind = value
-      #expect((try? Self.decode(other)) == nil ? !(1...6).contains(value) : (1...6).contains(value))
+      #expect((try? Self.decode(other)) == nil ? !(1...7).contains(value) : (1...7).contains(value))
       other = event
       other.reason = value
       let isReason = value <= 5 || (16...30).contains(value)
@@ -193,7 +194,7 @@ struct KernelEventTests {
       withUnsafeMutableBytes(of: &event) { bytes in
         for index in bytes.indices { bytes[index] = UInt8.random(in: 0 ... .max, using: &generator) }
       }
-      event.kind = UInt8.random(in: 1...6, using: &generator)
+      event.kind = UInt8.random(in: 1...7, using: &generator)
       event.hook = UInt8.random(in: 0...7, using: &generator)
       event.reason = UInt8.random(in: 16...30, using: &generator)
       event.direction = UInt8.random(in: 0...2, using: &generator)

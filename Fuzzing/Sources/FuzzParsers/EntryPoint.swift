@@ -27,7 +27,7 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "request-envelope": fuzzEnvelope, "numbers": fuzzNumbers,
   "check-request": fuzzCheckRequest, "record-lines": fuzzRecordLines, "packed-token": fuzzPackedToken,
   "text-index": fuzzTextIndex, "jsonrpc-id": fuzzIDLocation, "decisions": fuzzDecisions,
-  "safetensors": fuzzSafetensors, "tokenizer": fuzzTokenizer,
+  "flow-report": fuzzFlowReport, "safetensors": fuzzSafetensors, "tokenizer": fuzzTokenizer,
   "intent-texts": fuzzIntentTexts, "verifier-answer": fuzzVerifierAnswer, "embeddings-answer": fuzzEmbeddingsAnswer,
   "node-policy": fuzzNodePolicy, "kernel-event": fuzzKernelEvent,
 ]

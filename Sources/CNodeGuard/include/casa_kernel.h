@@ -16,7 +16,7 @@
 #define CASA_MAX_WORKLOADS 16384
 #define CASA_MAX_RULES 64        /* of one workload, after named endpoints became addresses */
 #define CASA_MAX_NAMES 65536     /* of all workloads */
-#define CASA_MAX_NAME 250        /* bytes of a name on the wire, its length bytes and the final zero among them */
+#define CASA_MAX_NAME 250        /* two more than the bytes of a name on the wire, the final zero among those */
 #define CASA_MAX_RESOLVERS 4
 #define CASA_MAX_ADMITTED 32     /* addresses of the LLM's name that one workload may reach at a time */
 #define CASA_MAX_MEMBERS 65536   /* processes of guarded workloads */
@@ -111,7 +111,7 @@ struct casa_settings {
   __u64 ttl_ceiling_ns; /* and at most this long */
   __u32 events_per_second; /* of one workload and class; what is beyond is counted, not sent */
   __u32 hash_tokens;       /* 0: token hashes are not sought */
-  __u64 identities;        /* differs whenever map `cgroups` was changed: sockets are then told whose they are anew */
+  __u64 identities;        /* differs whenever `cgroups` or `policies` was changed: sockets are then judged anew */
 };
 
 /* Map `meters`: casa_workload -> this. Each class has a limit of its own, so that a flood of refusals hides no token. */

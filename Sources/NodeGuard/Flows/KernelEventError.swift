@@ -9,7 +9,7 @@ public enum KernelEventError: Error, Sendable, Hashable, CustomStringConvertible
   public var description: String {
     switch self {
     case .length(let bytes, let expected): "expected an event of \(expected) bytes, got \(bytes)"
-    case .kind(let value): "expected a kind from 1 to 6, got \(value)"
+    case .kind(let value): "expected a kind from 1 to 7, got \(value)"
     case .hook(let value): "expected a hook from 0 to 7, got \(value)"
     case .reason(let value): "expected a known reason, got \(value)"
     case .direction(let value): "expected a direction that goes with the kind, got \(value)"

@@ -33,7 +33,7 @@ struct FlowDelivery: Sendable {
       do {
         let batch = try spool.nextBatch()
         if !batch.reports.isEmpty {
-          try await deliver(batch.reports)
+          try await deliverAll(batch.reports)
           try spool.acknowledge(batch)
           delivered.add(batch.reports.count)
           if isAway { logger.notice("the runtime takes reports again") }
@@ -51,7 +51,21 @@ struct FlowDelivery: Sendable {
   }
 
   private struct Refused: Error, CustomStringConvertible {
+    let status: UInt
     let description: String
+  }
+
+  /// One report that the runtime does not understand must not hold up all others for ever.
+  private func deliverAll(_ reports: [String]) async throws {
+    do {
+      try await deliver(reports)
+    } catch let refused as Refused where refused.status == 400 {
+      guard reports.count > 1 else {
+        logger.error("the runtime can't read a report, which is given up: \(refused)")
+        return
+      }
+      for report in reports { try await deliverAll([report]) }
+    }
   }
 
   private func deliver(_ reports: [String]) async throws {
@@ -64,6 +78,7 @@ struct FlowDelivery: Sendable {
     _ = try await response.body.collect(upTo: 1 << 16)
     guard response.status.code / 100 == 2 else {
       throw Refused(
+        status: response.status.code,
         description: "\(destination.baseURL) answered \(response.status.code) to reports of flows; expected 2xx")
     }
   }

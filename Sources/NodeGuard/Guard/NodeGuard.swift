@@ -42,7 +42,7 @@ actor NodeGuard {
     source = try PolicyFile(path: configuration.policyPath)
     policy = try NodePolicy(parsing: source.bytes)
     let programs = try KernelPrograms(pins: configuration.pins).load()
-    kernel = try KernelPolicy(configuration.pins)
+    kernel = try KernelPolicy(configuration.pins, eventsPerSecond: configuration.eventsPerSecond)
     ring = try EventRing(of: configuration.pins, clock: clock)
     cgroups = try hierarchy.all()
     resolution = WorkloadResolver.resolve(policy, cgroups: cgroups, pods: try await pods.pods())

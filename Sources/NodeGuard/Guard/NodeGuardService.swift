@@ -27,6 +27,9 @@ public struct NodeGuardService: Service {
     public var stateDirectory: String
     /// The most bytes of reports that wait on the disk.
     public var spoolBytes: Int
+    /// The most events of one workload and class (refusals, connections, tokens) that the kernel tells; it counts those
+    /// beyond.
+    public var eventsPerSecond: UInt32
     /// Where to report to; nil: only to the log of flows.
     public var runtime: Runtime?
     /// Where `/metrics` is served.
@@ -47,7 +50,7 @@ public struct NodeGuardService: Service {
 
     public init(
       policyPath: String, podsFile: String? = nil, pins: PinDirectory = .standard, cgroupRoot: String? = nil,
-      stateDirectory: String, spoolBytes: Int = 64 << 20, runtime: Runtime? = nil,
+      stateDirectory: String, spoolBytes: Int = 64 << 20, eventsPerSecond: UInt32 = 1000, runtime: Runtime? = nil,
       metrics: (host: String, port: Int)? = nil
     ) {
       self.policyPath = policyPath
@@ -56,6 +59,7 @@ public struct NodeGuardService: Service {
       self.cgroupRoot = cgroupRoot
       self.stateDirectory = stateDirectory
       self.spoolBytes = spoolBytes
+      self.eventsPerSecond = eventsPerSecond
       self.runtime = runtime
       self.metrics = metrics
     }
@@ -65,6 +69,9 @@ public struct NodeGuardService: Service {
   private static let pumpPause = Duration.milliseconds(20)
   /// How often the policy's file and the cgroups are looked at when the kernel tells of no change.
   private static let refreshPause = Duration.milliseconds(500)
+
+  private static let measuredTime = Duration.milliseconds(500)
+  private static let unmeasuredTime = Duration.milliseconds(9500)
 
   private let configuration: Configuration
   private let logger: Logger
@@ -85,14 +92,13 @@ public struct NodeGuardService: Service {
     let spool = try configuration.runtime.map { _ throws(FlowSpoolError) in
       try FlowSpool(directory: configuration.stateDirectory + "/spool", maximumBytes: configuration.spoolBytes)
     }
-    // While the guard runs the kernel measures its programs.
-    let measuring = try KernelPrograms.measuring()
     let node = try await NodeGuard(configuration, spool: spool, logger: logger)
     let delivered = DeliveredCount()
     ready()
     await cancelWhenGracefulShutdown {
       await withTaskGroup { tasks in
         tasks.addTask { await enforce(node) }
+        tasks.addTask { await measure() }
         if let spool, let runtime = configuration.runtime {
           tasks.addTask { await deliver(spool, to: runtime, delivered) }
         }
@@ -103,7 +109,6 @@ public struct NodeGuardService: Service {
     }
     // What the kernel has by now is carried to the disk.
     _ = await node.pump()
-    _ = consume measuring
     logger.notice("ended; the kernel goes on enforcing. `casa node detach` ends that")
   }
 
@@ -116,6 +121,21 @@ public struct NodeGuardService: Service {
         next = .now + Self.refreshPause
       }
       try? await Task.sleep(for: Self.pumpPause)
+    }
+  }
+
+  /// Has the kernel time its programs now and then: all the time would cost each run as much as most runs take.
+  private func measure() async {
+    while !Task.isCancelled {
+      do {
+        let measuring = try KernelPrograms.measuring()
+        try? await Task.sleep(for: Self.measuredTime)
+        _ = consume measuring
+      } catch {
+        logger.warning("programs are not timed: \(error)")
+        return
+      }
+      try? await Task.sleep(for: Self.unmeasuredTime)
     }
   }
 

@@ -132,7 +132,9 @@ public struct CgroupHierarchy: Sendable, Hashable {
 
   /// The ids of the processes in the cgroup at `path`, itself only; none when it is gone, or holds threads only.
   public func processes(in path: String) -> [UInt32] {
-    guard let bytes = try? BoundedFile.read("\(mountPoint)\(path)/cgroup.procs", maximumBytes: 4 << 20) else { return [] }
+    guard let bytes = try? BoundedFile.read("\(mountPoint)\(path)/cgroup.procs", maximumBytes: 4 << 20) else {
+      return []
+    }
     return bytes.split(separator: UInt8(ascii: "\n")).compactMap { UInt32(String(decoding: $0, as: UTF8.self)) }
   }
 }

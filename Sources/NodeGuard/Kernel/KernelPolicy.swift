@@ -26,7 +26,11 @@ struct KernelPolicy {
   private var heldNames: [NameKey: UInt32?] = [:]
   private var heldCgroups: [UInt64: casa_workload] = [:]
 
-  init(_ pins: PinDirectory) throws(KernelFailure) {
+  private let eventsPerSecond: UInt32
+
+  /// - Parameter eventsPerSecond: the most that are told of one workload and class.
+  init(_ pins: PinDirectory, eventsPerSecond: UInt32 = 1000) throws(KernelFailure) {
+    self.eventsPerSecond = eventsPerSecond
     settings = try KernelMap("settings", of: pins, key: UInt32.self, value: casa_settings.self)
     policies = try KernelMap("policies", of: pins, key: casa_workload.self, value: casa_policy.self)
     names = try KernelMap("names", of: pins, key: casa_name_key.self, value: UInt32.self)
@@ -46,7 +50,6 @@ struct KernelPolicy {
   /// Has the kernel enforce this policy for the workloads as they are found in these cgroups.
   /// - Throws: `KernelFailure`; then some workloads have their new rules, and the others their old ones.
   mutating func enforce(_ policy: NodePolicy, cgroups resolution: WorkloadResolver.Resolution) throws(KernelFailure) {
-    try writeSettings(policy)
     // What no workload is named for is told at a bounded rate too.
     try meters.add(WorkloadID.unnamed.rawValue, casa_meter())
     var wantedNames: Set<NameKey> = []
@@ -70,7 +73,7 @@ struct KernelPolicy {
         heldPolicies[id] = compiled.generation
       }
     }
-    try bind(resolution, of: policy)
+    try bindCgroups(resolution)
     for key in heldNames.keys where !wantedNames.contains(key) {
       try names.remove(key.key)
       heldNames[key] = nil
@@ -84,10 +87,18 @@ struct KernelPolicy {
       heldPolicies[id] = nil
     }
     if !gone.isEmpty { try forgetMembers(of: Set(gone)) }
+    // Last: what was judged by the former is judged anew from here on.
+    try writeSettings(policy)
   }
 
   /// Writes whose each cgroup is.
   mutating func bind(_ resolution: WorkloadResolver.Resolution, of policy: NodePolicy) throws(KernelFailure) {
+    if try bindCgroups(resolution) { try writeSettings(policy) }
+  }
+
+  /// - Returns: whether anything was different.
+  @discardableResult
+  private mutating func bindCgroups(_ resolution: WorkloadResolver.Resolution) throws(KernelFailure) -> Bool {
     var isChanged = false
     for (cgroup, workload) in resolution.workloads where heldCgroups[cgroup] != workload.rawValue {
       try cgroups.set(cgroup, workload.rawValue)
@@ -99,7 +110,7 @@ struct KernelPolicy {
       heldCgroups[cgroup] = nil
       isChanged = true
     }
-    if isChanged { try writeSettings(policy) }
+    return isChanged
   }
 
   /// Processes that run in a workload's cgroup already count as its processes, as those will that begin there.
@@ -147,7 +158,7 @@ struct KernelPolicy {
     var now = timespec()
     clock_gettime(CLOCK_BOOTTIME, &now)
     let identities = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-    try settings.set(0, policy.settings(identities: identities))
+    try settings.set(0, policy.settings(identities: identities, eventsPerSecond: eventsPerSecond))
   }
 
   private func forgetMembers(of gone: Set<casa_workload>) throws(KernelFailure) {

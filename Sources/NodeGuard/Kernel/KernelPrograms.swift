@@ -30,17 +30,26 @@ public struct KernelPrograms: Sendable {
 
   /// Programs that the kernel verified.
   struct Loaded: ~Copyable {
+    private static let capabilities = "the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+
     private let guardian: OpaquePointer
 
     fileprivate init(_ pins: PinDirectory) throws(KernelFailure) {
       guard casa_kernel_has_loops() else {
         throw KernelFailure(
           code: ENOTSUP,
-          "this process may not load kernel programs, or the kernel has no bpf_loop; expected the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and Linux 5.17 or later"
+          "this kernel has no bpf_loop, or this process may not ask; expected Linux 5.17 or later, and \(Self.capabilities)"
         )
       }
       var failure = casa_failure()
-      guard let guardian = casa_guard_load(pins.path, &failure) else { throw KernelFailure(failure) }
+      guard let guardian = casa_guard_load(pins.path, &failure) else {
+        let failure = KernelFailure(failure)
+        guard failure.code == EPERM || failure.code == EACCES else { throw failure }
+        throw KernelFailure(
+          code: failure.code,
+          "this process may not load kernel programs; expected \(Self.capabilities), and a directory in a BPF file system that it may write to. \(failure)"
+        )
+      }
       self.guardian = guardian
     }
 

@@ -22,8 +22,8 @@ extension NodePolicy {
       "workloads": .array(
         workloads.map {
           [
-            "name": .string($0.name), "selector": .string($0.selector.description), "observed_only": .bool($0.isObserved),
-            "lines": .array($0.lines.map(JSONValue.string)),
+            "name": .string($0.name), "selector": .string($0.selector.description),
+            "observed_only": .bool($0.isObserved), "lines": .array($0.lines.map(JSONValue.string)),
           ]
         }),
     ]

@@ -20,7 +20,7 @@ extension NodePolicy {
     return try NodePolicy(parsing: bytes)
   }
 
-  /// Reads a policy in YAML, or in JSON when the first character is `{`. JSON is read many times as fast.
+  /// Reads a policy in YAML, or in JSON when the first character is `{`. JSON is read several times as fast.
   /// - Throws: `PolicyError` that says the place in the file, what was expected and what came.
   public init(parsing bytes: [UInt8]) throws(PolicyError) {
     guard bytes.count <= Self.maximumBytes else {

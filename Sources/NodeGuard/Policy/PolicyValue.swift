@@ -8,8 +8,8 @@ enum PolicyValue {
   case json(JSONValue)
 
   /// Of the whole file.
-  /// - Throws: `PolicyError` for what is neither. A file whose first character is `{` is JSON: that is read ten times as
-  ///   fast, and strictly.
+  /// - Throws: `PolicyError` for what is neither. A file whose first character is `{` is JSON: that is read several times
+  ///   as fast, and strictly.
   init(parsing bytes: [UInt8], limits: JSONLimits) throws(PolicyError) {
     if bytes.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") {
       do {

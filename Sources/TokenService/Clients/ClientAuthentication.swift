@@ -26,6 +26,16 @@ struct ClientAuthentication: Sendable {
     }
   }
 
+  /// Takes a node's credentials beside those of clients. Only secrets: what is reported comes in JSON, and so does no
+  /// assertion.
+  func authenticateReporter(_ credentials: ClientCredentials) async throws(OAuthError) -> AuthenticatedReporter {
+    guard case .secret(let id, let secret) = credentials, let node = registry.node(NodeID(id.rawValue)) else {
+      return .client(try await authenticate(credentials))
+    }
+    guard node.secret.matches(secret) else { throw OAuthError.unauthenticated }
+    return .node(AuthenticatedNode(node: node))
+  }
+
   private func verify(assertion compact: String, claimedClient: AppID?) async throws(OAuthError) -> App {
     guard let jws = try? CompactJWS(parsing: compact, maximumBytes: 8192),
       let issuer = jws.payload["iss"]?.string.flatMap({ AppID(validating: $0) }),

@@ -33,6 +33,15 @@ extension App {
   }
 }
 
+extension Node {
+  init(row: Row) throws(StorageError) {
+    guard let name = NodeName(try row.text("name")) else { throw .corrupt("a node can't be read") }
+    self.init(
+      id: NodeID(try row.text("id")), name: name, createdAt: Timestamp(milliseconds: try row.integer("created_at")),
+      secret: HashedSecret(salt: try row.text("secret_salt"), hash: try row.text("secret_hash")))
+  }
+}
+
 extension RegisteredTool {
   init(row: Row) throws(StorageError) {
     guard let name = ToolName(try row.text("name")),

@@ -5,7 +5,7 @@ import Storage
 import Synchronization
 import Traces
 
-/// The multi-agent systems, their apps and their servers' tools: stored, and held in memory as a whole, since
+/// The multi-agent systems, their apps and their servers' tools, and the nodes: stored, and held in memory as a whole, since
 /// every request reads it.
 public final class Registry: Sendable {
   private struct Snapshot {
@@ -13,6 +13,7 @@ public final class Registry: Sendable {
     private(set) var apps: [AppID: App] = [:]
     private(set) var ids: [MASID: [Name: AppID]] = [:]
     var tools: [AppID: [ToolName: RegisteredTool]] = [:]
+    var nodes: [NodeID: Node] = [:]
 
     mutating func set(_ app: App) {
       apps[app.id] = app
@@ -47,6 +48,10 @@ public final class Registry: Sendable {
       let tool = try RegisteredTool(row: row)
       loaded.tools[tool.app, default: [:]][tool.name] = tool
     }
+    for row in try await storage.query(Statement("SELECT * FROM nodes")) {
+      let node = try Node(row: row)
+      loaded.nodes[node.id] = node
+    }
     let complete = loaded
     snapshot.withLock { $0 = complete }
   }
@@ -66,6 +71,11 @@ public final class Registry: Sendable {
   }
   public func app(named name: Name, in mas: MASID) -> App? {
     snapshot.withLock { snapshot in snapshot.ids[mas]?[name].flatMap { snapshot.apps[$0] } }
+  }
+  public func node(_ id: NodeID) -> Node? { snapshot.withLock { $0.nodes[id] } }
+  /// All nodes by name.
+  public func nodes() -> [Node] {
+    snapshot.withLock { Array($0.nodes.values) }.sorted { $0.name.text < $1.name.text }
   }
   /// The tools a server was seen to offer, by name.
   public func tools(of app: AppID) -> [RegisteredTool] {
@@ -330,6 +340,69 @@ public final class Registry: Sendable {
     return names
   }
 
+  // MARK: Nodes
+
+  /// Registers a node.
+  /// - Returns: the node and its secret, which can't be shown again.
+  public func createNode(name: NodeName) async throws(RegistryError) -> (Node, ClientSecret) {
+    let secret = ClientSecret.generate()
+    let now = clock.now()
+    let node = Node(id: .random(prefix: "node"), name: name, createdAt: now, secret: secret.hashed())
+    try await write(conflict: "a node named \(name) exists; replace its secret with POST /nodes/{id}/secret") {
+      () throws(RegistryError) in
+      let unit = [
+        Statement(
+          """
+          INSERT INTO nodes (id, name, secret_salt, secret_hash, created_at, updated_at)
+          VALUES ($1, $2, $3, $4, $5, $6)
+          """,
+          [
+            .text(node.id.rawValue), .text(name.text), .text(node.secret.salt), .text(node.secret.hash),
+            .integer(now.milliseconds), .integer(now.milliseconds),
+          ], expectedChanges: 1),
+        self.change("node_created", mas: nil, app: nil, node.json),
+      ]
+      return (unit, { $0.nodes[node.id] = node })
+    }
+    return (node, secret)
+  }
+
+  /// Replaces the node's secret; the one before is refused from then on.
+  public func rotateSecret(of id: NodeID) async throws(RegistryError) -> (Node, ClientSecret) {
+    let secret = ClientSecret.generate()
+    let hashed = secret.hashed()
+    try await write {
+      () throws(RegistryError) in
+      guard var node = self.node(id) else { throw .notFound("node \(id)") }
+      node.secret = hashed
+      let changed = node
+      let unit = [
+        Statement(
+          "UPDATE nodes SET secret_salt = $1, secret_hash = $2, updated_at = $3 WHERE id = $4",
+          [
+            .text(hashed.salt), .text(hashed.hash), .integer(self.clock.now().milliseconds), .text(id.rawValue),
+          ], expectedChanges: 1),
+        self.change("node_secret_rotated", mas: nil, app: nil, changed.json),
+      ]
+      return (unit, { $0.nodes[id] = changed })
+    }
+    guard let node = node(id) else { throw .notFound("node \(id)") }
+    return (node, secret)
+  }
+
+  /// What the node reported stays.
+  public func deleteNode(_ id: NodeID) async throws(RegistryError) {
+    try await write {
+      () throws(RegistryError) in
+      guard let node = self.node(id) else { throw .notFound("node \(id)") }
+      let unit = [
+        Statement("DELETE FROM nodes WHERE id = $1", [.text(id.rawValue)], expectedChanges: 1),
+        self.change("node_deleted", mas: nil, app: nil, node.json),
+      ]
+      return (unit, { $0.nodes[id] = nil })
+    }
+  }
+
   // MARK: Writing
 
   private typealias Write = (unit: [Statement], apply: @Sendable (inout Snapshot) -> Void)
@@ -353,7 +426,7 @@ public final class Registry: Sendable {
     }
   }
 
-  private func change(_ what: String, mas: MASID, app: AppID?, _ state: JSONValue) -> Statement {
+  private func change(_ what: String, mas: MASID?, app: AppID?, _ state: JSONValue) -> Statement {
     TraceLog.insertion(
       of: TraceEvent(
         .configurationChanged, at: clock.now(), masID: mas, appID: app,

@@ -40,6 +40,8 @@ public final class AuthorizationServer: Sendable {
   public let revocations = RevocationFeed()
   /// The revoked tokens that have not expired.
   let revoked: Mutex<[TokenID: Timestamp]>
+  /// One alert after the other, so that of two alike one is raised.
+  let exfiltrations = SerialQueue()
   /// What the checks of intent ask.
   public let models: IntentModels
   /// The prompts last used, so that a decision needs no look into the database.
@@ -76,6 +78,11 @@ public final class AuthorizationServer: Sendable {
 
   public func authenticate(_ credentials: ClientCredentials) async throws(OAuthError) -> AuthenticatedClient {
     try await clients.authenticate(credentials)
+  }
+
+  /// Takes the credentials of a client or of a node.
+  public func authenticateReporter(_ credentials: ClientCredentials) async throws(OAuthError) -> AuthenticatedReporter {
+    try await clients.authenticateReporter(credentials)
   }
 
   /// Makes a new signing key; tokens of the one before stay good until they expire.
@@ -162,18 +169,20 @@ public final class AuthorizationServer: Sendable {
       .text(claims.id.rawValue), .text(token.hash.text), .optional(parent?.rawValue), .text(claims.masID.rawValue),
       .optional(claims.userInputID?.rawValue), .text(claims.clientID.rawValue), .text(claims.scope.rawValue),
       .integer(claims.issuedAt.milliseconds), .integer(claims.expiresAt.milliseconds),
+      .optional(claims.addressee?.rawValue),
     ]
     let columns =
-      "jti, sha256, parent_jti, mas_id, user_input_id, client_id, scope, issued_at, expires_at"
+      "jti, sha256, parent_jti, mas_id, user_input_id, client_id, scope, issued_at, expires_at, addressee_id"
     guard let parent else {
       return Statement(
-        "INSERT INTO tokens (\(columns)) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)", arguments, expectedChanges: 1)
+        "INSERT INTO tokens (\(columns)) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", arguments,
+        expectedChanges: 1)
     }
     arguments.append(.text(parent.rawValue))
     return Statement(
       """
-      INSERT INTO tokens (\(columns)) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
-      WHERE EXISTS (SELECT 1 FROM tokens WHERE jti = $10 AND revoked_at IS NULL)
+      INSERT INTO tokens (\(columns)) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+      WHERE EXISTS (SELECT 1 FROM tokens WHERE jti = $11 AND revoked_at IS NULL)
       """, arguments, expectedChanges: 1)
   }
 
@@ -195,6 +204,8 @@ public final class AuthorizationServer: Sendable {
 }
 
 extension AuthorizationServer {
+  /// The time that decides.
+  public var now: Timestamp { clock.now() }
   /// How many sessions have a live token now.
   public var liveSessions: Int { sessions.count }
 }

@@ -1,0 +1,1 @@
+../../../Sources/TokenService/Flows/FlowReport.swift
