@@ -1,7 +1,7 @@
 /* Names: what may be asked for, and which addresses the answers give the LLM's name (RFC 1035).
  *
- * Only a question for a permitted name leaves, in a message with nothing else in it but an EDNS option record: so no
- * data leaves in names. An answer enters only from the permitted resolver, to the socket that asked, with the number it
+ * Only a question for a permitted name leaves, in a message with nothing else in it but an EDNS record that holds at most a
+ * cookie: so no data leaves in names. An answer enters only from the permitted resolver, to the socket that asked, with the number it
  * asked under. Of an answer for the LLM's name, the addresses are admitted that the name has, through any chain of
  * CNAME records that is in the answer itself. */
 #ifndef CASA_DNS_H
@@ -17,8 +17,8 @@
 #define DNS_OPT 41
 #define DNS_HTTPS 65
 #define DNS_IN 1
-/* An option record: eleven bytes, and room for a cookie (RFC 7873) */
-#define DNS_OPT_MAX (11 + 44)
+#define DNS_OPT_BYTES 11 /* of an option record (RFC 6891) without options */
+#define DNS_COOKIE 10    /* the one option that may be in it (RFC 7873): eight bytes, and up to 32 of the server's */
 #define DNS_MAX_RECORDS 48
 #define DNS_MAX_POINTERS 8
 
@@ -99,8 +99,13 @@ static __noinline int read_question(struct scratch *scratch, struct __sk_buff *s
   if (type != DNS_A && type != DNS_AAAA && type != DNS_HTTPS) return CASA_DNS_FORM;
   end += 4;
   if (scratch_u16(scratch, 10)) {
-    if (bytes - end < 11 || bytes - end > DNS_OPT_MAX || SCRATCH_BYTE(scratch, end) ||
-        scratch_u16(scratch, end + 1) != DNS_OPT || scratch_u16(scratch, end + 9) != bytes - end - 11)
+    __u32 options = bytes - end - DNS_OPT_BYTES;
+    if (bytes < end + DNS_OPT_BYTES || SCRATCH_BYTE(scratch, end) || scratch_u16(scratch, end + 1) != DNS_OPT ||
+        scratch_u16(scratch, end + 9) != options)
+      return CASA_DNS_FORM;
+    __u32 option = end + DNS_OPT_BYTES;
+    if (options && (options < 4 + 8 || options > 4 + 40 || scratch_u16(scratch, option) != DNS_COOKIE ||
+                    scratch_u16(scratch, option + 2) != options - 4))
       return CASA_DNS_FORM;
   } else if (bytes != end) {
     return CASA_DNS_FORM;

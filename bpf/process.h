@@ -13,10 +13,17 @@
 struct thread_info {
   __u32 status;
 };
+typedef struct {
+  int counter;
+} atomic_t;
+struct signal_struct {
+  atomic_t live; /* threads that have not ended */
+};
 struct task_struct {
   struct thread_info thread_info;
   int pid;
   int tgid;
+  struct signal_struct *signal;
 };
 struct kernfs_node {
   __u64 id;
@@ -48,21 +55,39 @@ static __always_inline void remember(__u32 process, casa_workload workload) {
   bpf_send_signal(SIGKILL);
 }
 
+/* Whose the running process is. A process may be born into a cgroup, or be in one before it is named; nothing tells of
+ * that, so it is remembered by the first thing it does, before it could be moved away. */
+static __always_inline casa_workload remember_current(void) {
+  __u32 process = bpf_get_current_pid_tgid() >> 32;
+  casa_workload *member = bpf_map_lookup_elem(&members, &process);
+  if (member) return *member;
+  casa_workload workload = workload_of_current_cgroup();
+  if (workload) remember(process, workload);
+  return workload;
+}
+
 SEC("raw_tp/sched_process_fork")
 int casa_fork(struct bpf_raw_tracepoint_args *ctx) {
   struct task_struct *child = (struct task_struct *)ctx->args[1];
-  casa_workload workload = workload_of_current();
+  casa_workload workload = remember_current();
   if (!workload) return 0;
   __u32 process = BPF_CORE_READ(child, tgid), thread = BPF_CORE_READ(child, pid);
   if (process == thread) remember(process, workload);
   return 0;
 }
 
+SEC("raw_tp/sched_process_exec")
+int casa_exec(struct bpf_raw_tracepoint_args *ctx) {
+  remember_current();
+  return 0;
+}
+
+/* A process ends with its last thread: the first may end before the others, and does when another calls exec. */
 SEC("raw_tp/sched_process_exit")
 int casa_exit(struct bpf_raw_tracepoint_args *ctx) {
   struct task_struct *task = (struct task_struct *)ctx->args[0];
-  __u32 process = BPF_CORE_READ(task, tgid), thread = BPF_CORE_READ(task, pid);
-  if (process == thread) bpf_map_delete_elem(&members, &process);
+  __u32 process = BPF_CORE_READ(task, tgid);
+  if (BPF_CORE_READ(task, signal, live.counter) == 0) bpf_map_delete_elem(&members, &process);
   return 0;
 }
 
@@ -112,6 +137,7 @@ static __always_inline void kill_escape(casa_workload workload, __u8 reason, __u
 }
 
 #define TS_COMPAT 2
+#define X32_BIT 0x40000000L /* in the numbers of the x32 system calls, which are otherwise those of 64 bits */
 #define NR_SOCKET 41
 #define NR_SOCKETPAIR 53
 #define NR_IO_URING_SETUP 425
@@ -119,27 +145,39 @@ static __always_inline void kill_escape(casa_workload workload, __u8 reason, __u
 #define NR_COMPAT_SOCKETCALL 102
 #define NR_COMPAT_SOCKET 359
 #define NR_COMPAT_SOCKETPAIR 360
+#define NR_IOCTL 16
+#define NR_X32_IOCTL 514
+#define NR_COMPAT_IOCTL 54
+#define TUNSETIFF 0x400454ca
 
 /* Sockets of other families than these never come by the socket hooks; who makes one is killed before it can use it.
- * So is who could take such a socket from a process that is being killed, or make one by another way. */
+ * So is who could take such a socket from a process that is being killed, or make one by another way, and who makes a
+ * network device whose other end it is: by that, anything comes in as from any address. */
 SEC("raw_tp/sys_enter")
 int casa_sys_enter(struct bpf_raw_tracepoint_args *ctx) {
-  long number = ctx->args[1];
-  if (number != NR_SOCKET && number != NR_SOCKETPAIR && number != NR_IO_URING_SETUP && number != NR_PIDFD_GETFD &&
-      number != NR_COMPAT_SOCKETCALL && number != NR_COMPAT_SOCKET && number != NR_COMPAT_SOCKETPAIR)
+  long number = ctx->args[1] & ~X32_BIT;
+  int is_ioctl = number == NR_IOCTL || number == NR_X32_IOCTL || number == NR_COMPAT_IOCTL;
+  if (!is_ioctl && number != NR_SOCKET && number != NR_SOCKETPAIR && number != NR_IO_URING_SETUP &&
+      number != NR_PIDFD_GETFD && number != NR_COMPAT_SOCKETCALL && number != NR_COMPAT_SOCKET &&
+      number != NR_COMPAT_SOCKETPAIR)
     return 0;
   struct task_struct *task = (struct task_struct *)bpf_get_current_task();
   int is_compat = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
   if (!is_compat && (number == NR_COMPAT_SOCKETCALL || number == NR_COMPAT_SOCKET || number == NR_COMPAT_SOCKETPAIR))
     return 0;
   if (is_compat && (number == NR_SOCKET || number == NR_SOCKETPAIR)) return 0;
-  casa_workload workload = workload_of_current();
+  struct pt_regs *registers = (struct pt_regs *)ctx->args[0];
+  if (is_ioctl) {
+    if ((number == NR_COMPAT_IOCTL) != !!is_compat) return 0;
+    __u32 command = is_compat ? BPF_CORE_READ(registers, cx) : BPF_CORE_READ(registers, si);
+    if (command != TUNSETIFF) return 0;
+  }
+  casa_workload workload = remember_current();
   if (!workload) return 0;
-  if (number == NR_IO_URING_SETUP || number == NR_PIDFD_GETFD || number == NR_COMPAT_SOCKETCALL) {
+  if (is_ioctl || number == NR_IO_URING_SETUP || number == NR_PIDFD_GETFD || number == NR_COMPAT_SOCKETCALL) {
     kill_escape(workload, CASA_ESCAPE, number);
     return 0;
   }
-  struct pt_regs *registers = (struct pt_regs *)ctx->args[0];
   __u32 family = is_compat ? BPF_CORE_READ(registers, bx) : BPF_CORE_READ(registers, di);
   if (family != AF_UNSPEC && family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_NETLINK)
     kill_escape(workload, CASA_FAMILY, family);
