@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -63,7 +64,7 @@ def write(node: Node, rules: Json) -> None:
     node.directory.mkdir(parents=True, exist_ok=True)
     for name in ("agent", "server"):
         (node.cgroups / name).mkdir(exist_ok=True)
-    (node.directory / "node.yaml").write_text(json.dumps(rules))
+    (node.directory / "node.yaml").write_text(json.dumps(rules, separators=(",", ":")))
 
 
 SERVER = """
@@ -119,8 +120,6 @@ def runs(node: Node) -> dict[str, tuple[int, int]]:
 
 def mapped_mb(node: Node) -> float:
     """What the kernel says its maps take."""
-    import subprocess
-
     total = 0
     for pin in (node.pins / "maps").iterdir():
         shown = subprocess.run(["bpftool", "-j", "map", "show", "pinned", str(pin)], capture_output=True, check=True)
