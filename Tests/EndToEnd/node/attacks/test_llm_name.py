@@ -1,4 +1,4 @@
-"""Attack 34: the LLM is the one host that is known by name. Its addresses are those that the permitted resolver gave."""
+"""Attack 34: the LLM is the one host that is known by name. Its addresses are those that the resolver gave."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from system_calls import (
     CLONE_NEWNET,
     CLONE_NEWNS,
     TCP_FASTOPEN_NO_COOKIE,
+    TUNSETIFF,
     bind_mount,
     enter_network,
     make_mounts_private,
@@ -134,6 +135,12 @@ def workloads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workloads]:
     node = Node(tmp_path_factory.mktemp("llm"), {})
     with Workloads(node, RULES, count=90, shared={"resolvers": [RESOLVER, FAR_RESOLVER]}).running() as all_of_them:
         yield all_of_them
+
+
+@pytest.fixture
+def workload(workloads: Workloads) -> Workload:
+    """One that no other test uses."""
+    return workloads.fresh()
 
 
 # What a workload does
@@ -259,7 +266,8 @@ def test_an_unmodified_resolver_and_client_reach_the_llm(
 
     assert workload.run(act).value == WORD.decode()
     assert {dns.kind_of(each) for each in name_server.asked} == {dns.A, dns.AAAA}
-    # glibc connects datagram sockets to the addresses, to learn from which of its own it would reach them; it sends nothing.
+    # glibc connects datagram sockets to the addresses, to learn from which of its own it would reach them, and sends
+    # nothing.
     assert all((each["hook"], each["protocol"]) == ("connect", "udp") for each in workload.refusals())
 
 
@@ -358,7 +366,7 @@ def test_a_network_device_of_its_own_is_not_made(workload: Workload, client: Cli
         before = Path("/proc/self/ns/net").open()
         unshare(CLONE_NEWNET)
         device = os.open("/dev/net/tun", os.O_RDWR)
-        fcntl.ioctl(device, 0x400454CA, struct.pack("16sH", b"wire", 0x1001).ljust(40, b"\0"))
+        fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH", b"wire", 0x1001).ljust(40, b"\0"))
         network = FAR_RESOLVER.rpartition(".")[0]
         subprocess.run(["ip", "address", "add", f"{network}.1/24", "dev", "wire"], check=True)
         subprocess.run(["ip", "link", "set", "wire", "up"], check=True)
@@ -529,7 +537,10 @@ def test_an_address_of_another_name_is_not_admitted(
     not_reached(workload, client, attacker)
 
 
-INNER = {text: text for text in ("169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "fe80::1", "::", "ff02::1")}
+INNER = {
+    text: text
+    for text in ("169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "fe80::1", "::", "ff02::1")
+}
 
 
 @attacks("inner", INNER, "the LLM's name with the address {}")
