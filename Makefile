@@ -41,12 +41,28 @@ test-swift: build-tests ## Run the tests in Swift
 
 .PHONY: test-e2e
 test-e2e: build-tests ## Run the tests against real processes, Envoys and clients (Python)
-	$(PYTEST) Tests/EndToEnd --ignore Tests/EndToEnd/attacks --ignore Tests/EndToEnd/interception
+	$(PYTEST) Tests/EndToEnd --ignore Tests/EndToEnd/attacks --ignore Tests/EndToEnd/interception --ignore Tests/EndToEnd/node
+	$(PYTEST) Tests/EndToEnd/node
 	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
 
 .PHONY: attacks
 attacks: build-tests ## Mount every attack there is a test for, by each adapter; .build/attacks.json
 	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
+
+.PHONY: test-kernel
+test-kernel: build-tests ## Run the node guard's tests on this machine's kernel (as root)
+	$(PYTEST) Tests/EndToEnd/node
+
+.PHONY: bpf
+bpf: ## Compile the kernel programs into Sources/CNodeGuard/guard.bpf.o
+	@scripts/setup run
+	scripts/bpf
+
+.PHONY: check-bpf
+check-bpf: ## Compare the committed kernel programs with what the sources compile to
+	@mkdir -p .build
+	scripts/bpf .build/guard.bpf.o
+	cmp .build/guard.bpf.o Sources/CNodeGuard/guard.bpf.o
 
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz

@@ -101,7 +101,8 @@ let package = Package(
     .target(
       name: "NodeGuard",
       dependencies: [
-        "AgentProtocols", "CASACore", "CNodeGuard", .asyncHTTPClient, .crypto, .hummingbird, .logging, .nioCore, .nioHTTP1,
+        "AgentProtocols", "CASACore", "CNodeGuard", .asyncHTTPClient, .crypto, .hummingbird, .logging, .nioCore,
+        .nioHTTP1,
         .serviceLifecycle, .system, .yams,
       ],
       swiftSettings: settings),

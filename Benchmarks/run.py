@@ -2,7 +2,7 @@
 
 Prints a table and writes `Benchmarks/results/latest.json`. CASA_BENCH_SECONDS (default 5) is how long each of
 CASA_BENCH_ROUNDS (default 3) rounds of a measurement lasts; the median round counts. Arguments choose parts of it, whose
-results then replace those of their names: `token-service`, `ingress`, `mcp-call`, `memory`, `encoder`.
+results then replace those of their names: `token-service`, `ingress`, `mcp-call`, `memory`, `encoder`, `kernel`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import data_plane
 import embedding
+import kernel
 import load
 import memory
 import native
@@ -36,6 +37,7 @@ PARTS: dict[str, list[Callable[[Stack, Path, int], Iterator[Result]]]] = {
     "ingress": [data_plane.ingress_results],
     "mcp-call": [data_plane.call_results],
     "encoder": [embedding.part_results],
+    "kernel": [kernel.kernel_results],
     "memory": [resting_results, memory.sidecar_results, memory.session_results],
 }
 

@@ -16,7 +16,8 @@ struct NodeExplainCommand: ParsableCommand {
         casa node explain 10.9.9.9:8080 --workload agent --inbound      who may reach the workload's port 8080
       """)
 
-  @Argument(help: ArgumentHelp("The peer's address and port; with --inbound the workload's own port.", valueName: "ip:port"))
+  @Argument(
+    help: ArgumentHelp("The peer's address and port; with --inbound the workload's own port.", valueName: "ip:port"))
   var remote: String
 
   @Option(help: ArgumentHelp("Whose connection.", valueName: "name"))

@@ -54,9 +54,12 @@ struct NodeFlowsCommand: ParsableCommand {
     func field(_ name: String) -> String { event[name]?.string ?? "-" }
     let seconds = (event["at"]?.integer).map { Date(timeIntervalSince1970: Double($0) / 1000) }
     let time = seconds?.formatted(.iso8601) ?? "-"
-    var text = "\(time)  \(field("kind"))  \(field("workload"))  \(field("direction")) \(field("protocol")) \(field("remote"))  \(field("reason"))"
+    var text =
+      "\(time)  \(field("kind"))  \(field("workload"))  \(field("direction")) \(field("protocol")) \(field("remote"))  \(field("reason"))"
     if let rule = event["rule"]?.integer { text += " \(rule)" }
-    if let out = event["bytes_out"]?.integer, let into = event["bytes_in"]?.integer { text += "  \(out) B out, \(into) B in" }
+    if let out = event["bytes_out"]?.integer, let into = event["bytes_in"]?.integer {
+      text += "  \(out) B out, \(into) B in"
+    }
     if let token = event["token_sha256"]?.string { text += "  token \(token.prefix(12))" }
     return text
   }

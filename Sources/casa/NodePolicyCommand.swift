@@ -15,7 +15,8 @@ struct NodePolicyCommand: ParsableCommand {
 
   @OptionGroup var node: NodeOptions
 
-  @Option(help: ArgumentHelp("Read this file instead of what is enforced; exit code 1 if it is refused.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Read this file instead of what is enforced; exit code 1 if it is refused.", valueName: "file"))
   var check: String?
 
   @Option(help: ArgumentHelp("Show this workload only.", valueName: "name"))
@@ -47,7 +48,8 @@ extension NodePolicy {
   func workload(orFail name: String) throws -> WorkloadPolicy {
     guard let found = workload(named: name) else {
       let names = workloads.prefix(20).map(\.name).joined(separator: ", ")
-      throw ValidationError("no workload is named '\(name)'; expected one of: \(names)\(workloads.count > 20 ? ", …" : "")")
+      throw ValidationError(
+        "no workload is named '\(name)'; expected one of: \(names)\(workloads.count > 20 ? ", …" : "")")
     }
     return found
   }

@@ -25,7 +25,9 @@ struct NodeRunCommand: AsyncParsableCommand {
     help: ArgumentHelp("The pods that run here, as JSON, for policies that name workloads by pod.", valueName: "file"))
   var pods: String?
 
-  @Option(help: ArgumentHelp("Where cgroup v2 is mounted. Without it, found in /proc/self/mountinfo.", valueName: "directory"))
+  @Option(
+    help: ArgumentHelp("Where cgroup v2 is mounted. Without it, found in /proc/self/mountinfo.", valueName: "directory")
+  )
   var cgroups: String?
 
   @Option(help: ArgumentHelp("The runtime to report flows to.", valueName: "url"))

@@ -26,7 +26,9 @@ struct NodeStatusCommand: ParsableCommand {
     case .text:
       print(status.isEnforced ? "enforced" : "NOT enforced: run `casa node run`")
       guard !status.programs.isEmpty else { break }
-      print("maps        \(status.workloads) workloads, \(status.cgroups) cgroups, \(status.names) names, \(status.processes) processes")
+      print(
+        "maps        \(status.workloads) workloads, \(status.cgroups) cgroups, \(status.names) names, \(status.processes) processes"
+      )
       print("lost        \(status.lostEvents) events, \(status.lostTokens) tokens")
       for program in status.programs {
         let mean = program.runs == 0 ? "-" : "\(program.runTime / program.runs) ns"

@@ -1,5 +1,5 @@
-import SystemPackage
 import Synchronization
+import SystemPackage
 
 #if canImport(Glibc)
   import Glibc
@@ -21,7 +21,9 @@ public final class FlowLog: Sendable {
   }
 
   /// The files in `directory`, the older first.
-  public static func paths(in directory: String) -> [String] { ["\(directory)/flows.1.jsonl", "\(directory)/flows.jsonl"] }
+  public static func paths(in directory: String) -> [String] {
+    ["\(directory)/flows.1.jsonl", "\(directory)/flows.jsonl"]
+  }
 
   init(directory: String) throws {
     self.directory = directory

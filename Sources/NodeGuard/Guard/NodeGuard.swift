@@ -210,7 +210,8 @@ actor NodeGuard {
       counts.events.map { ($0.key.description, $0.value) }.sorted { $0.0 < $1.0 }
     }
     text.counter("casa_node_failures_total", "Times that something was not taken over or not stored.", counts.failures)
-    text.gauge("casa_node_policy_current", "1 while the policy file is what is enforced.", counts.isPolicyCurrent ? 1 : 0)
+    text.gauge(
+      "casa_node_policy_current", "1 while the policy file is what is enforced.", counts.isPolicyCurrent ? 1 : 0)
     text.counter("casa_node_reports_delivered_total", "Reports that the runtime has.", delivered)
     text.gauge("casa_node_spool_bytes", "Bytes of reports on the disk.", waiting)
     return text.text

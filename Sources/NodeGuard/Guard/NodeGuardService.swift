@@ -87,7 +87,8 @@ public struct NodeGuardService: Service {
   /// - Throws: when enforcement can't begin; what was enforced before then still is.
   public func run() async throws {
     guard mkdir(configuration.stateDirectory, 0o700) == 0 || errno == EEXIST else {
-      throw KernelFailure(code: errno, "\(configuration.stateDirectory) can't be made: \(String(cString: strerror(errno)))")
+      throw KernelFailure(
+        code: errno, "\(configuration.stateDirectory) can't be made: \(String(cString: strerror(errno)))")
     }
     let spool = try configuration.runtime.map { _ throws(FlowSpoolError) in
       try FlowSpool(directory: configuration.stateDirectory + "/spool", maximumBytes: configuration.spoolBytes)

@@ -75,7 +75,8 @@ public struct KernelPrograms: Sendable {
       let count = casa_guard_programs(pins.path, places.baseAddress, 64)
       if count == -ENOENT { return [] }
       guard count >= 0 else {
-        throw KernelFailure(code: -count, "cannot list the programs pinned in \(pins): \(String(cString: strerror(-count)))")
+        throw KernelFailure(
+          code: -count, "cannot list the programs pinned in \(pins): \(String(cString: strerror(-count)))")
       }
       return places.prefix(Int(count)).map { program in
         Program(
@@ -95,7 +96,8 @@ public struct KernelPrograms: Sendable {
     fileprivate init() throws(KernelFailure) {
       descriptor = bpf_enable_stats(BPF_STATS_RUN_TIME)
       guard descriptor >= 0 else {
-        throw KernelFailure(code: errno, "cannot switch on the kernel's statistics: \(String(cString: strerror(errno)))")
+        throw KernelFailure(
+          code: errno, "cannot switch on the kernel's statistics: \(String(cString: strerror(errno)))")
       }
     }
 

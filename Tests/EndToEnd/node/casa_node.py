@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,6 +38,9 @@ def mount_bpf() -> None:
     """Mounts the BPF file system where it is not, as a machine's boot does."""
     if f" {BPF} bpf " not in Path("/proc/mounts").read_text():
         subprocess.run(["mount", "-t", "bpf", "bpf", str(BPF)], check=True)
+
+
+NewNode = Callable[..., "Node"]
 
 
 @dataclass
@@ -257,3 +262,37 @@ def errno_name(error: OSError) -> str:
     if isinstance(error, TimeoutError) and error.errno is None:
         return "timed out"
     return numbers.errorcode.get(error.errno or 0, str(error))
+
+
+class Sink:
+    """A server that reads all and answers a byte to each piece."""
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.socket = socket.create_server((address, 0), backlog=128)
+        self.address = address
+        self.port: int = self.socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._read, args=(connection,), daemon=True).start()
+
+    def _read(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                while connection.recv(1 << 20):
+                    connection.sendall(b".")
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def agent_policy(node: Node, *outbound: Json, **more: object) -> Json:
+    """A policy with one workload, `agent`."""
+    return {"workloads": [{"name": "agent", "cgroup": node.path("agent"), "outbound": list(outbound), **more}]}

@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 import os
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from casa_node import Node
+from casa_node import NewNode, Node, Sink
 from casa_runtime import Json
-
-NewNode = Callable[..., Node]
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _root() -> None:
     if os.geteuid() != 0:
         pytest.exit("the node guard's tests need root: they load kernel programs and make cgroups", 1)
-
-
-class Sink:
-    """A server that reads all and answers a byte to each piece."""
-
-    def __init__(self, address: str = "127.0.0.1") -> None:
-        self.socket = socket.create_server((address, 0), backlog=128)
-        self.address = address
-        self.port: int = self.socket.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._read, args=(connection,), daemon=True).start()
-
-    def _read(self, connection: socket.socket) -> None:
-        with connection:
-            try:
-                while connection.recv(1 << 20):
-                    connection.sendall(b".")
-            except OSError:
-                pass
-
-    def close(self) -> None:
-        self.socket.close()
 
 
 @pytest.fixture
@@ -63,11 +29,6 @@ def other_sink() -> Iterator[Sink]:
     server = Sink()
     yield server
     server.close()
-
-
-def agent_policy(node: Node, *outbound: Json, **more: object) -> Json:
-    """A policy with one workload, `agent`."""
-    return {"workloads": [{"name": "agent", "cgroup": node.path("agent"), "outbound": list(outbound), **more}]}
 
 
 @pytest.fixture

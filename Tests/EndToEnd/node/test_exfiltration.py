@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from casa_node import Node
+from casa_node import NewNode, Node, Sink
 from casa_runtime import Cast, Json, wait_until
-from conftest import NewNode, Sink
 
 WITHIN = 1.0
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from casa_node import Node, Ran, cgroup_root
+from casa_node import NewNode, Node, Ran, Sink, agent_policy, cgroup_root
 from casa_runtime import Json, Runtime, binary, free_port, wait_until
-from conftest import NewNode, Sink, agent_policy
 
 
 def reach(port: int, address: str = "127.0.0.1") -> str:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from casa_node import Node
+from casa_node import Node, Sink, agent_policy
 from casa_runtime import Json, wait_until
-from conftest import Sink, agent_policy
 
 TOKENS = int(os.environ.get("CASA_KERNEL_TOKENS", "1500"))
 """How many random tokens are compared; `CASA_KERNEL_TOKENS=100000` compares as many as the issue asks."""

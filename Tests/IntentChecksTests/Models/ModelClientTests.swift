@@ -412,7 +412,8 @@ struct ModelClientTests {
       let pauses = Pauses()
       let client = try client(url, http, key: "sk-1", pauses: pauses)
       #expect(await ask(client) == .failure(.unreachable(.notTrusted)))
-      #expect(server.connections == 1 && pauses.all.isEmpty)
+      // The HTTP client may try the handshake again by itself while it waits; nothing is sent either way.
+      #expect(server.connections >= 1 && pauses.all.isEmpty)
       #expect(server.requests.isEmpty)
     }
   }
