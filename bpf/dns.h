@@ -1,9 +1,9 @@
 /* Names: what may be asked for, and which addresses the answers give the LLM's name (RFC 1035).
  *
- * Only a question for a permitted name leaves, in a message with nothing else in it but an EDNS record that holds at most a
- * cookie: so no data leaves in names. An answer enters only from the permitted resolver, to the socket that asked, with the number it
- * asked under. Of an answer for the LLM's name, the addresses are admitted that the name has, through any chain of
- * CNAME records that is in the answer itself. */
+ * Only a question for a permitted name leaves, in a message with nothing else in it but an EDNS record that holds at
+ * most a cookie: so no data leaves in names. An answer enters only from the permitted resolver, to the socket that asked,
+ * with the number it asked under. Of an answer for the LLM's name, the addresses are admitted that the name has, through
+ * any chain of CNAME records that is in the answer itself. */
 #ifndef CASA_DNS_H
 #define CASA_DNS_H
 

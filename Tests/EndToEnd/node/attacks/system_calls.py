@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import platform
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -21,8 +22,8 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
 CLONE_INTO_CGROUP = 0x200000000
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
-NR_EXIT = 60
-NR_CLONE3 = 435
+NR_IOCTL, NR_EXIT, NR_CLONE3 = 16, 60, 435
+TUNSETIFF = 0x400454CA
 AF_UNSPEC = 0
 TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE = 30, 34
 
@@ -98,7 +99,8 @@ def connect_to_nothing(connected: socket.socket) -> None:
 def clone_into_cgroup(cgroup: Path, act: Callable[[], Any]) -> int:
     """Makes a child that begins its life in a cgroup; returns its id."""
     folder = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
-    arguments = ctypes.create_string_buffer(struct.pack("11Q", CLONE_INTO_CGROUP, 0, 0, 0, 17, 0, 0, 0, 0, 0, folder), 88)
+    clone_arguments = struct.pack("11Q", CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, folder)
+    arguments = ctypes.create_string_buffer(clone_arguments, 88)
     child = system_call(NR_CLONE3, ctypes.addressof(arguments), 88)
     if child == 0:
         try:

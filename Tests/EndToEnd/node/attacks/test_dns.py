@@ -1,4 +1,4 @@
-"""Attack 35: data leaves in questions to the permitted resolver. Only one plain question for a permitted name passes."""
+"""Attack 35: data leaves in questions to the permitted resolver. Only a plain question for a permitted name passes."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ def workloads(tmp_path_factory: pytest.TempPathFactory, one_name_server: NameSer
     node = Node(tmp_path_factory.mktemp("dns"), {})
     with Workloads(node, RULES, count=90, shared={"resolvers": [RESOLVER]}).running() as all_of_them:
         yield all_of_them
+
+
+@pytest.fixture
+def workload(workloads: Workloads) -> Workload:
+    """One that no other test uses."""
+    return workloads.fresh()
 
 
 def send(message: bytes, connects: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Attack 34: the LLM is the one host that is known by name. Its addresses are those that the permitted resolver gave."""
+"""Attack 34: the LLM is the one host that is known by name. Its addresses are those that the resolver gave."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from system_calls import (
     CLONE_NEWNET,
     CLONE_NEWNS,
     TCP_FASTOPEN_NO_COOKIE,
+    TUNSETIFF,
     bind_mount,
     enter_network,
     make_mounts_private,
@@ -53,8 +54,8 @@ ANSWERS = free_port()
 """A port on which the workload may answer."""
 WORD = b"what the user asked for"
 REFUSED, NOTHING_CAME = "EPERM", "timed out"
-HELD_BACK = 0.4
-"""How long to wait for what must not come: on one machine it takes less than a thousandth of it."""
+HELD_BACK, PATIENCE = 0.4, 10.0
+"""How long to wait for what must not come, on one machine a thousand times what it takes; and for what must."""
 
 RULES: Json = {
     "llm": {"host": LLM},
@@ -136,19 +137,27 @@ def workloads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workloads]:
         yield all_of_them
 
 
+@pytest.fixture
+def workload(workloads: Workloads) -> Workload:
+    """One that no other test uses."""
+    return workloads.fresh()
+
+
 # What a workload does
 
 
-def ask(name: str = LLM, kind: int = dns.A, resolver: str = RESOLVER, port: int = 53) -> bytes:
+def ask(
+    name: str = LLM, kind: int = dns.A, resolver: str = RESOLVER, port: int = 53, wait: float = PATIENCE
+) -> bytes:
     """Asks a name server; its first answer."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-        datagrams.settimeout(HELD_BACK)
+        datagrams.settimeout(wait)
         datagrams.sendto(dns.query(name, kind), (resolver, port))
         return datagrams.recv(4096)
 
 
-def asked(name: str = LLM, kind: int = dns.A, **where: Any) -> str:
-    return str(outcome(lambda: ask(name, kind, **where) and "answered"))
+def asked(name: str = LLM, kind: int = dns.A, **more: Any) -> str:
+    return str(outcome(lambda: ask(name, kind, **more) and "answered"))
 
 
 def trusting(certificate: Path) -> ssl.SSLContext:
@@ -163,15 +172,15 @@ class Client:
     def __init__(self, certificate: Path) -> None:
         self.context = trusting(certificate)
 
-    def session(self, address: str, name: str | None, port: int = 443) -> ssl.SSLSocket:
-        connection = socket.create_connection((address, port), timeout=HELD_BACK)
+    def session(self, address: str, name: str | None, wait: float = PATIENCE) -> ssl.SSLSocket:
+        connection = socket.create_connection((address, 443), timeout=wait)
         return self.context.wrap_socket(connection, server_hostname=name)
 
-    def say(self, address: str, name: str | None = LLM, port: int = 443) -> str:
+    def say(self, address: str, name: str | None = LLM, wait: float = PATIENCE) -> str:
         """What came back over TLS, or why nothing did."""
 
         def act() -> str:
-            with self.session(address, name, port) as session:
+            with self.session(address, name, wait) as session:
                 session.sendall(WORD)
                 return session.recv(1024).decode()
 
@@ -259,7 +268,8 @@ def test_an_unmodified_resolver_and_client_reach_the_llm(
 
     assert workload.run(act).value == WORD.decode()
     assert {dns.kind_of(each) for each in name_server.asked} == {dns.A, dns.AAAA}
-    # glibc connects datagram sockets to the addresses, to learn from which of its own it would reach them; it sends nothing.
+    # glibc connects datagram sockets to the addresses, to learn from which of its own it would reach them, and sends
+    # nothing.
     assert all((each["hook"], each["protocol"]) == ("connect", "udp") for each in workload.refusals())
 
 
@@ -285,7 +295,7 @@ def test_what_one_workload_asked_for_is_not_admitted_for_another(
 def serve_names(address: str, port: int) -> None:
     """A name server for one question, by which the LLM's name has the attacker's address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.settimeout(HELD_BACK)
+        server.settimeout(1)
         server.bind((address, port))
         if os.fork() == 0:
             with contextlib.suppress(OSError):
@@ -358,7 +368,7 @@ def test_a_network_device_of_its_own_is_not_made(workload: Workload, client: Cli
         before = Path("/proc/self/ns/net").open()
         unshare(CLONE_NEWNET)
         device = os.open("/dev/net/tun", os.O_RDWR)
-        fcntl.ioctl(device, 0x400454CA, struct.pack("16sH", b"wire", 0x1001).ljust(40, b"\0"))
+        fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH", b"wire", 0x1001).ljust(40, b"\0"))
         network = FAR_RESOLVER.rpartition(".")[0]
         subprocess.run(["ip", "address", "add", f"{network}.1/24", "dev", "wire"], check=True)
         subprocess.run(["ip", "link", "set", "wire", "up"], check=True)
@@ -367,7 +377,7 @@ def test_a_network_device_of_its_own_is_not_made(workload: Workload, client: Cli
             while (packet := os.read(device, 4096))[9:10] != b"\x11":
                 pass
             os.write(device, answering(packet, dns.answer(packet[28:], dns.address(LLM, ATTACKER))))
-            datagrams.settimeout(HELD_BACK)
+            datagrams.settimeout(PATIENCE)
             datagrams.recv(4096)
         enter_network(Path(f"/proc/self/fd/{before.fileno()}"))
         return client.say(ATTACKER)
@@ -431,7 +441,7 @@ def test_an_answer_to_no_question_does_not_come_in(
     workload: Workload, client: Client, attacker: TLSServer, name_server: NameServer, answers: Answers
 ) -> None:
     name_server.answers = answers
-    assert workload.run(asked).value == NOTHING_CAME
+    assert workload.run(lambda: asked(wait=HELD_BACK)).value == NOTHING_CAME
     workload.refused("dns_forged", "ingress", remote=f"{RESOLVER}:53")
     not_reached(workload, client, attacker)
 
@@ -444,9 +454,10 @@ def test_a_question_is_answered_once(
 
     def act() -> list[Any]:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-            datagrams.settimeout(HELD_BACK)
+            datagrams.settimeout(PATIENCE)
             datagrams.sendto(dns.query(LLM), (RESOLVER, 53))
             first = datagrams.recv(4096)
+            datagrams.settimeout(HELD_BACK)
             return [first.hex(), outcome(lambda: datagrams.recv(4096).hex()), client.say(LLM_V4)]
 
     ran = workload.run(act)
@@ -461,7 +472,7 @@ def test_an_answer_comes_to_the_socket_that_asked(
     workload: Workload, client: Client, attacker: TLSServer, name_server: NameServer
 ) -> None:
     name_server.answers = lambda asked: [dns.answer(asked, dns.address(LLM, ATTACKER), name=LLM)]
-    workload.run(lambda: asked(TOOLS))
+    assert workload.run(lambda: asked(TOOLS)).value == "answered"
     not_reached(workload, client, attacker)
 
 
@@ -529,7 +540,10 @@ def test_an_address_of_another_name_is_not_admitted(
     not_reached(workload, client, attacker)
 
 
-INNER = {text: text for text in ("169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "fe80::1", "::", "ff02::1")}
+INNER = {
+    text: text
+    for text in ("169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "fe80::1", "::", "ff02::1")
+}
 
 
 @attacks("inner", INNER, "the LLM's name with the address {}")
@@ -603,7 +617,7 @@ def test_a_connection_ends_when_the_llm_is_another(
 
             for _ in range(3):
                 channel.send(str(outcome(say)).encode())
-                channel.recv(16)
+                session.settimeout(HELD_BACK if channel.recv(16) == b"it is cut" else PATIENCE)
 
     def change(rules: Json) -> None:
         workloads.node.replace_policy(workloads.policy({workload.name: rules}))
@@ -617,8 +631,8 @@ def test_a_connection_ends_when_the_llm_is_another(
         channel.send(b"again")
         assert channel.recv(1024) == WORD
         change({**RULES, "llm": {"host": OTHER}})
-        for each in (channel, unchanged):
-            each.send(b"again")
+        channel.send(b"it is cut")
+        unchanged.send(b"again")
         assert channel.recv(1024).decode() == NOTHING_CAME
         assert unchanged.recv(1024) == WORD
     workload.refused("no_rule", "egress", remote=f"{LLM_V4}:443")
@@ -627,12 +641,12 @@ def test_a_connection_ends_when_the_llm_is_another(
 # What is said to the LLM's address
 
 
-def raw(first: bytes, *more: bytes) -> Callable[[], str]:
+def raw(first: bytes, *more: bytes, wait: float = HELD_BACK) -> Callable[[], str]:
     """Sends this, each in a packet of its own; what came back, in hexadecimal."""
 
     def act() -> str:
         with socket.socket() as connection:
-            connection.settimeout(HELD_BACK)
+            connection.settimeout(wait)
             connection.connect((LLM_V4, 443))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for part in (first, *more):
@@ -642,10 +656,10 @@ def raw(first: bytes, *more: bytes) -> Callable[[], str]:
     return act
 
 
-def in_the_syn(data: bytes) -> Callable[[], str]:
+def in_the_syn(data: bytes, wait: float = HELD_BACK) -> Callable[[], str]:
     def act() -> str:
         with socket.socket() as connection:
-            connection.settimeout(HELD_BACK)
+            connection.settimeout(wait)
             connection.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1)
             connection.sendto(data, socket.MSG_FASTOPEN, (LLM_V4, 443))
             return connection.recv(1024).hex()
@@ -694,14 +708,14 @@ def test_nothing_but_tls_to_the_llm_by_its_name_is_said(
 def test_tls_without_a_name_is_not_said(
     workload: Workload, client: Client, llm: TLSServer, name_server: NameServer
 ) -> None:
-    assert workload.run(lambda: [asked(), client.say(LLM_V4, None)]).value == ["answered", NOTHING_CAME]
+    assert workload.run(lambda: [asked(), client.say(LLM_V4, None, HELD_BACK)]).value == ["answered", NOTHING_CAME]
     workload.refused("sni_missing", "egress", remote=f"{LLM_V4}:443")
     assert not llm.arrived
 
 
 def test_a_hello_with_what_no_guard_knows_passes(workload: Workload, llm: TLSServer, name_server: NameServer) -> None:
     hello = with_extension(HELLO, GREASE, secrets.token_bytes(7))
-    for act in (raw(hello), in_the_syn(hello)):
+    for act in (raw(hello, wait=PATIENCE), in_the_syn(hello, wait=PATIENCE)):
         answer = workload.run(lambda: [asked(), outcome(act)]).value[1]
         # A handshake's record.
         assert answer.startswith("1603"), answer
@@ -765,9 +779,9 @@ def test_a_killed_guard_changes_nothing(
         unasked, forged, other, reached = (workloads.fresh() for _ in range(4))
         assert unasked.run(lambda: client.say(LLM_V4)).value == REFUSED
         assert reached.run(lambda: [asked(), client.say(LLM_V4)]).value == ["answered", WORD.decode()]
-        assert other.run(lambda: [asked(), client.say(LLM_V4, OTHER)]).value == ["answered", NOTHING_CAME]
+        assert other.run(lambda: [asked(), client.say(LLM_V4, OTHER, HELD_BACK)]).value == ["answered", NOTHING_CAME]
         name_server.answers = FORGED["another number"]
-        assert forged.run(lambda: [asked(), client.say(ATTACKER)]).value == [NOTHING_CAME, REFUSED]
+        assert forged.run(lambda: [asked(wait=HELD_BACK), client.say(ATTACKER)]).value == [NOTHING_CAME, REFUSED]
         assert len(llm.arrived) == 1 and not attacker.arrived
         # What nobody was there to read is told by the next one.
         node.start()
