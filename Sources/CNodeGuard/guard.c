@@ -315,6 +315,8 @@ int casa_ring_read(struct casa_ring *ring, struct casa_event *events, uint64_t *
 
 void casa_ring_release(struct casa_ring *ring) { __atomic_store_n(ring->consumer, ring->next, __ATOMIC_RELEASE); }
 
+uint64_t casa_ring_end(const struct casa_ring *ring) { return ring->next; }
+
 uint32_t casa_ring_id(const struct casa_ring *ring) { return ring->id; }
 
 uint64_t casa_ring_fill(const struct casa_ring *ring) {

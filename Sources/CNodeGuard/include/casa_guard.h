@@ -57,6 +57,8 @@ void casa_ring_close(struct casa_ring *ring);
 int casa_ring_read(struct casa_ring *ring, struct casa_event *events, uint64_t *ends, int capacity);
 /* Gives back what the last casa_ring_read copied. */
 void casa_ring_release(struct casa_ring *ring);
+/* Behind what casa_ring_read read last, in all that ever went through the ring. */
+uint64_t casa_ring_end(const struct casa_ring *ring);
 /* The kernel's number of the map. */
 uint32_t casa_ring_id(const struct casa_ring *ring);
 /* Bytes that are written and not given back. */

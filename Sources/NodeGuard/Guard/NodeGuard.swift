@@ -27,6 +27,8 @@ actor NodeGuard {
   /// Cgroups whose processes are adopted.
   private var adopted: Set<UInt64> = []
   private var hasNewCgroups = true
+  /// Events that the kernel had no room for, as far as they are reported; nil before they were first counted.
+  private var knownLosses: UInt64?
   private(set) var counts = GuardCounts()
 
   /// Loads the programs, fills their maps and puts them in force.
@@ -73,6 +75,7 @@ actor NodeGuard {
       if found != resolution { report(found) }
       resolution = found
       try adoptProcesses()
+      try reportLosses()
       counts.isPolicyCurrent = true
     } catch {
       // What was in force stays so.
@@ -88,7 +91,10 @@ actor NodeGuard {
     hasNewCgroups = false
     while true {
       var reports: [FlowSpool.Report] = []
+      // Those that were stored, and not given back before a guard was killed or the disk was full, come again.
+      let stored = spool?.newestPosition
       let count = ring.read(atMost: Self.batch) { position, bytes in
+        if let stored, stored.source == position.source, position.offset <= stored.offset { return }
         guard let event = take(bytes) else { return }
         if let json = event.json(in: policy, clock: clock) {
           reports.append(FlowSpool.Report(position: position, json: json.canonicalText))
@@ -107,6 +113,19 @@ actor NodeGuard {
       }
       if count < Self.batch { return hasNewCgroups }
     }
+  }
+
+  /// Tells of events that the kernel had no room for, since its buffer was full.
+  private func reportLosses() throws {
+    let lost = try kernel.lost().events
+    defer { knownLosses = lost }
+    guard let known = knownLosses, lost > known else { return }
+    let report = LostFlows(
+      id: "\(clock.boot)-buffer_full-\(ring.end.source)-\(lost)", at: WallClock.system.now(), count: lost - known,
+      reason: "buffer_full")
+    let json = report.json.canonicalText
+    try spool?.append([FlowSpool.Report(position: ring.end, json: json)])
+    log.append([json])
   }
 
   private func take(_ bytes: UnsafeRawBufferPointer) -> KernelEvent? {

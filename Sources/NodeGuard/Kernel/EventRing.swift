@@ -37,6 +37,9 @@ final class EventRing {
     }
   }
 
+  /// Behind what was read last.
+  var end: SpoolPosition { SpoolPosition(source: source, offset: casa_ring_end(ring)) }
+
   /// Gives back what was read last: it is stored elsewhere.
   func release() { casa_ring_release(ring) }
 
