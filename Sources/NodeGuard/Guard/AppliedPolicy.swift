@@ -1,5 +1,3 @@
-import SystemPackage
-
 /// The policy that is enforced, as it was written: for `casa node policy` and `casa node explain`.
 public enum AppliedPolicy {
   static func path(in directory: String) -> String { "\(directory)/policy" }
@@ -10,18 +8,7 @@ public enum AppliedPolicy {
     return try NodePolicy(parsing: file.bytes)
   }
 
-  /// Replaces what is stored as a whole.
   static func store(_ bytes: [UInt8], in directory: String) throws {
-    let (new, old) = (FilePath(path(in: directory) + ".new"), FilePath(path(in: directory)))
-    let file = try FileDescriptor.open(
-      new, .writeOnly, options: [.create, .truncate, .closeOnExec], permissions: .ownerReadWrite)
-    try file.closeAfter { _ = try file.writeAll(bytes) }
-    guard rename(new.string, old.string) == 0 else { throw Errno(rawValue: errno) }
+    try AtomicFile.replace(path(in: directory), with: bytes)
   }
 }
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif

@@ -27,8 +27,8 @@ actor NodeGuard {
   /// Cgroups whose processes are adopted.
   private var adopted: Set<UInt64> = []
   private var hasNewCgroups = true
-  /// Events that the kernel had no room for, as far as they are reported; nil before they were first counted.
-  private var knownLosses: UInt64?
+  /// Events that the kernel had no room for, as far as they are reported.
+  private var reportedLosses: ReportedLosses
   private(set) var counts = GuardCounts()
 
   /// Loads the programs, fills their maps and puts them in force.
@@ -41,6 +41,7 @@ actor NodeGuard {
     pods = configuration.podsFile.map { PodDirectoryFile(path: $0) } ?? NoPods()
     clock = try BootClock.current()
     log = try FlowLog(directory: configuration.stateDirectory)
+    reportedLosses = ReportedLosses(directory: configuration.stateDirectory)
     source = try PolicyFile(path: configuration.policyPath)
     policy = try NodePolicy(parsing: source.bytes)
     let programs = try KernelPrograms(pins: configuration.pins).load()
@@ -52,6 +53,7 @@ actor NodeGuard {
     try programs.attach(to: hierarchy)
     try adoptProcesses()
     try AppliedPolicy.store(source.bytes, in: configuration.stateDirectory)
+    try reportLosses()
     report(resolution)
   }
 
@@ -118,14 +120,16 @@ actor NodeGuard {
   /// Tells of events that the kernel had no room for, since its buffer was full.
   private func reportLosses() throws {
     let lost = try kernel.lost().events
-    defer { knownLosses = lost }
-    guard let known = knownLosses, lost > known else { return }
+    let known = reportedLosses.count(of: ring.end.source)
+    guard lost > known else { return }
+    // Under the same id when it is told again, because the guard was killed before it kept that it was told.
     let report = LostFlows(
-      id: "\(clock.boot)-buffer_full-\(ring.end.source)-\(lost)", at: WallClock.system.now(), count: lost - known,
+      id: "\(clock.boot)-buffer_full-\(ring.end.source)-\(known)", at: WallClock.system.now(), count: lost - known,
       reason: "buffer_full")
     let json = report.json.canonicalText
     try spool?.append([FlowSpool.Report(position: ring.end, json: json)])
     log.append([json])
+    try reportedLosses.set(lost, of: ring.end.source)
   }
 
   private func take(_ bytes: UnsafeRawBufferPointer) -> KernelEvent? {

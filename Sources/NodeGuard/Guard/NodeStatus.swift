@@ -11,7 +11,8 @@ public struct NodeStatus: Sendable {
   /// Every program that has to be attached, by name.
   static let expected = [
     "casa_attach_task", "casa_bind4", "casa_bind6", "casa_cgroup_mkdir", "casa_connect4", "casa_connect6",
-    "casa_egress", "casa_exec", "casa_exit", "casa_fork", "casa_ingress", "casa_sendmsg4", "casa_sendmsg6", "casa_sock_create",
+    "casa_egress", "casa_exec", "casa_exit", "casa_fork", "casa_ingress", "casa_sendmsg4", "casa_sendmsg6",
+    "casa_sock_create",
     "casa_sock_release", "casa_sys_enter",
   ]
 

@@ -321,3 +321,29 @@ def test_reports_wait_on_the_disk_while_the_runtime_is_away(
         wait_until(lambda: len(told()) >= 6, "the runtime has the flows of its absence", 40)
         assert len(told()) == 6
         assert told()[0]["payload"]["workload"] == "agent"
+
+
+def test_what_the_kernel_had_no_room_for_is_counted_and_reported_once(new_node: NewNode, sink: Sink) -> None:
+    node = new_node(
+        lambda node: agent_policy(node, {"to": "127.0.0.1", "ports": sink.port}), "--events-per-second", "1000000"
+    )
+    tries = 50_000
+
+    def refused() -> int:
+        count = 0
+        for _ in range(tries):
+            with socket.socket() as connection:
+                count += connection.connect_ex(("127.0.0.1", sink.port + 1)) != 0
+        return count
+
+    with node.running():
+        node.kill()
+        assert node.run("agent", refused, timeout=60).value == tries
+        lost = node.status()["lost_events"]
+        assert 0 < lost < tries
+        node.start()
+        assert node.flow(kind="flows_lost")["count"] == lost
+        wait_until(lambda: len(node.flows(kind="flow_refused")) == tries - lost, "what there was room for")
+        node.kill()
+        node.start()
+        assert [event["count"] for event in node.flows(kind="flows_lost")] == [lost]
