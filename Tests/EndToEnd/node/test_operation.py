@@ -343,7 +343,7 @@ def test_what_the_kernel_had_no_room_for_is_counted_and_reported_once(new_node: 
         assert 0 < lost < tries
         node.start()
         assert node.flow(kind="flows_lost")["count"] == lost
-        wait_until(lambda: len(node.flows(kind="flow_refused")) == tries - lost, "what there was room for")
+        wait_until(lambda: len(node.flows(kind="flow_refused")) == tries - lost, "what there was room for", 60)
         node.kill()
         node.start()
         assert [event["count"] for event in node.flows(kind="flows_lost")] == [lost]
