@@ -47,7 +47,7 @@ def policy(node: Node, port: int) -> Json:
     """The agent may reach the server by its last rule; all others are like it."""
 
     def rules(last: Json) -> list[Json]:
-        return [{"to": f"10.{i}.0.0/16", "ports": 8000 + i} for i in range(RULES - 1)] + [last]
+        return [{"to": f"10.{i}.0.1", "ports": i + 1} for i in range(RULES - 1)] + [last]
 
     local = {"to": "127.0.0.1", "ports": port}
     agent = {"name": "agent", "cgroup": node.path("agent"), "outbound": rules(local)}
