@@ -67,8 +67,8 @@ int casa_sock_release(struct bpf_sock *sk) {
 
 /* What a process asks for */
 
-/* Whose call it is: the socket's owner where it has one, so that a socket handed over stays its owner's; else the
- * process's. */
+/* Whose call it is: the process's, where it is a workload's; else the socket's owner's, so that a socket handed out of a
+ * workload stays under its rules. */
 static __always_inline casa_workload workload_of_call(struct bpf_sock_addr *ctx, struct socket_state **state) {
   *state = ctx->sk ? bpf_sk_storage_get(&sockets, ctx->sk, 0, 0) : 0;
   casa_workload caller = workload_of_current();

@@ -265,35 +265,6 @@ __noinline int read_byte(struct __sk_buff *skb, struct socket_state *state, __u8
   }
 }
 
-/* The bytes of a token, up to its end or the chunk's; how many. */
-static __always_inline __u32 read_token(struct http_reading *http, __u32 from, __u32 bytes) {
-  __u32 read = 0;
-  for (__u32 i = 0; i < CHUNK_BYTES; i++) {
-    if (from + i >= bytes) break;
-    __u8 byte = http->chunk[(from + i) & (CHUNK_BYTES - 1)];
-    if (byte <= ' ' || byte == ',' || byte == ';') break;
-    /* A block is made ready byte by byte, and hashed when it is whole. */
-    http->block[(http->token_bytes + read) & 63] = byte;
-    read += 1;
-    if (((http->token_bytes + read) & 63) == 0) break;
-  }
-  return read;
-}
-
-/* The bytes of a line that nothing is sought in, with its end. */
-static __always_inline __u32 skip_line(struct http_reading *http, __u32 from, __u32 bytes) {
-  __u32 read = 0;
-  for (__u32 i = 0; i < CHUNK_BYTES; i++) {
-    if (from + i >= bytes) break;
-    read += 1;
-    if (http->chunk[(from + i) & (CHUNK_BYTES - 1)] == '\n') {
-      http->phase = HTTP_LINE;
-      break;
-    }
-  }
-  return read;
-}
-
 /* One chunk of the packet. */
 static long scan_step(__u32 i, struct http_scan *scan) {
   struct socket_state *state = scan->state;
@@ -328,11 +299,10 @@ static long scan_step(__u32 i, struct http_scan *scan) {
 static __noinline int read_requests(struct __sk_buff *skb, const struct packet *packet, struct socket_state *state) {
   struct http_reading *http = &state->http;
   if (http->phase == HTTP_UNREAD || packet->payload_bytes == 0) return 0;
-  __u32 skipped = 0;
   if (http->next_sequence == 0) http->next_sequence = packet->sequence; /* the first that is seen of it */
   __s32 ahead = packet->sequence - http->next_sequence;
   if (ahead > 0) return -1;
-  skipped = -ahead;
+  __u32 skipped = -ahead;
   if (skipped >= packet->payload_bytes) return 0; /* sent again */
   http->next_sequence = packet->sequence + packet->payload_bytes;
   struct http_scan scan = {

@@ -30,7 +30,6 @@ struct kernfs_node {
 };
 struct cgroup {
   struct kernfs_node *kn;
-  int level;
 };
 struct pt_regs {
   unsigned long di, si, bx, cx;
