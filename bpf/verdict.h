@@ -13,11 +13,6 @@ struct question {
   __u8 direction, protocol;
 };
 
-struct verdict {
-  __u8 reason; /* enum casa_reason */
-  __u16 rule;
-};
-
 static __always_inline int is_allowed(__u8 reason) { return reason && reason < CASA_NO_RULE; }
 
 /* The first rule that permits it; 0 for none.
