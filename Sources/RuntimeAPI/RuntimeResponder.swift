@@ -6,6 +6,7 @@ import Logging
 import NIOCore
 import Storage
 import TokenService
+import Traces
 
 /// Answers the runtime's HTTP requests.
 struct RuntimeResponder: HTTPResponder {
@@ -18,6 +19,11 @@ struct RuntimeResponder: HTTPResponder {
 
   let server: AuthorizationServer
   let admin: AdminCredential
+  let traces: TraceAccess
+  let reader: TraceReader
+  let pulse: TracePulse
+  /// Answers what is for browsers.
+  let pages: (any HTTPResponder<BasicRequestContext>)?
   let toolSource: any ToolSource
   let isReady: @Sendable () -> Bool
   let metrics: RuntimeMetrics
@@ -28,15 +34,18 @@ struct RuntimeResponder: HTTPResponder {
     guard request.method != .head else {
       var head = request.head
       head.method = .get
-      return await response(to: Request(head: head, body: request.body)).createHeadResponse()
+      return await response(to: Request(head: head, body: request.body), context).createHeadResponse()
     }
-    return await response(to: request)
+    return await response(to: request, context)
   }
 
-  private func response(to request: Request) async -> Response {
+  private func response(to request: Request, _ context: Context) async -> Response {
     let start = ContinuousClock.now
     let path = request.head.path ?? "/"
     let target = path.prefix { $0 != "?" }
+    if let pages, target == "/" || target == "/explorer" || target.hasPrefix("/explorer/") {
+      return await page(of: pages, request, context)
+    }
     guard let route = Route(path: target) else {
       return response(Answer(problem: .notFound, "nothing is at this path; /openapi.json lists what there is"))
     }
@@ -53,8 +62,28 @@ struct RuntimeResponder: HTTPResponder {
     return response(answer)
   }
 
+  private func page(of pages: any HTTPResponder<Context>, _ request: Request, _ context: Context) async -> Response {
+    let start = ContinuousClock.now
+    let page: Response
+    do {
+      page = try await pages.respond(to: request, context: context)
+    } catch {
+      page = response(Answer(problem: .serviceUnavailable, "the page can't be made now; try again"))
+    }
+    metrics.count(route: "/explorer", status: page.status.code, duration: ContinuousClock.now - start)
+    return page
+  }
+
   private func response(_ answer: Answer) -> Response {
-    Response(status: answer.status, headers: answer.headers, body: ResponseBody(byteBuffer: answer.body))
+    guard let stream = answer.stream else {
+      return Response(status: answer.status, headers: answer.headers, body: ResponseBody(byteBuffer: answer.body))
+    }
+    return Response(
+      status: answer.status, headers: answer.headers,
+      body: ResponseBody { writer in
+        try await stream(&writer)
+        try await writer.finish(nil)
+      })
   }
 
   private func answered(_ request: Request, route: Route) async -> Answer {
@@ -107,6 +136,9 @@ struct RuntimeResponder: HTTPResponder {
       return try await oauthAnswer(to: request, route: route)
     case .traceEvents where request.method == .post: return try await record(request)
     case .userInput(let id): return try await userInput(id, request)
+    case .traceEvents where request.method == .get, .traceSessions, .traceSession, .traceAlerts, .traceStatistics,
+      .traceGraph, .traceSearch, .traceLive, .traceExport:
+      return try await traceAnswer(to: request, route: route)
     default:
       try requireAdmin(request)
       return try await adminAnswer(to: request, route: route)

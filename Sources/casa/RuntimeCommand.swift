@@ -45,11 +45,21 @@ struct RuntimeCommand: AsyncParsableCommand {
       valueName: "file"))
   var models: String?
 
+  @Flag(
+    help: """
+      Let everybody on this machine read traces, prompts too, without a credential: for trying things out only. Takes a
+      loopback address in --listen.
+      """)
+  var openTraces = false
+
   @OptionGroup var logging: LoggingOptions
 
   func run() async throws {
     guard let address = HostAndPort(listen) else {
       throw ValidationError("--listen must be host:port, such as 127.0.0.1:8700; got '\(listen)'")
+    }
+    guard !openTraces || ["127.0.0.1", "::1", "localhost"].contains(address.host) else {
+      throw ValidationError("--open-traces takes a loopback address in --listen; got '\(listen)'")
     }
     guard (1...3600).contains(tokenLifetime) else {
       throw ValidationError("--token-lifetime must be 1 to 3600 seconds; got \(tokenLifetime)")
@@ -78,10 +88,13 @@ struct RuntimeCommand: AsyncParsableCommand {
       host: address.host, port: address.port, dataDirectory: data, issuer: issuer,
       tokenLifetime: .seconds(tokenLifetime), algorithm: algorithm)
     configuration.models = models
+    configuration.opensTraces = openTraces
     let credential = configuration.adminCredentialPath
-    let runtime = Runtime(configuration: configuration, logger: logger) { port in
-      logger.notice("ready", metadata: ["url": "http://\(address.host):\(port)", "admin": "\(credential)"])
-    }
+    let runtime = Runtime(
+      configuration: configuration, logger: logger,
+      onReady: { port in
+        logger.notice("ready", metadata: ["url": "http://\(address.host):\(port)", "admin": "\(credential)"])
+      })
     try await serve(runtime, logger: logger)
   }
 }

@@ -44,6 +44,10 @@ public final class AuthorizationServer: Sendable {
   let exfiltrations = SerialQueue()
   /// What the checks of intent ask.
   public let models: IntentModels
+  /// The tokens with which the runtime itself lists tools.
+  let ownTokens = Mutex(GenerationalCache<TokenHash, Bool>(capacity: 16_384))
+  /// Who asked about which token, which is told once.
+  public let introspections: IntrospectionLog
   /// The prompts last used, so that a decision needs no look into the database.
   let prompts = Mutex(GenerationalCache<UserInputID, String>(capacity: 512))
 
@@ -57,6 +61,7 @@ public final class AuthorizationServer: Sendable {
     self.storage = storage
     self.clock = clock
     traces = TraceLog(storage: storage)
+    introspections = IntrospectionLog(traces: traces)
     registry = try await Registry(storage: storage, clock: clock)
     keys = try await SigningKeys(
       storage: storage, algorithm: configuration.algorithm, tokenLifetime: configuration.tokenLifetime, clock: clock)
