@@ -192,6 +192,10 @@ let package = Package(
       dependencies: ["Storage"],
       swiftSettings: settings),
     .testTarget(
+      name: "TracesTests",
+      dependencies: ["AgentProtocols", "CASACore", "Storage", "Traces"],
+      swiftSettings: settings),
+    .testTarget(
       name: "IntentChecksTests",
       dependencies: [
         "AgentProtocols", "CASACore", "IntentChecks", "TextEmbedding", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix,

@@ -183,7 +183,14 @@ struct TestSystem: Sendable {
   }
 
   func events(_ kind: TraceEvent.Kind) async throws -> [JSONValue] {
-    try await server.traces.events(after: 0, session: nil, limit: 1000).filter { $0["kind"]?.string == kind.rawValue }
+    try await events().filter { $0["kind"]?.string == kind.rawValue }
+  }
+
+  /// All there are.
+  func events() async throws -> [JSONValue] {
+    let query = try TraceQuery([:], known: [], limit: TraceQuery.maximumLimit)
+    let all = ReadAccess(name: "test", systems: nil, readsPrompts: true)
+    return try await TraceReader(storage: storage, directory: server.registry).events(query, all).events.map(\.json)
   }
 
   func rows(_ table: String) async throws -> Int64 {
