@@ -148,8 +148,9 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "Storage",
-      dependencies: ["CASACore", .grdb, .logging],
+      dependencies: ["CASACore", "CLibPQ", .grdb, .logging],
       swiftSettings: settings),
+    .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .target(
       name: "AgentProtocols",
       dependencies: ["CASACore", .crypto],

@@ -1,3 +1,4 @@
+public import CASACore
 import Dispatch
 import Foundation
 import GRDB
@@ -199,14 +200,18 @@ public final class SQLiteStorage: StorageDriver {
     for row in applied { names.insert(try row.text("name")) }
     for (index, migration) in migrations.enumerated() where !names.contains(migration.name) {
       try await commit(
-        migration.statements.map { sql in
-          Statement(sql.replacing(Migration.serialKey, with: "INTEGER PRIMARY KEY AUTOINCREMENT"))
-        } + [
+        migration.sqliteStatements.map { Statement($0) } + [
           Statement(
             "INSERT INTO schema_migrations (name, sequence) VALUES ($1, $2)",
             [.text(migration.name), .integer(Int64(index))], expectedChanges: 1)
         ])
     }
+  }
+
+  public func maintain() async throws(StorageError) {}
+
+  public func deleteTraceEvents(before limit: Timestamp) async throws(StorageError) {
+    try await deleteInBatches(from: "trace_events", key: "sequence", where: "at < $1", [.integer(limit.milliseconds)])
   }
 
   public func close() async {
