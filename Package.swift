@@ -188,9 +188,14 @@ let package = Package(
       name: "CASACoreTests",
       dependencies: ["CASACore"],
       swiftSettings: settings),
+    .target(
+      name: "TestPostgres",
+      dependencies: ["CLibPQ"],
+      path: "Tests/TestPostgres",
+      swiftSettings: settings),
     .testTarget(
       name: "StorageTests",
-      dependencies: ["Storage"],
+      dependencies: ["CASACore", "Storage", "TestPostgres", .logging],
       swiftSettings: settings),
     .testTarget(
       name: "IntentChecksTests",
@@ -206,7 +211,10 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "TokenServiceTests",
-      dependencies: ["AgentProtocols", "CASACore", "IntentChecks", "Storage", "TokenService", "Traces", .crypto],
+      dependencies: [
+        "AgentProtocols", "CASACore", "IntentChecks", "Storage", "TestPostgres", "TokenService", "Traces", .crypto,
+        .logging,
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "SidecarFilterTests",

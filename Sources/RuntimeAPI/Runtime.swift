@@ -17,6 +17,8 @@ public struct Runtime: Service {
     public var port: Int
     /// Where everything is kept; made when it is missing.
     public var dataDirectory: String
+    /// Where a PostgreSQL server keeps the database, as libpq reads it; nil for SQLite in the data directory.
+    public var databaseURL: String?
     /// nil for `http://HOST:PORT`.
     public var issuer: String?
     /// How long tokens live; whole seconds from 1 to 3600.
@@ -64,7 +66,13 @@ public struct Runtime: Service {
 
   /// Serves until a graceful shutdown; requests under way are answered, and everything stored is on the disk.
   public func run() async throws {
-    let storage = try SQLiteStorage(directory: configuration.dataDirectory)
+    let storage: any StorageDriver
+    if let url = configuration.databaseURL {
+      try PrivateFile.makeDirectory(configuration.dataDirectory)
+      storage = try PostgresStorage(url: url, logger: logger)
+    } else {
+      storage = try SQLiteStorage(directory: configuration.dataDirectory)
+    }
     do {
       try await serve(storage)
     } catch {
@@ -75,7 +83,7 @@ public struct Runtime: Service {
     logger.notice("the runtime has stopped")
   }
 
-  private func serve(_ storage: SQLiteStorage) async throws {
+  private func serve(_ storage: any StorageDriver) async throws {
     try await storage.migrate(Schema.migrations)
     let path = configuration.adminCredentialPath
     let admin = try await AdminCredential(storage: storage) { secret throws(StorageError) in
@@ -92,8 +100,8 @@ public struct Runtime: Service {
     let lister = MCPToolLister(client: client)
     let state = ReadyFlag()
     let responder = RuntimeResponder(
-      server: server, admin: admin, toolSource: lister, isReady: { state.isReady }, metrics: RuntimeMetrics(),
-      logger: logger)
+      server: server, admin: admin, toolSource: lister, isReady: { state.isReady }, storage: storage,
+      metrics: RuntimeMetrics(), logger: logger)
     let deadlines = ArrivalDeadlines(
       headers: TimeAmount(configuration.headerDeadline), body: TimeAmount(configuration.bodyDeadline))
     let application = Application(
@@ -109,7 +117,8 @@ public struct Runtime: Service {
         address: .hostname(configuration.host, port: configuration.port), serverName: nil,
         availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: logger)),
       services: [
-        ToolDiscovery(server: server, source: lister, logger: logger), Pruning(server: server, logger: logger),
+        ToolDiscovery(server: server, source: lister, logger: logger),
+        Pruning(server: server, storage: storage, logger: logger),
         Preparation(models: configuration.models),
       ],
       onServerRunning: { channel in
@@ -149,9 +158,10 @@ private struct Preparation: Service {
   }
 }
 
-/// Forgets expired tokens and ended sessions each minute.
+/// Forgets expired tokens and ended sessions each minute, and does what the database needs.
 private struct Pruning: Service {
   let server: AuthorizationServer
+  let storage: any StorageDriver
   let logger: Logger
 
   func run() async throws {
@@ -162,6 +172,11 @@ private struct Pruning: Service {
           try await server.prune()
         } catch {
           logger.warning("expired records could not be deleted", metadata: ["error": "\(error)"])
+        }
+        do {
+          try await storage.maintain()
+        } catch {
+          logger.warning("the database could not be maintained", metadata: ["error": "\(error)"])
         }
       }
     }

@@ -37,12 +37,7 @@ public final class SQLiteStorage: StorageDriver {
   /// Opens or creates `casa.sqlite` in `directory`, which is made readable by its owner only.
   /// - Throws: `StorageError.unavailable` when another process has it open or it can't be opened.
   public init(directory: String) throws(StorageError) {
-    do {
-      try FileManager.default.createDirectory(
-        atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    } catch {
-      throw .unavailable("the data directory \(directory) can't be made: \(error.localizedDescription)")
-    }
+    try PrivateFile.makeDirectory(directory)
     lock = try FileLock(path: directory + "/casa.lock")
     let path = directory + "/casa.sqlite"
     guard

@@ -29,6 +29,7 @@ final class PostgresLane<Work: Sendable, Answer: Sendable>: Sendable {
     var downSince: ContinuousClock.Instant?
     var lastError = "there was no connection in time"
     var isClosed = false
+    var hasWarned = false
 
     /// Whether it is hopeless to wait for a connection.
     func isDown(_ now: ContinuousClock.Instant) -> Bool {
@@ -162,13 +163,16 @@ final class PostgresLane<Work: Sendable, Answer: Sendable>: Sendable {
     do throws(PostgresFailure) {
       let made = try PostgresConnection(parameters)
       pause = Self.firstPause
-      let outage = state.withLock { state in
+      let (outage, warns) = state.withLock { state in
         state.connections += 1
-        defer { state.downSince = nil }
-        return state.downSince.map { ContinuousClock.now - $0 }
+        defer {
+          state.downSince = nil
+          state.hasWarned = state.hasWarned || !made.isSynced
+        }
+        return (state.downSince.map { ContinuousClock.now - $0 }, !made.isSynced && !state.hasWarned)
       }
       if let outage { logger.notice("PostgreSQL can be reached again", metadata: ["after": "\(outage)"]) }
-      if !made.isSynced {
+      if warns {
         logger.warning("PostgreSQL runs with fsync=off: a crash of its machine can lose what it said it stored")
       }
       return made
