@@ -112,7 +112,8 @@ struct PostgresStorageTests {
         var seen = 0
         while seen < 2 * count {
           let rows = try await first.query(
-            Statement("SELECT sequence FROM trace_events WHERE sequence > $1 ORDER BY sequence LIMIT 500", [.integer(last)]))
+            Statement(
+              "SELECT sequence FROM trace_events WHERE sequence > $1 ORDER BY sequence LIMIT 500", [.integer(last)]))
           seen += rows.count
           last = try rows.last?.integer("sequence") ?? last
           try Task.checkCancellation()

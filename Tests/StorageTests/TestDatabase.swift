@@ -24,9 +24,10 @@ struct TestDatabase: Sendable {
   }
 
   func open() throws(StorageError) -> any StorageDriver {
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     switch place {
-    case .directory(let directory): try SQLiteStorage(directory: directory.path + "/data")
-    case .server(let url): try PostgresStorage(url: url, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    case .directory(let directory): return try SQLiteStorage(directory: directory.path + "/data")
+    case .server(let url): return try PostgresStorage(url: url, logger: logger)
     }
   }
 }

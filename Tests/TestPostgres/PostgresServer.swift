@@ -9,7 +9,7 @@ public final class PostgresServer: Sendable {
   }
 
   private struct State {
-    var wrapper: Process?
+    var process: Process?
     var lifeline: Pipe?
     var templates: [String: Task<String, any Error>] = [:]
   }
@@ -48,7 +48,7 @@ public final class PostgresServer: Sendable {
 
   deinit {
     try? state.withLock { $0.lifeline }?.fileHandleForWriting.close()
-    state.withLock { $0.wrapper }?.waitUntilExit()
+    state.withLock { $0.process }?.waitUntilExit()
     try? FileManager.default.removeItem(atPath: directory)
   }
 
@@ -106,34 +106,34 @@ public final class PostgresServer: Sendable {
 
   /// Starts the server, and returns when it answers.
   public func start() throws {
-    let wrapper = Process()
+    let process = Process()
     let lifeline = Pipe()
     // The server ends with the pipe, whose other end ends with this process.
     let script = """
-      "$@" <&- & server=$!
-      read -r word; kill -QUIT $server; wait $server
-      [ "$word" = keep ] || rm -rf "$DIRECTORY"
+      exec 3<&0 </dev/null
+      (read -r word <&3; [ "$word" = keep ] || { kill -QUIT $$; sleep 1; rm -rf "$DIRECTORY"; }) &
+      exec "$@" 3<&-
       """
     let server =
       [try Self.program("postgres"), "-D", directory + "/data", "-k", directory, "-h", ""]
       + (["max_prepared_transactions=0"] + settings).flatMap { ["-c", $0] }
-    wrapper.executableURL = URL(fileURLWithPath: "/bin/sh")
-    wrapper.arguments = ["-c", script, "sh"] + Self.asServer(server)
-    wrapper.environment = ProcessInfo.processInfo.environment.merging(["DIRECTORY": directory]) { $1 }
-    wrapper.standardInput = lifeline
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = ["-c", script, "sh"] + Self.asServer(server)
+    process.environment = ProcessInfo.processInfo.environment.merging(["DIRECTORY": directory]) { $1 }
+    process.standardInput = lifeline
     let log = directory + ".log"
     _ = FileManager.default.createFile(atPath: log, contents: nil)
     let output = FileHandle(forWritingAtPath: log)
-    wrapper.standardOutput = output
-    wrapper.standardError = output
-    try wrapper.run()
+    process.standardOutput = output
+    process.standardError = output
+    try process.run()
     state.withLock { state in
-      state.wrapper = wrapper
+      state.process = process
       state.lifeline = lifeline
     }
     let deadline = ContinuousClock.now + .seconds(30)
     while PQping(url("postgres")) != PQPING_OK {
-      guard ContinuousClock.now < deadline, wrapper.isRunning else {
+      guard ContinuousClock.now < deadline, process.isRunning else {
         let said = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
         throw Failure(description: "PostgreSQL does not start: \(said.suffix(2000))")
       }
@@ -144,11 +144,12 @@ public final class PostgresServer: Sendable {
 
   /// Ends all its processes at once, as when the machine loses its power.
   public func kill() throws {
-    try signal(SIGKILL)
+    // The one that waits at the other end would remove the directory, and is among those that end.
     let lifeline = state.withLock { $0.lifeline }?.fileHandleForWriting
     try lifeline?.write(contentsOf: Data("keep\n".utf8))
     try lifeline?.close()
-    state.withLock { $0.wrapper }?.waitUntilExit()
+    try signal(SIGKILL)
+    state.withLock { $0.process }?.waitUntilExit()
   }
 
   /// Stops all its processes where they are, until `resume`.

@@ -23,6 +23,8 @@ struct TestDatabase: Sendable {
     case server(url: String)
   }
 
+  private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
   private let place: Place
 
   init() async throws {
@@ -30,7 +32,7 @@ struct TestDatabase: Sendable {
     case nil, "sqlite": place = .directory(try TemporaryDirectory())
     case "postgres":
       let url = try await PostgresServer.running().newDatabase(like: "runtime") { url in
-        let storage = try PostgresStorage(url: url, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let storage = try PostgresStorage(url: url, logger: Self.logger)
         try await storage.migrate(Schema.migrations)
         await storage.close()
       }
@@ -42,7 +44,7 @@ struct TestDatabase: Sendable {
   func open() throws(StorageError) -> any StorageDriver {
     switch place {
     case .directory(let directory): try SQLiteStorage(directory: directory.path)
-    case .server(let url): try PostgresStorage(url: url, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    case .server(let url): try PostgresStorage(url: url, logger: Self.logger)
     }
   }
 }

@@ -160,6 +160,7 @@ final class PostgresLane<Work: Sendable, Answer: Sendable>: Sendable {
 
   /// Tries to connect once, and pauses when that fails, a little longer each time.
   private func connect(pause: inout Double) -> PostgresConnection? {
+    let began = ContinuousClock.now
     do throws(PostgresFailure) {
       let made = try PostgresConnection(parameters)
       pause = Self.firstPause
@@ -181,7 +182,7 @@ final class PostgresLane<Work: Sendable, Answer: Sendable>: Sendable {
       let isNew = state.withLock { state in
         guard state.connections == 0 else { return false }
         if case .unavailable(let why) = failure { state.lastError = why }
-        defer { state.downSince = state.downSince ?? ContinuousClock.now }
+        defer { state.downSince = state.downSince ?? began }
         return state.downSince == nil
       }
       if isNew { logger.error("PostgreSQL can't be reached", metadata: ["error": "\(failure)"]) }

@@ -90,8 +90,8 @@ public final class PostgresStorage: StorageDriver {
   }
 
   private func hasPartitionedTrace() async throws(StorageError) -> Bool {
-    try await !query(Statement("SELECT 1 AS one FROM pg_partitioned_table WHERE partrelid = to_regclass('trace_events')"))
-      .isEmpty
+    let table = Statement("SELECT 1 AS one FROM pg_partitioned_table WHERE partrelid = to_regclass('trace_events')")
+    return try await !query(table).isEmpty
   }
 
   private func partitions() async throws(StorageError) -> [TracePartition] {

@@ -96,7 +96,7 @@ enum PostgresTransaction {
   private static func run(of units: ArraySlice<[Statement]>, longest: Int) -> ArraySlice<[Statement]> {
     var bytes = 0
     let end = units.prefix(longest).firstIndex { unit in
-      defer { for statement in unit { bytes += statement.arguments.reduce(statement.sql.utf8.count) { $0 + $1.bytes } } }
+      defer { bytes += unit.lazy.flatMap(\.arguments).reduce(0) { $0 + $1.bytes } }
       return bytes > maximumRunBytes
     }
     return units[..<(end ?? units.startIndex + min(longest, units.count))]
