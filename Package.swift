@@ -148,8 +148,9 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "Storage",
-      dependencies: ["CASACore", .grdb, .logging],
+      dependencies: ["CASACore", "CLibPQ", .grdb, .logging],
       swiftSettings: settings),
+    .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .target(
       name: "AgentProtocols",
       dependencies: ["CASACore", .crypto],
@@ -187,9 +188,14 @@ let package = Package(
       name: "CASACoreTests",
       dependencies: ["CASACore"],
       swiftSettings: settings),
+    .target(
+      name: "TestPostgres",
+      dependencies: ["CLibPQ"],
+      path: "Tests/TestPostgres",
+      swiftSettings: settings),
     .testTarget(
       name: "StorageTests",
-      dependencies: ["Storage"],
+      dependencies: ["CASACore", "Storage", "TestPostgres", .logging],
       swiftSettings: settings),
     .testTarget(
       name: "TracesTests",
@@ -209,7 +215,10 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "TokenServiceTests",
-      dependencies: ["AgentProtocols", "CASACore", "IntentChecks", "Storage", "TokenService", "Traces", .crypto],
+      dependencies: [
+        "AgentProtocols", "CASACore", "IntentChecks", "Storage", "TestPostgres", "TokenService", "Traces", .crypto,
+        .logging,
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "SidecarFilterTests",

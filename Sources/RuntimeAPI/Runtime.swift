@@ -19,6 +19,8 @@ public struct Runtime: Service {
     public var port: Int
     /// Where everything is kept; made when it is missing.
     public var dataDirectory: String
+    /// Where a PostgreSQL server keeps the database, as libpq reads it; nil for SQLite in the data directory.
+    public var databaseURL: String?
     /// nil for `http://HOST:PORT`.
     public var issuer: String?
     /// How long tokens live; whole seconds from 1 to 3600.
@@ -76,7 +78,13 @@ public struct Runtime: Service {
 
   /// Serves until a graceful shutdown; requests under way are answered, and everything stored is on the disk.
   public func run() async throws {
-    let storage = try SQLiteStorage(directory: configuration.dataDirectory)
+    let storage: any StorageDriver
+    if let url = configuration.databaseURL {
+      try PrivateFile.makeDirectory(configuration.dataDirectory)
+      storage = try PostgresStorage(url: url, logger: logger)
+    } else {
+      storage = try SQLiteStorage(directory: configuration.dataDirectory)
+    }
     do {
       try await serve(storage)
     } catch {
@@ -87,7 +95,7 @@ public struct Runtime: Service {
     logger.notice("the runtime has stopped")
   }
 
-  private func serve(_ storage: SQLiteStorage) async throws {
+  private func serve(_ storage: any StorageDriver) async throws {
     try await storage.migrate(Schema.migrations)
     let path = configuration.adminCredentialPath
     let admin = try await AdminCredential(storage: storage) { secret throws(StorageError) in
@@ -110,7 +118,7 @@ public struct Runtime: Service {
     let responder = RuntimeResponder(
       server: server, admin: admin, traces: traces, reader: reader, pulse: TracePulse(reader: reader),
       pages: pages?(RuntimeView(registry: server.registry, reader: reader, access: traces)), toolSource: lister,
-      isReady: { state.isReady }, metrics: RuntimeMetrics(), logger: logger)
+      isReady: { state.isReady }, storage: storage, metrics: RuntimeMetrics(), logger: logger)
     let deadlines = ArrivalDeadlines(
       headers: TimeAmount(configuration.headerDeadline), body: TimeAmount(configuration.bodyDeadline))
     let application = Application(
@@ -126,7 +134,8 @@ public struct Runtime: Service {
         address: .hostname(configuration.host, port: configuration.port), serverName: nil,
         availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: logger)),
       services: [
-        ToolDiscovery(server: server, source: lister, logger: logger), Pruning(server: server, logger: logger),
+        ToolDiscovery(server: server, source: lister, logger: logger),
+        Pruning(server: server, storage: storage, logger: logger),
         Preparation(models: configuration.models),
         Projection(
           projector: TraceProjector(storage: storage), introspections: server.introspections, logger: logger),
@@ -168,6 +177,7 @@ private struct Preparation: Service {
   }
 }
 
+<<<<<<< HEAD
 /// Keeps what the queries of traces answer from.
 private struct Projection: Service {
   /// How long nothing is looked for after there was nothing more.
@@ -201,8 +211,12 @@ private struct Projection: Service {
 }
 
 /// Forgets expired tokens and ended sessions each minute.
+=======
+/// Forgets expired tokens and ended sessions each minute, and does what the database needs.
+>>>>>>> c07ec1511507c23c6a1690061a2719e53dfed289
 private struct Pruning: Service {
   let server: AuthorizationServer
+  let storage: any StorageDriver
   let logger: Logger
 
   func run() async throws {
@@ -213,6 +227,11 @@ private struct Pruning: Service {
           try await server.prune()
         } catch {
           logger.warning("expired records could not be deleted", metadata: ["error": "\(error)"])
+        }
+        do {
+          try await storage.maintain()
+        } catch {
+          logger.warning("the database could not be maintained", metadata: ["error": "\(error)"])
         }
       }
     }

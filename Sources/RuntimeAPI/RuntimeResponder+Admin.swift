@@ -76,6 +76,7 @@ extension RuntimeResponder {
     case (.reader(let id), _):
       try await registry.deleteReader(id)
       return .noContent
+    case (.traceEvents, _): return try await prune(try query(request))
     case (.rotateKey, _): return Answer(.ok, json: try await server.rotateSigningKey().jwk)
     default: throw Refused(.notFound, "nothing is here")
     }
@@ -114,6 +115,17 @@ extension RuntimeResponder {
       digests[name] = digest
     }
     return digests
+  }
+
+  private func prune(_ query: [String: String]) async throws -> Answer {
+    guard query.keys.allSatisfy({ $0 == "before" }), let text = query["before"],
+      let limit = Timestamp(rfc3339: text) ?? Int64(text).flatMap({ $0 >= 0 ? Timestamp(milliseconds: $0) : nil }),
+      limit <= server.now - .seconds(3600)
+    else {
+      throw InvalidField("before", expected: "a moment at least an hour ago, such as 2026-01-31T12:00:00Z")
+    }
+    try await server.pruneTraces(before: limit)
+    return .noContent
   }
 
   private func name(_ body: JSONValue) throws(InvalidField) -> Name {

@@ -26,6 +26,7 @@ struct RuntimeResponder: HTTPResponder {
   let pages: (any HTTPResponder<BasicRequestContext>)?
   let toolSource: any ToolSource
   let isReady: @Sendable () -> Bool
+  let storage: any StorageDriver
   let metrics: RuntimeMetrics
   let logger: Logger
 
@@ -120,9 +121,11 @@ struct RuntimeResponder: HTTPResponder {
     switch route {
     case .health: return Answer(.ok, json: ["status": "ok"])
     case .readiness:
-      return isReady()
-        ? Answer(.ok, json: ["status": "ready"])
-        : Answer(problem: .serviceUnavailable, "the runtime is starting or shutting down")
+      guard isReady() else { return Answer(problem: .serviceUnavailable, "the runtime is starting or shutting down") }
+      guard (try? await storage.query(Statement("SELECT 1 AS one"))) != nil else {
+        return Answer(problem: .serviceUnavailable, "the database does not answer")
+      }
+      return Answer(.ok, json: ["status": "ready"])
     case .metrics:
       return Answer(
         .ok, text: metrics.text(sessions: server.liveSessions), contentType: "text/plain; version=0.0.4; charset=utf-8")

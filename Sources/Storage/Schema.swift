@@ -1,4 +1,5 @@
-/// The schema, as the list of named changes that make it. Portable between SQLite and PostgreSQL.
+/// The schema, as the list of named changes that make it. Portable between SQLite and PostgreSQL, but
+/// where a change says otherwise.
 public enum Schema {
   public static let migrations: [Migration] = [
     Migration(
@@ -59,11 +60,21 @@ public enum Schema {
           id TEXT PRIMARY KEY, user_input_id TEXT NOT NULL, app_id TEXT NOT NULL, recorded_at BIGINT NOT NULL)
         """,
         "CREATE INDEX llm_calls_by_session ON llm_calls (user_input_id, app_id)",
-        """
-        CREATE TABLE trace_events (
-          sequence \(Migration.serialKey), at BIGINT NOT NULL, kind TEXT NOT NULL, mas_id TEXT,
-          user_input_id TEXT, trace_id TEXT, app_id TEXT, payload TEXT NOT NULL)
-        """,
+        Migration.Change(
+          sqlite: """
+            CREATE TABLE trace_events (
+              sequence \(Migration.serialKey), at BIGINT NOT NULL, kind TEXT NOT NULL, mas_id TEXT,
+              user_input_id TEXT, trace_id TEXT, app_id TEXT, payload TEXT NOT NULL)
+            """,
+          // The driver adds a partition for each day, so that old events go away by the day.
+          postgres: """
+            CREATE TABLE trace_events (
+              sequence BIGSERIAL, at BIGINT NOT NULL, kind TEXT NOT NULL, mas_id TEXT,
+              user_input_id TEXT, trace_id TEXT, app_id TEXT, payload TEXT NOT NULL, PRIMARY KEY (sequence, at))
+            PARTITION BY RANGE (at)
+            """),
+        // Takes what belongs to no day there is a partition for.
+        Migration.Change(postgres: "CREATE TABLE trace_events_default PARTITION OF trace_events DEFAULT"),
         "CREATE INDEX trace_events_by_session ON trace_events (user_input_id)",
       ]),
     Migration(
@@ -87,10 +98,16 @@ public enum Schema {
           created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL)
         """,
         "ALTER TABLE trace_events ADD COLUMN idempotency_key TEXT",
-        """
-        CREATE UNIQUE INDEX trace_events_by_idempotency_key ON trace_events (idempotency_key)
-        WHERE idempotency_key IS NOT NULL
-        """,
+        Migration.Change(
+          sqlite: """
+            CREATE UNIQUE INDEX trace_events_by_idempotency_key ON trace_events (idempotency_key)
+            WHERE idempotency_key IS NOT NULL
+            """,
+          // A partitioned table knows uniqueness only within a partition; what is told again comes with the same time.
+          postgres: """
+            CREATE UNIQUE INDEX trace_events_by_idempotency_key ON trace_events (idempotency_key, at)
+            WHERE idempotency_key IS NOT NULL
+            """),
         "ALTER TABLE tokens ADD COLUMN addressee_id TEXT",
         "CREATE INDEX tokens_by_sha256 ON tokens (sha256)",
       ]),

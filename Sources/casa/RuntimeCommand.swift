@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import IntentChecks
 import Logging
 import RuntimeAPI
@@ -20,6 +21,17 @@ struct RuntimeCommand: AsyncParsableCommand {
 
   @Option(help: "Where to keep the database, keys and the administrator's credential.")
   var data: String
+
+  @Option(
+    help: ArgumentHelp(
+      "The URL of a PostgreSQL database to use instead of SQLite in --data: postgres://USER@HOST:PORT/NAME?sslmode=…",
+      valueName: "url"))
+  var database: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A file with that URL, so that a password in it shows in no list of processes.", valueName: "file"))
+  var databaseFile: String?
 
   @Option(help: ArgumentHelp("Where to listen.", valueName: "host:port"))
   var listen = "127.0.0.1:8700"
@@ -70,10 +82,11 @@ struct RuntimeCommand: AsyncParsableCommand {
     if let issuer, !(issuer.hasPrefix("http://") || issuer.hasPrefix("https://")) || issuer.hasSuffix("/") {
       throw ValidationError("--issuer must be an http or https URL without a slash at its end; got '\(issuer)'")
     }
+    let databaseURL = try databaseURL()
     let logger = logging.logger("casa.runtime")
     let models = try ModelChoice(folder: model, file: models, logger: logger)
     do {
-      try await run(models.models, address: address, algorithm: algorithm, logger: logger)
+      try await run(models.models, address: address, databaseURL: databaseURL, algorithm: algorithm, logger: logger)
     } catch {
       try? await models.shutdown()
       throw error
@@ -82,11 +95,12 @@ struct RuntimeCommand: AsyncParsableCommand {
   }
 
   private func run(
-    _ models: IntentModels, address: HostAndPort, algorithm: SigningAlgorithm, logger: Logger
+    _ models: IntentModels, address: HostAndPort, databaseURL: String?, algorithm: SigningAlgorithm, logger: Logger
   ) async throws {
     var configuration = Runtime.Configuration(
       host: address.host, port: address.port, dataDirectory: data, issuer: issuer,
       tokenLifetime: .seconds(tokenLifetime), algorithm: algorithm)
+    configuration.databaseURL = databaseURL
     configuration.models = models
     configuration.opensTraces = openTraces
     let credential = configuration.adminCredentialPath
@@ -96,5 +110,18 @@ struct RuntimeCommand: AsyncParsableCommand {
         logger.notice("ready", metadata: ["url": "http://\(address.host):\(port)", "admin": "\(credential)"])
       })
     try await serve(runtime, logger: logger)
+  }
+
+  private func databaseURL() throws -> String? {
+    switch (database, databaseFile) {
+    case (nil, nil): return nil
+    case (let url?, nil): return url
+    case (nil, let path?):
+      guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+        throw ValidationError("--database-file \(path) can't be read; it must hold a PostgreSQL URL")
+      }
+      return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    default: throw ValidationError("give either --database or --database-file")
+    }
   }
 }

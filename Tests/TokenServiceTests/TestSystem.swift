@@ -18,24 +18,12 @@ final class TestClock: Sendable {
   func advance(by interval: Duration) { moment.withLock { $0 = $0 + interval } }
 }
 
-/// A new directory that goes away with its last reference.
-final class TemporaryDirectory: Sendable {
-  let path: String
-
-  init() throws {
-    path = NSTemporaryDirectory() + "casa-test-" + UUID().uuidString
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-}
-
 /// An authorization server on a storage of its own, with a MAS as an administrator sets it up: a client, two
 /// agents, and two MCP servers whose tools are approved.
 struct TestSystem: Sendable {
-  let directory: TemporaryDirectory
+  let database: TestDatabase
   let clock: TestClock
-  let storage: SQLiteStorage
+  let storage: any StorageDriver
   let server: AuthorizationServer
   let mas: MAS
   let client: App
@@ -47,9 +35,9 @@ struct TestSystem: Sendable {
   static let issuer = "https://casa.example"
 
   init(configuration: AuthorizationServer.Configuration = .init(issuer: issuer)) async throws {
-    directory = try TemporaryDirectory()
+    database = try await TestDatabase()
     clock = TestClock()
-    storage = try SQLiteStorage(directory: directory.path)
+    storage = try database.open()
     try await storage.migrate(Schema.migrations)
     server = try await AuthorizationServer(configuration: configuration, storage: storage, clock: clock.wallClock)
     let registry = server.registry
@@ -64,10 +52,10 @@ struct TestSystem: Sendable {
   }
 
   private init(_ before: TestSystem, configuration: AuthorizationServer.Configuration) async throws {
-    (directory, clock, mas, client, agent) = (before.directory, before.clock, before.mas, before.client, before.agent)
+    (database, clock, mas, client, agent) = (before.database, before.clock, before.mas, before.client, before.agent)
     (other, weather, mail) = (before.other, before.weather, before.mail)
     await before.storage.close()
-    storage = try SQLiteStorage(directory: directory.path)
+    storage = try database.open()
     try await storage.migrate(Schema.migrations)
     server = try await AuthorizationServer(configuration: configuration, storage: storage, clock: clock.wallClock)
   }

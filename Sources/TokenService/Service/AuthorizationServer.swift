@@ -106,11 +106,17 @@ public final class AuthorizationServer: Sendable {
     revoked.withLock { $0 = $0.filter { $0.value > now } }
     // An hour's margin: a token's row answers for the tokens exchanged from it.
     let limit = SQLValue.integer((now - .seconds(3600)).milliseconds)
-    try await storage.commit([
-      Statement("DELETE FROM spent_tokens WHERE expires_at < $1", [limit]),
-      Statement("DELETE FROM client_assertions WHERE expires_at < $1", [limit]),
-      Statement("DELETE FROM tokens WHERE expires_at < $1", [limit]),
-      ToolResult.forgetting(sessionsEndedBefore: now - .seconds(3600)),
+    for table in ["spent_tokens", "client_assertions", "tokens"] {
+      try await storage.deleteInBatches(from: table, key: "jti", where: "expires_at < $1", [limit])
+    }
+    try await storage.commit([ToolResult.forgetting(sessionsEndedBefore: now - .seconds(3600))])
+  }
+
+  /// Deletes what the trace tells of the time before `limit`, and tells that this was done.
+  public func pruneTraces(before limit: Timestamp) async throws(StorageError) {
+    try await TraceRetention(storage: storage).prune(before: limit)
+    try await traces.append([
+      TraceEvent(.tracesPruned, at: clock.now(), masID: nil, payload: ["before": .string(limit.rfc3339)])
     ])
   }
 

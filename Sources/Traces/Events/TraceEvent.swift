@@ -26,6 +26,7 @@ public struct TraceEvent: Sendable {
     case toolsDiscovered = "tools_discovered"
     case toolsApproved = "tools_approved"
     case configurationChanged = "configuration_changed"
+    case tracesPruned = "traces_pruned"
     case signingKeyRotated = "signing_key_rotated"
   }
 

@@ -66,7 +66,8 @@ struct TraceProjection {
     case .tokenExfiltration: raise(event, id: nil, reason: event.payload["reason"]?.string ?? "")
     case .eventsLost, .flowsLost: raise(event, id: nil, reason: event.kind)
     case .toolsDiscovered: takeTools(event)
-    case .tokenIntrospected, .toolResult, .workloadLeft, .toolsApproved, .configurationChanged, .signingKeyRotated, nil:
+    case .tokenIntrospected, .toolResult, .workloadLeft, .toolsApproved, .configurationChanged, .signingKeyRotated,
+      .tracesPruned, nil:
       break
     }
   }
