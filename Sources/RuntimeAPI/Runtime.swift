@@ -177,7 +177,6 @@ private struct Preparation: Service {
   }
 }
 
-<<<<<<< HEAD
 /// Keeps what the queries of traces answer from.
 private struct Projection: Service {
   /// How long nothing is looked for after there was nothing more.
@@ -210,10 +209,7 @@ private struct Projection: Service {
   }
 }
 
-/// Forgets expired tokens and ended sessions each minute.
-=======
 /// Forgets expired tokens and ended sessions each minute, and does what the database needs.
->>>>>>> c07ec1511507c23c6a1690061a2719e53dfed289
 private struct Pruning: Service {
   let server: AuthorizationServer
   let storage: any StorageDriver
