@@ -59,7 +59,7 @@ let package = Package(
       name: "casa",
       dependencies: [
         "AgentProtocols", "CASACore", "EnvoyAuthorization", "IntentChecks", "LocalMode", "NodeGuard", "RuntimeAPI",
-        "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .serviceLifecycle,
+        "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
@@ -190,7 +190,7 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "TestPostgres",
-      dependencies: ["CLibPQ"],
+      dependencies: ["CLibPQ", "Storage", .logging],
       path: "Tests/TestPostgres",
       swiftSettings: settings),
     .testTarget(
@@ -199,7 +199,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "TracesTests",
-      dependencies: ["AgentProtocols", "CASACore", "Storage", "Traces"],
+      dependencies: ["AgentProtocols", "CASACore", "Storage", "TestPostgres", "Traces", .logging],
       swiftSettings: settings),
     .testTarget(
       name: "IntentChecksTests",

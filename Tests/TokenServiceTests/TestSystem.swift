@@ -3,6 +3,7 @@ import CASACore
 import Foundation
 import Storage
 import Synchronization
+import TestPostgres
 import Testing
 import Traces
 

@@ -1,5 +1,6 @@
 import CASACore
 import Storage
+import TestPostgres
 import Traces
 
 /// A database with a projection, and events that tests put into it.
@@ -12,15 +13,15 @@ final class TraceFixture: Sendable {
   static let start = Timestamp(milliseconds: 1_795_845_600_000)
   static let everything = ReadAccess(name: "test", systems: nil, readsPrompts: true)
 
-  let directory: TemporaryDirectory
-  let storage: SQLiteStorage
+  private let database: TestDatabase
+  let storage: any StorageDriver
   let log: TraceLog
   let projector: TraceProjector
   let reader: TraceReader
 
   init(now: Timestamp = start + .seconds(3600)) async throws {
-    directory = try TemporaryDirectory()
-    storage = try SQLiteStorage(directory: directory.path)
+    database = try await TestDatabase()
+    storage = try database.open()
     try await storage.migrate(Schema.migrations)
     log = TraceLog(storage: storage)
     projector = TraceProjector(storage: storage, clock: WallClock { now })

@@ -1,13 +1,12 @@
 import Foundation
 import Logging
-import Storage
-import TestPostgres
+public import Storage
 
 /// A new directory that goes away with its last reference.
-final class TemporaryDirectory: Sendable {
-  let path: String
+public final class TemporaryDirectory: Sendable {
+  public let path: String
 
-  init() throws {
+  public init() throws {
     path = NSTemporaryDirectory() + "casa-test-" + UUID().uuidString
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
@@ -17,7 +16,7 @@ final class TemporaryDirectory: Sendable {
 
 /// A new database with the runtime's schema, which can be opened again after it was closed: SQLite, or PostgreSQL
 /// where the environment says `CASA_TEST_DATABASE=postgres`.
-struct TestDatabase: Sendable {
+public struct TestDatabase: Sendable {
   private enum Place {
     case directory(TemporaryDirectory)
     case server(url: String)
@@ -27,7 +26,7 @@ struct TestDatabase: Sendable {
 
   private let place: Place
 
-  init() async throws {
+  public init() async throws {
     switch ProcessInfo.processInfo.environment["CASA_TEST_DATABASE"] {
     case nil, "sqlite": place = .directory(try TemporaryDirectory())
     case "postgres":
@@ -41,7 +40,7 @@ struct TestDatabase: Sendable {
     }
   }
 
-  func open() throws(StorageError) -> any StorageDriver {
+  public func open() throws(StorageError) -> any StorageDriver {
     switch place {
     case .directory(let directory): try SQLiteStorage(directory: directory.path)
     case .server(let url): try PostgresStorage(url: url, logger: Self.logger)
