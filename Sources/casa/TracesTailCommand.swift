@@ -1,6 +1,6 @@
 import AgentProtocols
 import ArgumentParser
-import CASACore
+import Foundation
 
 struct TracesTailCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -30,10 +30,9 @@ struct TracesTailCommand: AsyncParsableCommand {
     try await traces.follow([
       ("mas_id", mas), ("session", session), ("kind", kind), ("after", after.map(String.init)),
     ]) { event in
-      switch format {
-      case .json: print(event.canonicalText)
-      case .text: print(TraceLine(event).text)
-      }
+      let line = format == .json ? event.canonicalText : TraceLine(event).text
+      // At once, also into a pipe.
+      try FileHandle.standardOutput.write(contentsOf: Data((line + "\n").utf8))
     }
   }
 }
