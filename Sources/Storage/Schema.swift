@@ -111,5 +111,11 @@ public enum Schema {
         "ALTER TABLE tokens ADD COLUMN addressee_id TEXT",
         "CREATE INDEX tokens_by_sha256 ON tokens (sha256)",
       ]),
+    Migration(
+      "2026-11-shared-database",
+      [
+        "CREATE INDEX tokens_revoked ON tokens (expires_at) WHERE revoked_at IS NOT NULL",
+        "CREATE INDEX tokens_live_by_session ON tokens (user_input_id, expires_at)",
+      ]),
   ]
 }

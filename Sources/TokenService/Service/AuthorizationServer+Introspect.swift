@@ -7,7 +7,10 @@ extension AuthorizationServer {
   public func introspect(
     _ token: UnverifiedToken, by client: AuthenticatedClient
   ) async throws(OAuthError) -> Introspection {
-    guard let verified = live(token), concerns(verified.claims, client.app) else { return .inactive }
+    guard let verified = live(token), concerns(verified.claims, client.app),
+      try await !isRevokedInStorage(verified)
+    else { return .inactive }
+    try await takeUpSession(of: verified)
     if verified.claims.scope == .callTools {
       do {
         let spent = try await storage.query(
