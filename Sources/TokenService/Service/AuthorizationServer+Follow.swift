@@ -12,6 +12,8 @@ extension AuthorizationServer {
   private static let interval = Duration.milliseconds(200)
   /// What was not compared with the database for longer is not decided on.
   private static let maximumAge = Duration.seconds(5)
+  /// More events than this are not looked at one by one.
+  private static let maximumBacklog: Int64 = 50_000
   private static let registryKinds: Set<TraceEvent.Kind> = [.configurationChanged, .toolsDiscovered, .toolsApproved]
 
   /// How far others' changes are known.
@@ -52,34 +54,48 @@ extension AuthorizationServer {
     let began = ContinuousClock.now
     let known = following.withLock { $0.sequence }
     let last = try await Self.lastSequence(in: storage)
-    if last > known {
-      let kinds = Self.registryKinds.union([.signingKeyRotated, .tokenRevoked]).map(\.rawValue).sorted()
-      let list = kinds.indices.map { "$\($0 + 3)" }.joined(separator: ", ")
-      let rows = try await storage.query(
-        Statement(
-          """
-          SELECT DISTINCT kind, mas_id, user_input_id FROM trace_events
-          WHERE sequence > $1 AND sequence <= $2 AND kind IN (\(list))
-          """, [.integer(known), .integer(last)] + kinds.map(SQLValue.text)))
-      var seen: Set<TraceEvent.Kind> = []
-      var revocations: [(mas: MASID, session: UserInputID?)] = []
-      for row in rows {
-        guard let kind = TraceEvent.Kind(rawValue: try row.text("kind")) else { continue }
-        seen.insert(kind)
-        if kind == .tokenRevoked, let mas = try row.optionalText("mas_id") {
-          revocations.append((MASID(mas), try row.optionalText("user_input_id").map { UserInputID($0) }))
-        }
-      }
-      if !seen.isDisjoint(with: Self.registryKinds) { try await registry.reload() }
-      if seen.contains(.signingKeyRotated) { try await keys.reload() }
-      if !revocations.isEmpty, try await reloadRevoked() {
-        for (mas, session) in revocations { self.revocations.publish(session, of: mas) }
-      }
+    if last - known > Self.maximumBacklog {
+      try await reloadAll()
+    } else if last > known {
+      try await takeIn(after: known, upTo: last)
     }
     following.withLock { following in
       following.sequence = max(following.sequence, last)
       if following.caughtUpAt != nil { following.caughtUpAt = began }
     }
+  }
+
+  private func takeIn(after known: Int64, upTo last: Int64) async throws(StorageError) {
+    let kinds = Self.registryKinds.union([.signingKeyRotated, .tokenRevoked]).map(\.rawValue).sorted()
+    let list = kinds.indices.map { "$\($0 + 3)" }.joined(separator: ", ")
+    let rows = try await storage.query(
+      Statement(
+        """
+        SELECT DISTINCT kind, mas_id, user_input_id FROM trace_events
+        WHERE sequence > $1 AND sequence <= $2 AND kind IN (\(list))
+        """, [.integer(known), .integer(last)] + kinds.map(SQLValue.text)))
+    var seen: Set<TraceEvent.Kind> = []
+    var revocations: [(mas: MASID, session: UserInputID?)] = []
+    for row in rows {
+      guard let kind = TraceEvent.Kind(rawValue: try row.text("kind")) else { continue }
+      seen.insert(kind)
+      if kind == .tokenRevoked, let mas = try row.optionalText("mas_id") {
+        revocations.append((MASID(mas), try row.optionalText("user_input_id").map { UserInputID($0) }))
+      }
+    }
+    if !seen.isDisjoint(with: Self.registryKinds) { try await registry.reload() }
+    if seen.contains(.signingKeyRotated) { try await keys.reload() }
+    if !revocations.isEmpty, try await reloadRevoked() {
+      for (mas, session) in revocations { self.revocations.publish(session, of: mas) }
+    }
+  }
+
+  /// Takes in all that is stored, when too much was missed to look at each change.
+  private func reloadAll() async throws(StorageError) {
+    try await registry.reload()
+    try await keys.reload()
+    _ = try await reloadRevoked()
+    for mas in registry.systems() { revocations.publish(nil, of: mas.id) }
   }
 
   static func lastSequence(in storage: any StorageDriver) async throws(StorageError) -> Int64 {
@@ -129,10 +145,14 @@ extension AuthorizationServer {
   /// Sees to it that a session that another runtime began is known here.
   func takeUpSession(of verified: VerifiedToken) async throws(OAuthError) {
     guard storage.isShared, let session = verified.claims.userInputID else { return }
-    do throws(StorageError) {
-      _ = try await sessions.resume(session, liveUntil: verified.claims.expiresAt)
+    let known: UserInput?
+    do {
+      known = try await sessions.resume(session, liveUntil: verified.claims.expiresAt)
     } catch {
       throw Self.storageFailure
+    }
+    guard known != nil else {
+      throw OAuthError(.temporarilyUnavailable, "too many sessions are live; try again later", reason: .overloaded)
     }
   }
 

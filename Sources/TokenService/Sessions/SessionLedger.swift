@@ -58,10 +58,12 @@ final class SessionLedger: Sendable {
   private let clock: WallClock
   private let loads = SerialQueue()
 
-  /// Loads the sessions that have live tokens.
+  /// Loads the sessions that have live tokens, where no other runtime does something in them: otherwise each is loaded
+  /// when it is asked about.
   init(storage: any StorageDriver, clock: WallClock) async throws(StorageError) {
     self.storage = storage
     self.clock = clock
+    if storage.isShared { return }
     let live = try await storage.query(
       Statement(
         """
