@@ -168,6 +168,12 @@ let package = Package(
       dependencies: ["AgentProtocols", "CASACore", "TextEmbedding"],
       path: "Benchmarks/TimedEncoder",
       swiftSettings: settings),
+    // What `make bench` compares with pgbench.
+    .executableTarget(
+      name: "TimedStorage",
+      dependencies: ["Storage", .logging],
+      path: "Benchmarks/TimedStorage",
+      swiftSettings: settings),
     .target(
       name: "CQuantizedEncoder",
       cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"]), .unsafeFlags(["-O2"], .when(configuration: .debug))]),

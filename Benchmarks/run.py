@@ -2,7 +2,8 @@
 
 Prints a table and writes `Benchmarks/results/latest.json`. CASA_BENCH_SECONDS (default 5) is how long each of
 CASA_BENCH_ROUNDS (default 3) rounds of a measurement lasts; the median round counts. Arguments choose parts of it, whose
-results then replace those of their names: `token-service`, `ingress`, `mcp-call`, `memory`, `encoder`, `kernel`.
+results then replace those of their names: `token-service`, `ingress`, `mcp-call`, `memory`, `encoder`, `kernel`,
+`storage`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import kernel
 import load
 import memory
 import native
+import storage
 import token_service
 from results import Result
 from stack import ROOT, Stack, accepted_adapters, answers, free_ports, running_stack, wait_until
@@ -38,6 +40,7 @@ PARTS: dict[str, list[Callable[[Stack, Path, int], Iterator[Result]]]] = {
     "mcp-call": [data_plane.call_results],
     "encoder": [embedding.part_results],
     "kernel": [kernel.kernel_results],
+    "storage": [storage.part_results],
     "memory": [resting_results, memory.sidecar_results, memory.session_results],
 }
 

@@ -135,7 +135,7 @@ public struct Runtime: Service {
         availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: logger)),
       services: [
         ToolDiscovery(server: server, source: lister, logger: logger),
-        Pruning(server: server, storage: storage, logger: logger),
+        Pruning(server: server, storage: storage, logger: logger), Following(server: server, logger: logger),
         Preparation(models: configuration.models),
         Projection(
           projector: TraceProjector(storage: storage), introspections: server.introspections, logger: logger),
@@ -165,6 +165,17 @@ private final class ReadyFlag: Sendable {
   var isReady: Bool {
     get { value.load(ordering: .acquiring) }
     set { value.store(newValue, ordering: .releasing) }
+  }
+}
+
+/// Takes in what other runtimes on the same database change.
+private struct Following: Service {
+  let server: AuthorizationServer
+  let logger: Logger
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown { await server.follow(logger: logger) }
+    try? await gracefulShutdown()
   }
 }
 

@@ -122,7 +122,7 @@ struct RuntimeResponder: HTTPResponder {
     case .health: return Answer(.ok, json: ["status": "ok"])
     case .readiness:
       guard isReady() else { return Answer(problem: .serviceUnavailable, "the runtime is starting or shutting down") }
-      guard (try? await storage.query(Statement("SELECT 1 AS one"))) != nil else {
+      guard server.isCurrent, (try? await storage.query(Statement("SELECT 1 AS one"))) != nil else {
         return Answer(problem: .serviceUnavailable, "the database does not answer")
       }
       return Answer(.ok, json: ["status": "ready"])

@@ -62,6 +62,8 @@ public final class SQLiteStorage: StorageDriver {
     }
   }
 
+  public var isShared: Bool { false }
+
   public func commit(_ unit: [Statement]) async throws(StorageError) {
     let result = await withCheckedContinuation { (completion: CheckedContinuation<Result<Void, StorageError>, Never>) in
       let refusal: StorageError? = state.withLock { state in

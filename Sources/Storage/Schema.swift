@@ -186,5 +186,12 @@ public enum Schema {
           configuration TEXT NOT NULL, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL)
         """,
       ]),
+    Migration(
+      "2026-11-shared-database",
+      [
+        "CREATE INDEX tokens_revoked ON tokens (expires_at) WHERE revoked_at IS NOT NULL",
+        // For deletion: events come about in the order of their times.
+        Migration.Change(postgres: "CREATE INDEX trace_events_by_time ON trace_events USING brin (at)"),
+      ]),
   ]
 }

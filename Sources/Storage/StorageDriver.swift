@@ -6,6 +6,8 @@ public import CASACore
 /// is durable; many units committed at the same time share one sync of the disk. The sequence numbers of trace events
 /// rise in the order in which units become visible.
 public protocol StorageDriver: Sendable {
+  /// Whether other processes may write to the same database: what one of them has in memory may be behind it.
+  var isShared: Bool { get }
   /// - Throws: `StorageError`; then nothing of the unit took effect. One exception: where the connection to a server
   ///   ended before it said whether it had committed, the unit may have; it is then answered as not stored
   ///   (`unavailable`), since what nobody was told of may be stored, and never the other way round.

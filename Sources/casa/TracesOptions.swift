@@ -20,6 +20,15 @@ struct TracesOptions: ParsableArguments {
   /// More than this is no answer of a runtime.
   private static let maximumAnswerBytes = 64 << 20
 
+  /// Lives as long as the process.
+  private static let client: HTTPClient = {
+    var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+    configuration.timeout.connect = .seconds(5)
+    // Where nothing listens, that is said at once.
+    configuration.connectionPool.retryConnectionEstablishment = false
+    return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+  }()
+
   private var base: String {
     let given = url ?? ProcessInfo.processInfo.environment["CASA_URL"] ?? "http://127.0.0.1:8700"
     return given.hasSuffix("/") ? String(given.dropLast()) : given
@@ -89,7 +98,7 @@ struct TracesOptions: ParsableArguments {
   private func respond(_ request: HTTPClientRequest, within limit: TimeAmount) async throws -> HTTPClientResponse {
     let response: HTTPClientResponse
     do {
-      response = try await HTTPClient.shared.execute(request, timeout: limit)
+      response = try await Self.client.execute(request, timeout: limit)
     } catch {
       throw TracesError("no runtime answers at \(base) (\(error)); say where it is with --url", isTransient: true)
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from casa_runtime import Cast, Runtime, token_of, wait_until
+from casa_runtime import App, Cast, Runtime, token_of, wait_until
 from postgres_server import PostgresServer, postgres_server
 
 NewRuntime = Callable[..., Runtime]
@@ -78,7 +78,7 @@ def test_a_prompt_with_the_character_nul_is_refused_by_what_is_wrong_with_it(
     for each in [cast, new_cast(new_runtime())]:
         refused = each.client.issue("What is\0 my balance?")
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
-        assert "U+0000" in refused.json()["error_description"]
+        assert "without U+0000" in refused.json()["error_description"]
 
 
 def test_a_database_that_does_not_answer_is_a_clear_error_without_its_password(tmp_path: Path) -> None:
@@ -105,3 +105,64 @@ def test_wrong_options_are_refused_by_name(tmp_path: Path, arguments: list[str])
     code, said = Runtime(tmp_path / "data", arguments).run_to_end()
     assert code == 64
     assert "--database-file" in said
+
+
+class TestTwoRuntimes:
+    """Two runtimes on one database, as behind a load balancer."""
+
+    @pytest.fixture
+    def casts(self, server: PostgresServer, new_runtime: NewRuntime, new_cast: NewCast) -> tuple[Cast, Cast]:
+        """The same MAS, as seen through each of the two."""
+        name = f"shared_{time.monotonic_ns()}"
+        server.psql("postgres", f"CREATE DATABASE {name}")
+        url = server.url.replace("/casa?", f"/{name}?")
+        # Tokens of both name the same issuer: the address of the balancer.
+        options = ["--database", url, "--issuer", "http://casa.example"]
+        first = new_runtime(*options)
+        cast = new_cast(first)
+        second = new_runtime(*options)
+        apps = (cast.client, cast.agent, cast.second_agent, cast.bank)
+        return cast, Cast(second, cast.mas, *(self.at(second, app) for app in apps))
+
+    def at(self, runtime: Runtime, app: App) -> App:
+        return App(runtime, app.id, app.name, app.mas, app.secret)
+
+    def test_what_one_stored_the_other_knows(self, casts: tuple[Cast, Cast]) -> None:
+        here, there = casts
+        t1 = here.client.t1(audience=here.agent.name)
+        arguments = {"account": "1"}
+        t2 = token_of(there.agent.exchange(t1, "llm-access"))
+        assert here.agent.report_selection(t2, Cast.TOOL, arguments).status_code == 204
+        t3 = token_of(there.agent.exchange_for_call(t1, there.bank.name, Cast.TOOL, arguments))
+        assert here.bank.spend(t3).status_code == 200
+        assert there.bank.spend(t3).json()["reason"] == "token_spent"
+        again = there.agent.exchange_for_call(t1, there.bank.name, Cast.TOOL, arguments)
+        assert again.json()["reason"] == "tool_selection_already_used"
+
+    def test_what_one_revoked_the_other_refuses_at_once_and_tells_the_data_plane_within_a_second(
+        self, casts: tuple[Cast, Cast]
+    ) -> None:
+        here, there = casts
+        t1 = here.client.t1(audience=here.agent.name)
+        assert there.agent.is_active(t1)
+        auth = (there.agent.id, there.agent.secret)
+        cursor = there.runtime.http.get("/oauth/revocations", auth=auth).json()["cursor"]
+        assert here.client.revoke(t1).status_code == 200
+        began = time.monotonic()
+        assert not there.agent.is_active(t1)
+        assert there.agent.exchange(t1, "llm-access").status_code == 400
+        page = there.runtime.http.get("/oauth/revocations", params={"after": cursor}, auth=auth).json()
+        seconds = time.monotonic() - began
+        print(f"\ntold the data plane {seconds:.2f} s after the revocation at the other")
+        assert len(page["user_input_ids"]) == 1
+        assert seconds < 1
+
+    def test_what_one_registered_the_other_knows_soon(self, casts: tuple[Cast, Cast]) -> None:
+        here, there = casts
+        mas = here.runtime.create_mas("created-here")
+        headers = here.runtime.admin_headers
+
+        def is_known() -> bool:
+            return there.runtime.http.get(f"/mas/{mas}", headers=headers).status_code == 200
+
+        wait_until(is_known, "the other runtime knows the MAS", 2)

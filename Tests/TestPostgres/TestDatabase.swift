@@ -26,8 +26,9 @@ public struct TestDatabase: Sendable {
 
   private let place: Place
 
-  public init() async throws {
-    switch ProcessInfo.processInfo.environment["CASA_TEST_DATABASE"] {
+  /// - Parameter kind: nil for what the environment says.
+  public init(_ kind: String? = nil) async throws {
+    switch kind ?? ProcessInfo.processInfo.environment["CASA_TEST_DATABASE"] {
     case nil, "sqlite": place = .directory(try TemporaryDirectory())
     case "postgres":
       let url = try await PostgresServer.running().newDatabase(like: "runtime") { url in

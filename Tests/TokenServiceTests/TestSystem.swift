@@ -35,8 +35,11 @@ struct TestSystem: Sendable {
 
   static let issuer = "https://casa.example"
 
-  init(configuration: AuthorizationServer.Configuration = .init(issuer: issuer)) async throws {
-    database = try await TestDatabase()
+  /// - Parameter databaseKind: as in `TestDatabase`.
+  init(
+    configuration: AuthorizationServer.Configuration = .init(issuer: issuer), databaseKind: String? = nil
+  ) async throws {
+    database = try await TestDatabase(databaseKind)
     clock = TestClock()
     storage = try database.open()
     try await storage.migrate(Schema.migrations)
@@ -52,18 +55,23 @@ struct TestSystem: Sendable {
     _ = try await registry.recordListing(of: mail.id, try Self.listing("send_mail"))
   }
 
-  private init(_ before: TestSystem, configuration: AuthorizationServer.Configuration) async throws {
-    (database, clock, mas, client, agent) = (before.database, before.clock, before.mas, before.client, before.agent)
-    (other, weather, mail) = (before.other, before.weather, before.mail)
-    await before.storage.close()
+  private init(beside other: TestSystem, configuration: AuthorizationServer.Configuration) async throws {
+    (database, clock, mas, client, agent) = (other.database, other.clock, other.mas, other.client, other.agent)
+    (self.other, weather, mail) = (other.other, other.weather, other.mail)
     storage = try database.open()
     try await storage.migrate(Schema.migrations)
     server = try await AuthorizationServer(configuration: configuration, storage: storage, clock: clock.wallClock)
   }
 
+  /// Another runtime on the same database.
+  func replica() async throws -> TestSystem {
+    try await TestSystem(beside: self, configuration: .init(issuer: Self.issuer))
+  }
+
   /// The same system after its process ended and another began.
   func restarted(configuration: AuthorizationServer.Configuration = .init(issuer: issuer)) async throws -> TestSystem {
-    try await TestSystem(self, configuration: configuration)
+    await storage.close()
+    return try await TestSystem(beside: self, configuration: configuration)
   }
 
   static func app(

@@ -212,6 +212,7 @@ private final class WatchedStorage: StorageDriver {
 
   init(_ storage: any StorageDriver) { self.storage = storage }
 
+  var isShared: Bool { storage.isShared }
   var mostCommits: Int { commits.withLock { $0.most } }
 
   func commit(_ unit: [Statement]) async throws(StorageError) {
@@ -298,7 +299,8 @@ struct SigningKeyTests {
     let system = try await TestSystem()
     let storage = WatchedStorage(system.storage)
     let keys = try await SigningKeys(
-      storage: storage, algorithm: .es256, tokenLifetime: .seconds(300), clock: system.clock.wallClock)
+      storage: storage, algorithm: .es256, tokenLifetime: .seconds(300), clock: system.clock.wallClock,
+      recording: { _ in Statement("SELECT 1") })
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<16 { group.addTask { _ = try await keys.rotate { _ in Statement("SELECT 1") } } }
       try await group.waitForAll()

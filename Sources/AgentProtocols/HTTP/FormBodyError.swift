@@ -12,7 +12,7 @@ public enum FormBodyError: Error, Sendable, Hashable, CustomStringConvertible {
     switch self {
     case .tooManyFields(let maximum): "it has more than \(maximum) fields"
     case .repeatedName: "a parameter was sent more than once"
-    case .invalidEncoding: "a name or value is not percent-encoded UTF-8"
+    case .invalidEncoding: "a name or value is not percent-encoded UTF-8 without U+0000"
     }
   }
 }

@@ -38,6 +38,8 @@ public final class PostgresStorage: StorageDriver {
     upkeep = PostgresUpkeep(parameters: parameters)
   }
 
+  public var isShared: Bool { true }
+
   public func commit(_ unit: [Statement]) async throws(StorageError) {
     guard unit.allSatisfy(Self.isStorable) else { throw .unstorable }
     try await writer.submit(unit)

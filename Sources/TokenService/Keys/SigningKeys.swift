@@ -18,12 +18,47 @@ public final class SigningKeys: Sendable {
   private let retention: Duration
 
   /// Loads the stored keys, and makes the first one of `algorithm` when there is none.
+  /// - Parameter event: what is recorded in the trace when a new key takes the place of one of another algorithm.
   init(
-    storage: any StorageDriver, algorithm: SigningAlgorithm, tokenLifetime: Duration, clock: WallClock
+    storage: any StorageDriver, algorithm: SigningAlgorithm, tokenLifetime: Duration, clock: WallClock,
+    recording event: @Sendable (SigningKey) -> Statement
   ) async throws(StorageError) {
     self.storage = storage
     self.clock = clock
     retention = tokenLifetime + TokenVerifier.clockSkew + .seconds(1)
+    let stored = try await Self.load(from: storage)
+    if let usable = stored.current, usable.algorithm == algorithm {
+      state = Mutex(State(current: usable, byID: stored.byID))
+      return
+    }
+    let made = SigningKey.generate(algorithm, at: clock.now())
+    do throws(StorageError) {
+      if stored.current == nil {
+        try await storage.commit([made.insertion(where: "NOT EXISTS (SELECT 1 FROM signing_keys)")])
+      } else {
+        // The operator chose another algorithm: this is a rotation.
+        try await storage.commit(Self.rotation(to: made, at: clock.now()) + [event(made)])
+      }
+    } catch .unexpectedChanges {
+      // Another runtime has just made the first.
+    }
+    let after = try await Self.load(from: storage)
+    guard let current = after.current else { throw .corrupt("there is no signing key") }
+    state = Mutex(State(current: current, byID: after.byID))
+  }
+
+  /// Takes in what is stored, as others may have changed it.
+  func reload() async throws(StorageError) {
+    try await rotations.run { [self] () async throws(StorageError) in
+      let stored = try await Self.load(from: storage)
+      guard let current = stored.current else { throw .corrupt("there is no signing key") }
+      state.withLock { $0 = State(current: current, byID: stored.byID) }
+    }
+  }
+
+  private static func load(
+    from storage: any StorageDriver
+  ) async throws(StorageError) -> (current: SigningKey?, byID: [SigningKeyID: SigningKey]) {
     var keys: [SigningKey] = []
     for row in try await storage.query(Statement("SELECT * FROM signing_keys ORDER BY created_at")) {
       guard
@@ -34,16 +69,7 @@ public final class SigningKeys: Sendable {
       else { throw .corrupt("a signing key can't be read") }
       keys.append(key)
     }
-    let current: SigningKey
-    if let usable = keys.last(where: { $0.retiredAt == nil }), usable.algorithm == algorithm {
-      current = usable
-    } else {
-      // None yet, or the operator chose another algorithm: then this is a rotation.
-      current = .generate(algorithm, at: clock.now())
-      try await storage.commit(Self.rotation(to: current, at: clock.now()))
-      keys = keys.map { $0.retiredAt == nil ? $0.retired(at: clock.now()) : $0 } + [current]
-    }
-    state = Mutex(State(current: current, byID: Dictionary(keys.map { ($0.id, $0) }, uniquingKeysWith: { $1 })))
+    return (keys.last { $0.retiredAt == nil }, Dictionary(keys.map { ($0.id, $0) }, uniquingKeysWith: { $1 }))
   }
 
   var current: SigningKey { state.withLock { $0.current } }
@@ -87,12 +113,19 @@ public final class SigningKeys: Sendable {
     [
       Statement(
         "UPDATE signing_keys SET retired_at = $1 WHERE retired_at IS NULL", [.integer(now.milliseconds)]),
-      Statement(
-        "INSERT INTO signing_keys (kid, algorithm, private_key, created_at) VALUES ($1, $2, $3, $4)",
-        [
-          .text(key.id.rawValue), .text(key.algorithm.rawValue), .text(key.storedPrivateKey),
-          .integer(now.milliseconds),
-        ], expectedChanges: 1),
+      key.insertion(where: "1 = 1"),
     ]
+  }
+}
+
+extension SigningKey {
+  fileprivate func insertion(where condition: String) -> Statement {
+    Statement(
+      """
+      INSERT INTO signing_keys (kid, algorithm, private_key, created_at) SELECT $1, $2, $3, $4 WHERE \(condition)
+      """,
+      [
+        .text(id.rawValue), .text(algorithm.rawValue), .text(storedPrivateKey), .integer(createdAt.milliseconds),
+      ], expectedChanges: 1)
   }
 }

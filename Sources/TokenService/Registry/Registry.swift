@@ -36,6 +36,19 @@ public final class Registry: Sendable {
   init(storage: any StorageDriver, clock: WallClock) async throws(StorageError) {
     self.storage = storage
     self.clock = clock
+    let loaded = try await load()
+    snapshot.withLock { $0 = loaded }
+  }
+
+  /// Takes in what is stored, as others may have changed it.
+  func reload() async throws(StorageError) {
+    try await writes.run { [self] () async throws(StorageError) in
+      let loaded = try await load()
+      snapshot.withLock { $0 = loaded }
+    }
+  }
+
+  private func load() async throws(StorageError) -> Snapshot {
     var loaded = Snapshot()
     for row in try await storage.query(Statement("SELECT * FROM mas")) {
       let mas = try MAS(row: row)
@@ -57,8 +70,7 @@ public final class Registry: Sendable {
       let reader = try Reader(row: row)
       loaded.readers[reader.id] = reader
     }
-    let complete = loaded
-    snapshot.withLock { $0 = complete }
+    return loaded
   }
 
   // MARK: Reading

@@ -18,6 +18,7 @@ extension AuthorizationServer {
       try await recordRefusal(error, of: request, by: app, subject: nil, decision: nil)
       throw error
     }
+    try await takeUpSession(of: subject)
     let grant: Grant
     do {
       grant = try await self.grant(request, to: app, subject: subject)
@@ -177,6 +178,7 @@ extension AuthorizationServer {
       }
     }
     let digest = call.argumentsSHA256
+    try await refresh(session)
     try refuseLocked(session, of: mas)
     let question = try await question(about: call, of: app, at: server, in: session, tools: claims.tools, for: mas)
     let decision = await ToolCallChecks(
@@ -191,6 +193,7 @@ extension AuthorizationServer {
         decision: decision)
     }
     // Others of the session may have been refused while this one was looked at.
+    try await refresh(session)
     try refuseLocked(session, of: mas)
     // Whatever the checks say: a token never grants a tool that its subject did not.
     guard claims.tools.contains(call.tool) else {

@@ -7,10 +7,13 @@ extension AuthorizationServer {
   public func introspect(
     _ token: UnverifiedToken, by client: AuthenticatedClient
   ) async throws(OAuthError) -> Introspection {
-    guard let verified = live(token), concerns(verified.claims, client.app) else {
+    guard let verified = live(token), concerns(verified.claims, client.app),
+      try await !isRevokedInStorage(verified)
+    else {
       introspections.record(token.hash, claims: nil, by: client.app, at: clock.now())
       return .inactive
     }
+    try await takeUpSession(of: verified)
     if verified.claims.scope == .callTools {
       do {
         let spent = try await storage.query(

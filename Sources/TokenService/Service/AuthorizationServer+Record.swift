@@ -166,6 +166,8 @@ extension AuthorizationServer {
             .accessDenied, "the evidence of an llm_call must be this app's live llm-access token",
             reason: .tokenInactive)
         }
+        try await takeUpSession(of: verified)
+        try await refresh(session)
         let recorded =
           sessions.activity(of: app.id, in: session).selections.count
           + answers.lazy.filter { $0.session == session }.map(\.selections.count).reduce(0, +)
@@ -196,6 +198,13 @@ extension AuthorizationServer {
         results.append((session, result))
       case .call(let call):
         // A session the app's MAS does not have is not written into.
+        if storage.isShared, let id = call.userInputID {
+          do {
+            _ = try await sessions.resume(id, liveUntil: now)
+          } catch {
+            throw Self.storageFailure
+          }
+        }
         let session = call.userInputID.flatMap { sessions.input($0) }.flatMap { $0.masID == app.masID ? $0.id : nil }
         unit.append(
           TraceLog.insertion(
@@ -241,6 +250,7 @@ extension AuthorizationServer {
       throw Self.storageFailure
     }
     guard known != nil else { throw Self.refusal(ofResult: .overloaded) }
+    try await refresh(session)
     let result = ToolResult(
       id: verified.claims.id.rawValue, server: call.server, tool: call.tool, text: report.text,
       isTruncated: report.isTruncated, unread: report.unread)

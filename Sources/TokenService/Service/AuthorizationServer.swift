@@ -40,6 +40,7 @@ public final class AuthorizationServer: Sendable {
   public let revocations = RevocationFeed()
   /// The revoked tokens that have not expired.
   let revoked: Mutex<[TokenID: Timestamp]>
+  let following: Mutex<Following>
   /// One alert after the other, so that of two alike one is raised.
   let exfiltrations = SerialQueue()
   /// What the checks of intent ask.
@@ -62,40 +63,39 @@ public final class AuthorizationServer: Sendable {
     self.clock = clock
     traces = TraceLog(storage: storage)
     introspections = IntrospectionLog(traces: traces)
+    // Before anything is loaded: what is changed meanwhile is looked at again.
+    following = Mutex(Following(sequence: storage.isShared ? try await Self.lastSequence(in: storage) : 0))
     registry = try await Registry(storage: storage, clock: clock)
     keys = try await SigningKeys(
-      storage: storage, algorithm: configuration.algorithm, tokenLifetime: configuration.tokenLifetime, clock: clock)
+      storage: storage, algorithm: configuration.algorithm, tokenLifetime: configuration.tokenLifetime, clock: clock,
+      recording: { Self.rotationEvent($0, at: clock.now()) })
     sessions = try await SessionLedger(storage: storage, clock: clock)
     verifier = TokenVerifier(keys: keys, issuer: configuration.issuer, clock: clock)
     signer = TokenSigner(keys: keys)
     clients = ClientAuthentication(
       registry: registry, storage: storage, audiences: configuration.audiences, clock: clock)
-    var dead: [TokenID: Timestamp] = [:]
-    for row in try await storage.query(
-      Statement(
-        "SELECT jti, expires_at FROM tokens WHERE revoked_at IS NOT NULL AND expires_at > $1",
-        [.integer(clock.now().milliseconds)]))
-    {
-      dead[TokenID(try row.text("jti"))] = Timestamp(milliseconds: try row.integer("expires_at"))
-    }
-    revoked = Mutex(dead)
+    revoked = Mutex(try await Self.revokedTokens(in: storage, at: clock.now()))
   }
 
   public func authenticate(_ credentials: ClientCredentials) async throws(OAuthError) -> AuthenticatedClient {
-    try await clients.authenticate(credentials)
+    guard isCurrent else { throw Self.storageFailure }
+    return try await clients.authenticate(credentials)
   }
 
   /// Takes the credentials of a client or of a node.
   public func authenticateReporter(_ credentials: ClientCredentials) async throws(OAuthError) -> AuthenticatedReporter {
-    try await clients.authenticateReporter(credentials)
+    guard isCurrent else { throw Self.storageFailure }
+    return try await clients.authenticateReporter(credentials)
   }
 
   /// Makes a new signing key; tokens of the one before stay good until they expire.
   public func rotateSigningKey() async throws(StorageError) -> SigningKey {
-    try await keys.rotate { key in
-      TraceLog.insertion(
-        of: TraceEvent(.signingKeyRotated, at: clock.now(), masID: nil, payload: ["kid": .string(key.id.rawValue)]))
-    }
+    try await keys.rotate { Self.rotationEvent($0, at: clock.now()) }
+  }
+
+  private static func rotationEvent(_ key: SigningKey, at now: Timestamp) -> Statement {
+    TraceLog.insertion(
+      of: TraceEvent(.signingKeyRotated, at: now, masID: nil, payload: ["kid": .string(key.id.rawValue)]))
   }
 
   /// Forgets what is over: sessions in memory, spent and revoked tokens that expired, and what tools answered in sessions

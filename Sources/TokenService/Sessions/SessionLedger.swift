@@ -45,6 +45,9 @@ final class SessionLedger: Sendable {
   struct Activity: Sendable {
     var llmCalls = 0
     var selections: [RecordedSelection] = []
+
+    /// Grows with all that happens.
+    var size: Int { llmCalls + selections.count + selections.count { $0.isUsed } }
   }
 
   private let sessions = Mutex([UserInputID: Session]())
@@ -55,10 +58,12 @@ final class SessionLedger: Sendable {
   private let clock: WallClock
   private let loads = SerialQueue()
 
-  /// Loads the sessions that have live tokens.
+  /// Loads the sessions that have live tokens, where no other runtime does something in them: otherwise each is loaded
+  /// when it is asked about.
   init(storage: any StorageDriver, clock: WallClock) async throws(StorageError) {
     self.storage = storage
     self.clock = clock
+    if storage.isShared { return }
     let live = try await storage.query(
       Statement(
         """
@@ -138,36 +143,7 @@ final class SessionLedger: Sendable {
           Statement("SELECT \(UserInput.columns) FROM user_inputs WHERE id = $1", [.text(id.rawValue)])
         ).first
       else { return nil }
-      var session = Session(input: try UserInput(row: row), liveUntil: liveUntil)
-      for row in try await storage.query(
-        Statement(
-          "SELECT app_id, COUNT(*) AS calls FROM llm_calls WHERE user_input_id = $1 GROUP BY app_id",
-          [.text(id.rawValue)]))
-      {
-        session.activities[AppID(try row.text("app_id")), default: Activity()].llmCalls = Int(try row.integer("calls"))
-      }
-      for row in try await storage.query(
-        Statement(
-          "SELECT app_id, tool, arguments_sha256, used_by_jti FROM selections WHERE user_input_id = $1 ORDER BY recorded_at",
-          [.text(id.rawValue)]))
-      {
-        guard let tool = ToolName(try row.text("tool")) else { throw .corrupt("a selection's tool can't be read") }
-        session.activities[AppID(try row.text("app_id")), default: Activity()].selections.append(
-          RecordedSelection(
-            tool: tool, argumentsSHA256: try row.text("arguments_sha256"),
-            isUsed: try row.optionalText("used_by_jti") != nil))
-      }
-      for row in try await storage.query(
-        Statement(
-          "SELECT \(ToolResult.columns) FROM tool_results WHERE user_input_id = $1 ORDER BY sequence",
-          [.text(id.rawValue)]))
-      {
-        let result = try ToolResult(row: row)
-        session.results.append(result)
-        session.resultBytes += result.text.utf8.count
-      }
-      session.nearMisses = try await storedNearMisses(of: id)
-      let loaded = session
+      let loaded = try await read(try UserInput(row: row), liveUntil: liveUntil)
       return sessions.withLock { sessions in
         guard sessions.count < Self.maximumSessions else { return nil }
         sessions[id] = loaded
@@ -177,8 +153,65 @@ final class SessionLedger: Sendable {
     }
   }
 
+  /// What is stored of a session.
+  private func read(_ input: UserInput, liveUntil: Timestamp) async throws(StorageError) -> Session {
+    var session = Session(input: input, liveUntil: liveUntil)
+    for row in try await storage.query(
+      Statement(
+        "SELECT app_id, COUNT(*) AS calls FROM llm_calls WHERE user_input_id = $1 GROUP BY app_id",
+        [.text(input.id.rawValue)]))
+    {
+      session.activities[AppID(try row.text("app_id")), default: Activity()].llmCalls = Int(try row.integer("calls"))
+    }
+    for row in try await storage.query(
+      Statement(
+        "SELECT app_id, tool, arguments_sha256, used_by_jti FROM selections WHERE user_input_id = $1 ORDER BY recorded_at",
+        [.text(input.id.rawValue)]))
+    {
+      guard let tool = ToolName(try row.text("tool")) else { throw .corrupt("a selection's tool can't be read") }
+      session.activities[AppID(try row.text("app_id")), default: Activity()].selections.append(
+        RecordedSelection(
+          tool: tool, argumentsSHA256: try row.text("arguments_sha256"),
+          isUsed: try row.optionalText("used_by_jti") != nil))
+    }
+    for row in try await storage.query(
+      Statement(
+        "SELECT \(ToolResult.columns) FROM tool_results WHERE user_input_id = $1 ORDER BY sequence",
+        [.text(input.id.rawValue)]))
+    {
+      let result = try ToolResult(row: row)
+      session.results.append(result)
+      session.resultBytes += result.text.utf8.count
+    }
+    session.nearMisses = try await storedNearMisses(of: input)
+    return session
+  }
+
+  /// Takes in what any runtime has stored of a session by now. What is held only grows: an answer that is overtaken by
+  /// a newer one takes nothing back.
+  func refresh(_ id: UserInputID) async throws(StorageError) {
+    guard let known = sessions.withLock({ $0[id] }) else { return }
+    let stored = try await read(known.input, liveUntil: known.liveUntil)
+    sessions.withLock { sessions in
+      guard var session = sessions[id] else { return }
+      for (app, activity) in stored.activities where activity.size > (session.activities[app]?.size ?? 0) {
+        session.activities[app] = activity
+      }
+      session.nearMisses = max(session.nearMisses, stored.nearMisses)
+      // Those that are about to be stored come last.
+      let names = Set(stored.results.map(\.id))
+      session.results = stored.results + session.results.filter { !names.contains($0.id) }
+      let bytes = session.results.lazy.map(\.text.utf8.count).reduce(0, +)
+      resultBytes.withLock { $0 += bytes - session.resultBytes }
+      session.resultBytes = bytes
+      sessions[id] = session
+    }
+  }
+
   /// Takes in an LLM call that is stored.
   func recordLLMCall(by app: AppID, in id: UserInputID, selections: [RecordedSelection]) {
+    // Otherwise who refreshes may have it already.
+    if storage.isShared { return }
     sessions.withLock { sessions in
       sessions[id]?.activities[app, default: Activity()].llmCalls += 1
       sessions[id]?.activities[app, default: Activity()].selections += selections
@@ -187,6 +220,7 @@ final class SessionLedger: Sendable {
 
   /// Marks one unused selection of this call as carried out, as the storage did.
   func markUsed(tool: ToolName, argumentsSHA256: String, by app: AppID, in id: UserInputID) {
+    if storage.isShared { return }
     sessions.withLock { sessions in
       let index = sessions[id]?.activities[app]?.selections.firstIndex {
         $0.tool == tool && $0.argumentsSHA256 == argumentsSHA256 && !$0.isUsed
@@ -202,11 +236,18 @@ final class SessionLedger: Sendable {
   /// Counts a call that a check of intent refused.
   func recordNearMiss(in id: UserInputID) { sessions.withLock { $0[id]?.nearMisses += 1 } }
 
-  private func storedNearMisses(of id: UserInputID) async throws(StorageError) -> Int {
+  private func storedNearMisses(of input: UserInput) async throws(StorageError) -> Int {
     let rows = try await storage.query(
       Statement(
-        "SELECT payload FROM trace_events WHERE user_input_id = $1 AND kind = $2 ORDER BY sequence LIMIT 1000",
-        [.text(id.rawValue), .text(TraceEvent.Kind.exchangeRefused.rawValue)]))
+        """
+        SELECT payload FROM trace_events WHERE user_input_id = $1 AND kind = $2 AND at >= $3
+        ORDER BY sequence LIMIT 1000
+        """,
+        [
+          .text(input.id.rawValue), .text(TraceEvent.Kind.exchangeRefused.rawValue),
+          // So that only some partitions are looked at; with a margin for clocks that differ.
+          .integer((input.createdAt - .seconds(3600)).milliseconds),
+        ]))
     var count = 0
     for row in rows {
       let reason = (try? JSONValue(parsing: try row.text("payload")))?["reason"]?.string
