@@ -60,12 +60,14 @@ enum Moment {
   /// How long something took or lay apart, in the unit that reads best.
   static func duration(milliseconds: Double) -> String {
     switch abs(milliseconds) {
-    case ..<1: "\(Decimal.text(milliseconds, places: 2)) ms"
-    case ..<1000: "\(Decimal.text(milliseconds, places: 1)) ms"
-    case ..<60_000: "\(Decimal.text(milliseconds / 1000, places: 2)) s"
-    case ..<3_600_000: "\(Decimal.text(milliseconds / 60_000, places: 1)) min"
-    case ..<86_400_000: "\(Decimal.text(milliseconds / 3_600_000, places: 1)) h"
-    default: "\(Decimal.text(milliseconds / 86_400_000, places: 1)) d"
+    case 0: "0 ms"
+    case ..<1: "\(Decimal.short(milliseconds, places: 2)) ms"
+    case ..<100: "\(Decimal.short(milliseconds, places: 1)) ms"
+    case ..<1000: "\(Decimal.short(milliseconds, places: 0)) ms"
+    case ..<60_000: "\(Decimal.short(milliseconds / 1000, places: 2)) s"
+    case ..<3_600_000: "\(Decimal.short(milliseconds / 60_000, places: 1)) min"
+    case ..<86_400_000: "\(Decimal.short(milliseconds / 3_600_000, places: 1)) h"
+    default: "\(Decimal.short(milliseconds / 86_400_000, places: 1)) d"
     }
   }
 }
@@ -83,6 +85,14 @@ enum Decimal {
     guard places > 0 else { return sign + String(whole) }
     let rest = String(scaled % Int64(scale))
     return sign + "\(whole)." + String(repeating: "0", count: places - rest.count) + rest
+  }
+
+  /// The same without zeros at the end.
+  static func short(_ value: Double, places: Int) -> String {
+    var text = text(value, places: places)
+    guard text.contains(".") else { return text }
+    while text.hasSuffix("0") { text.removeLast() }
+    return text.hasSuffix(".") ? String(text.dropLast()) : text
   }
 
   /// A position in a drawing: at most one decimal place, with a plain minus sign.

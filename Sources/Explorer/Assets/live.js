@@ -52,7 +52,7 @@ function what(event) {
 }
 
 function words(name) {
-  const all = String(name).replaceAll("_", " ");
+  const all = String(name).replaceAll("_", " ").replace(/\b(llm|mcp)\b/g, (word) => word.toUpperCase());
   return all.charAt(0).toUpperCase() + all.slice(1);
 }
 

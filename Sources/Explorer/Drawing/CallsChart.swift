@@ -14,7 +14,7 @@ struct CallsChart {
     let mostRefused = buckets.map { $0.count("refused") }.max() ?? 0
     // Both sides have one scale, or the few refusals would look like many; each keeps some room.
     let most = Double(max(1, mostAllowed + mostRefused))
-    let above = mostRefused == 0 ? Self.height : Self.height * max(0.2, min(0.8, Double(mostAllowed) / most))
+    let above = mostRefused == 0 ? Self.height : Self.height * max(0.15, min(0.9, Double(mostAllowed) / most))
     let scale = min(
       mostAllowed == 0 ? .infinity : above / Double(mostAllowed),
       mostRefused == 0 ? .infinity : (Self.height - above) / Double(mostRefused))

@@ -48,7 +48,8 @@ enum Rows {
 
   /// `token_exchanged` as words.
   static func words(_ name: String) -> String {
-    let text = String(name.map { $0 == "_" ? " " : $0 })
+    let words = name.split(separator: "_").map { ["mcp", "llm"].contains($0) ? $0.uppercased() : String($0) }
+    let text = words.joined(separator: " ")
     return text.prefix(1).uppercased() + text.dropFirst()
   }
 

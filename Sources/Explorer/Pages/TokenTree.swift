@@ -74,6 +74,7 @@ struct TokenTree {
       "hash": Rows.hash(hash), "label": Self.label(scope), "scope": scope, "state": state, "tone": tone,
       "holder": name(token.text("app_id")), "audience": token.strings("audience").map(name).joined(separator: ", "),
       "actors": token.strings("actors").map(name).joined(separator: " ← "),
+      "hasAudience": !token.strings("audience").isEmpty,
       "hasActors": !token.strings("actors").isEmpty, "sightings": token.count("sightings"),
       "isSighted": token.count("sightings") > 0,
     ]
