@@ -63,7 +63,7 @@ let package = Package(
       name: "casa",
       dependencies: [
         "AgentProtocols", "CASACore", "EnvoyAuthorization", "IntentChecks", "LocalMode", "NodeGuard", "RuntimeAPI",
-        "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .serviceLifecycle,
+        "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
@@ -160,8 +160,9 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "Storage",
-      dependencies: ["CASACore", .grdb, .logging],
+      dependencies: ["CASACore", "CLibPQ", .grdb, .logging],
       swiftSettings: settings),
+    .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .target(
       name: "AgentProtocols",
       dependencies: ["CASACore", .crypto],
@@ -199,9 +200,18 @@ let package = Package(
       name: "CASACoreTests",
       dependencies: ["CASACore"],
       swiftSettings: settings),
+    .target(
+      name: "TestPostgres",
+      dependencies: ["CLibPQ", "Storage", .logging],
+      path: "Tests/TestPostgres",
+      swiftSettings: settings),
     .testTarget(
       name: "StorageTests",
-      dependencies: ["Storage"],
+      dependencies: ["CASACore", "Storage", "TestPostgres", .logging],
+      swiftSettings: settings),
+    .testTarget(
+      name: "TracesTests",
+      dependencies: ["AgentProtocols", "CASACore", "Storage", "TestPostgres", "Traces", .logging],
       swiftSettings: settings),
     .testTarget(
       name: "IntentChecksTests",
@@ -217,7 +227,10 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "TokenServiceTests",
-      dependencies: ["AgentProtocols", "CASACore", "IntentChecks", "Storage", "TokenService", "Traces", .crypto],
+      dependencies: [
+        "AgentProtocols", "CASACore", "IntentChecks", "Storage", "TestPostgres", "TokenService", "Traces", .crypto,
+        .logging,
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "SidecarFilterTests",

@@ -40,6 +40,7 @@ public enum DecisionSubject {}
 public enum TokenSubject {}
 public enum SigningKeySubject {}
 public enum NodeSubject {}
+public enum ReaderSubject {}
 
 /// A multi-agent system, the unit of tenancy.
 public typealias MASID = Identifier<MASSubject>
@@ -54,6 +55,8 @@ public typealias TokenID = Identifier<TokenSubject>
 public typealias SigningKeyID = Identifier<SigningKeySubject>
 /// A machine whose node guard reports flows.
 public typealias NodeID = Identifier<NodeSubject>
+/// Somebody who may read traces.
+public typealias ReaderID = Identifier<ReaderSubject>
 
 /// Letters, digits, `_`, `-` and `.` of ASCII.
 func isNameByte(_ byte: UInt8) -> Bool {

@@ -51,6 +51,42 @@ public struct Timestamp: Sendable, Hashable, Comparable {
   }
 }
 
+extension Timestamp {
+  /// Reads RFC 3339 in UTC from the year 1970 on, with up to milliseconds, such as `2026-01-31T12:00:00Z`; nil for
+  /// anything else.
+  public init?(rfc3339 text: String) {
+    let bytes = Array(text.utf8)
+    guard (20...24).contains(bytes.count), bytes.last == UInt8(ascii: "Z") else { return nil }
+    func number(_ range: Range<Int>) -> Int64? {
+      var value: Int64 = 0
+      for byte in bytes[range] {
+        guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
+        value = value * 10 + Int64(byte - UInt8(ascii: "0"))
+      }
+      return value
+    }
+    for (place, mark) in zip([4, 7, 10, 13, 16], "--T::".utf8) where bytes[place] != mark { return nil }
+    guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10), let hour = number(11..<13),
+      let minute = number(14..<16), let second = number(17..<19), year >= 1970, (1...12).contains(month),
+      (1...31).contains(day), hour < 24, minute < 60, second < 60
+    else { return nil }
+    var milliseconds: Int64 = 0
+    if bytes.count > 20 {
+      guard bytes[19] == UInt8(ascii: "."), bytes.count > 21, let fraction = number(20..<(bytes.count - 1)) else {
+        return nil
+      }
+      milliseconds = fraction * [100, 10, 1][bytes.count - 22]
+    }
+    // Days since the epoch, counting years from March so that a leap day ends one.
+    let shiftedYear = month <= 2 ? year - 1 : year
+    let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+    let days = 365 * shiftedYear + shiftedYear / 4 - shiftedYear / 100 + shiftedYear / 400 + dayOfYear - 719_468
+    self.init(milliseconds: ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + milliseconds)
+    // What no calendar has, such as 30 February, comes out as another day.
+    guard Array(rfc3339.utf8.prefix(10)) == Array(bytes.prefix(10)) else { return nil }
+  }
+}
+
 extension Duration {
   public var wholeMilliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
   /// Fractional milliseconds, for reports.

@@ -10,6 +10,18 @@ struct Answer: Sendable {
   var status: HTTPResponse.Status
   var headers: HTTPFields
   var body: ByteBuffer
+  /// What is written instead of `body` as it comes about.
+  var stream: (@Sendable (inout any ResponseBodyWriter) async throws -> Void)?
+
+  /// An answer whose length is not known when it begins.
+  init(
+    stream contentType: String, _ write: @escaping @Sendable (inout any ResponseBodyWriter) async throws -> Void
+  ) {
+    status = .ok
+    headers = [.contentType: contentType, .cacheControl: "no-store"]
+    body = ByteBuffer()
+    stream = write
+  }
 
   init(_ status: HTTPResponse.Status, json: JSONValue, contentType: String = "application/json") {
     self.status = status

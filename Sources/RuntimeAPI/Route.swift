@@ -17,7 +17,10 @@ enum Route: Hashable, Sendable {
   case nodeSecret(NodeID)
   case rotateKey
   case userInput(UserInputID)
-  case traceEvents
+  case readers
+  case reader(ReaderID)
+  case traceEvents, traceSessions, traceAlerts, traceStatistics, traceGraph, traceSearch, traceLive, traceExport
+  case traceSession(UserInputID)
   case health, readiness, metrics, openAPI
 
   /// nil for a path there is nothing at.
@@ -82,9 +85,28 @@ enum Route: Hashable, Sendable {
     case "user-inputs":
       guard segments.count == 2, let id = UserInputID(validating: String(segments[1])) else { return nil }
       self = .userInput(id)
+    case "readers":
+      if segments.count == 1 {
+        self = .readers
+        return
+      }
+      guard segments.count == 2, let id = ReaderID(validating: String(segments[1])) else { return nil }
+      self = .reader(id)
     case "trace":
-      guard segments.dropFirst() == ["events"] else { return nil }
-      self = .traceEvents
+      switch segments.dropFirst() {
+      case ["events"]: self = .traceEvents
+      case ["sessions"]: self = .traceSessions
+      case ["alerts"]: self = .traceAlerts
+      case ["statistics"]: self = .traceStatistics
+      case ["graph"]: self = .traceGraph
+      case ["search"]: self = .traceSearch
+      case ["live"]: self = .traceLive
+      case ["export"]: self = .traceExport
+      default:
+        guard segments.count == 3, segments[1] == "sessions", let id = UserInputID(validating: String(segments[2]))
+        else { return nil }
+        self = .traceSession(id)
+      }
     case "healthz" where segments.count == 1: self = .health
     case "readyz" where segments.count == 1: self = .readiness
     case "metrics" where segments.count == 1: self = .metrics
@@ -98,10 +120,13 @@ enum Route: Hashable, Sendable {
     case .token, .exchange, .introspect, .spend, .revoke, .appSecret, .discoverTools, .approveTools, .nodeSecret,
       .rotateKey:
       [.post]
-    case .revocations, .jwks, .metadata, .selfApp, .tools, .userInput, .health, .readiness, .metrics, .openAPI: [.get]
-    case .systems, .apps, .nodes, .traceEvents: [.get, .post]
+    case .revocations, .jwks, .metadata, .selfApp, .tools, .userInput, .health, .readiness, .metrics, .openAPI,
+      .traceSessions, .traceSession, .traceAlerts, .traceStatistics, .traceGraph, .traceSearch, .traceLive, .traceExport:
+      [.get]
+    case .systems, .apps, .nodes, .readers: [.get, .post]
+    case .traceEvents: [.get, .post, .delete]
     case .system, .app: [.get, .put, .delete]
-    case .node: [.get, .delete]
+    case .node, .reader: [.get, .delete]
     }
   }
 
@@ -130,7 +155,17 @@ enum Route: Hashable, Sendable {
     case .nodeSecret: "/nodes/{id}/secret"
     case .rotateKey: "/keys/rotate"
     case .userInput: "/user-inputs/{id}"
+    case .readers: "/readers"
+    case .reader: "/readers/{id}"
     case .traceEvents: "/trace/events"
+    case .traceSessions: "/trace/sessions"
+    case .traceSession: "/trace/sessions/{id}"
+    case .traceAlerts: "/trace/alerts"
+    case .traceStatistics: "/trace/statistics"
+    case .traceGraph: "/trace/graph"
+    case .traceSearch: "/trace/search"
+    case .traceLive: "/trace/live"
+    case .traceExport: "/trace/export"
     case .health: "/healthz"
     case .readiness: "/readyz"
     case .metrics: "/metrics"

@@ -1,5 +1,6 @@
 import AsyncHTTPClient
-import Hummingbird
+import CASACore
+public import Hummingbird
 import HummingbirdCore
 public import IntentChecks
 public import Logging
@@ -8,6 +9,7 @@ public import ServiceLifecycle
 import Storage
 import Synchronization
 public import TokenService
+import Traces
 
 /// The runtime as one service: storage, the authorization server and its HTTP API.
 public struct Runtime: Service {
@@ -17,6 +19,8 @@ public struct Runtime: Service {
     public var port: Int
     /// Where everything is kept; made when it is missing.
     public var dataDirectory: String
+    /// Where a PostgreSQL server keeps the database, as libpq reads it; nil for SQLite in the data directory.
+    public var databaseURL: String?
     /// nil for `http://HOST:PORT`.
     public var issuer: String?
     /// How long tokens live; whole seconds from 1 to 3600.
@@ -28,6 +32,8 @@ public struct Runtime: Service {
     public var bodyDeadline = Duration.seconds(15)
     /// What the checks of intent ask.
     public var models = IntentModels()
+    /// Whether everybody on this machine may read traces and prompts.
+    public var opensTraces = false
 
     public init(
       host: String = "127.0.0.1", port: Int = 8700, dataDirectory: String, issuer: String? = nil,
@@ -53,18 +59,32 @@ public struct Runtime: Service {
 
   private let configuration: Configuration
   private let logger: Logger
+  private let pages: (@Sendable (RuntimeView) -> any HTTPResponder<BasicRequestContext>)?
   private let onReady: @Sendable (Int) -> Void
 
-  /// - Parameter onReady: gets the port as soon as requests are answered.
-  public init(configuration: Configuration, logger: Logger, onReady: @escaping @Sendable (Int) -> Void = { _ in }) {
+  /// - Parameters:
+  ///   - pages: makes what answers `/` and `/explorer`; nil when nothing does.
+  ///   - onReady: gets the port as soon as requests are answered.
+  public init(
+    configuration: Configuration, logger: Logger,
+    pages: (@Sendable (RuntimeView) -> any HTTPResponder<BasicRequestContext>)? = nil,
+    onReady: @escaping @Sendable (Int) -> Void = { _ in }
+  ) {
     self.configuration = configuration
     self.logger = logger
+    self.pages = pages
     self.onReady = onReady
   }
 
   /// Serves until a graceful shutdown; requests under way are answered, and everything stored is on the disk.
   public func run() async throws {
-    let storage = try SQLiteStorage(directory: configuration.dataDirectory)
+    let storage: any StorageDriver
+    if let url = configuration.databaseURL {
+      try PrivateFile.makeDirectory(configuration.dataDirectory)
+      storage = try PostgresStorage(url: url, logger: logger)
+    } else {
+      storage = try SQLiteStorage(directory: configuration.dataDirectory)
+    }
     do {
       try await serve(storage)
     } catch {
@@ -75,7 +95,7 @@ public struct Runtime: Service {
     logger.notice("the runtime has stopped")
   }
 
-  private func serve(_ storage: SQLiteStorage) async throws {
+  private func serve(_ storage: any StorageDriver) async throws {
     try await storage.migrate(Schema.migrations)
     let path = configuration.adminCredentialPath
     let admin = try await AdminCredential(storage: storage) { secret throws(StorageError) in
@@ -91,9 +111,14 @@ public struct Runtime: Service {
     let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: clientConfiguration)
     let lister = MCPToolLister(client: client)
     let state = ReadyFlag()
+    let traces = TraceAccess(
+      authentication: try await ReaderAuthentication(storage: storage, admin: admin, server: server),
+      isOpen: configuration.opensTraces)
+    let reader = TraceReader(storage: storage, directory: server.registry)
     let responder = RuntimeResponder(
-      server: server, admin: admin, toolSource: lister, isReady: { state.isReady }, metrics: RuntimeMetrics(),
-      logger: logger)
+      server: server, admin: admin, traces: traces, reader: reader, pulse: TracePulse(reader: reader),
+      pages: pages?(RuntimeView(registry: server.registry, reader: reader, access: traces)), toolSource: lister,
+      isReady: { state.isReady }, storage: storage, metrics: RuntimeMetrics(), logger: logger)
     let deadlines = ArrivalDeadlines(
       headers: TimeAmount(configuration.headerDeadline), body: TimeAmount(configuration.bodyDeadline))
     let application = Application(
@@ -109,8 +134,11 @@ public struct Runtime: Service {
         address: .hostname(configuration.host, port: configuration.port), serverName: nil,
         availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: logger)),
       services: [
-        ToolDiscovery(server: server, source: lister, logger: logger), Pruning(server: server, logger: logger),
+        ToolDiscovery(server: server, source: lister, logger: logger),
+        Pruning(server: server, storage: storage, logger: logger),
         Preparation(models: configuration.models),
+        Projection(
+          projector: TraceProjector(storage: storage), introspections: server.introspections, logger: logger),
       ],
       onServerRunning: { channel in
         state.isReady = true
@@ -149,9 +177,42 @@ private struct Preparation: Service {
   }
 }
 
-/// Forgets expired tokens and ended sessions each minute.
+/// Keeps what the queries of traces answer from.
+private struct Projection: Service {
+  /// How long nothing is looked for after there was nothing more.
+  private static let pause = Duration.milliseconds(250)
+
+  let projector: TraceProjector
+  let introspections: IntrospectionLog
+  let logger: Logger
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown {
+      var settledAt = ContinuousClock.now
+      while !Task.isCancelled {
+        do {
+          try await introspections.flush(at: WallClock.system.now())
+          while try await projector.advance() == TraceProjector.batch, !Task.isCancelled {}
+          if ContinuousClock.now - settledAt > .seconds(15) {
+            settledAt = .now
+            try await projector.settle()
+          }
+        } catch {
+          logger.warning("the trace can't be read on; trying again", metadata: ["error": "\(error)"])
+          do { try await Task.sleep(for: .seconds(1)) } catch { return }
+        }
+        do { try await Task.sleep(for: Self.pause) } catch { return }
+      }
+    }
+    // What was answered last.
+    try? await introspections.flush(at: WallClock.system.now())
+  }
+}
+
+/// Forgets expired tokens and ended sessions each minute, and does what the database needs.
 private struct Pruning: Service {
   let server: AuthorizationServer
+  let storage: any StorageDriver
   let logger: Logger
 
   func run() async throws {
@@ -162,6 +223,11 @@ private struct Pruning: Service {
           try await server.prune()
         } catch {
           logger.warning("expired records could not be deleted", metadata: ["error": "\(error)"])
+        }
+        do {
+          try await storage.maintain()
+        } catch {
+          logger.warning("the database could not be maintained", metadata: ["error": "\(error)"])
         }
       }
     }

@@ -3,7 +3,6 @@ import CASACore
 import HTTPTypes
 import Hummingbird
 import TokenService
-import Traces
 
 /// The administrator's endpoints. The credential was checked before any of this runs.
 extension RuntimeResponder {
@@ -64,8 +63,21 @@ extension RuntimeResponder {
     case (.nodeSecret(let id), _):
       let (node, secret) = try await registry.rotateSecret(of: id)
       return Answer(.ok, json: with(secret, node.json)).unstored()
+    case (.readers, .get): return Answer(.ok, json: ["readers": .array(registry.readers().map(\.json))])
+    case (.readers, _):
+      let body = try await json(request)
+      let (reader, secret) = try await registry.createReader(name: try name(body), json: body)
+      var members = reader.json.object ?? [:]
+      members["credential"] = .string(reader.credential(secret))
+      return created(.object(members), at: "/readers/\(reader.id)").unstored()
+    case (.reader(let id), .get):
+      guard let reader = registry.reader(id) else { throw RegistryError.notFound("reader \(id)") }
+      return Answer(.ok, json: reader.json)
+    case (.reader(let id), _):
+      try await registry.deleteReader(id)
+      return .noContent
+    case (.traceEvents, _): return try await prune(try query(request))
     case (.rotateKey, _): return Answer(.ok, json: try await server.rotateSigningKey().jwk)
-    case (.traceEvents, _): return try await events(try query(request))
     default: throw Refused(.notFound, "nothing is here")
     }
   }
@@ -105,25 +117,15 @@ extension RuntimeResponder {
     return digests
   }
 
-  private func events(_ query: [String: String]) async throws -> Answer {
-    func number(_ name: String, _ fallback: Int64, _ range: ClosedRange<Int64>) throws(InvalidField) -> Int64 {
-      guard let text = query[name] else { return fallback }
-      guard let value = Int64(text), range.contains(value) else {
-        throw InvalidField(name, expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
-      }
-      return value
+  private func prune(_ query: [String: String]) async throws -> Answer {
+    guard query.keys.allSatisfy({ $0 == "before" }), let text = query["before"],
+      let limit = Timestamp(rfc3339: text) ?? Int64(text).flatMap({ $0 >= 0 ? Timestamp(milliseconds: $0) : nil }),
+      limit <= server.now - .seconds(3600)
+    else {
+      throw InvalidField("before", expected: "a moment at least an hour ago, such as 2026-01-31T12:00:00Z")
     }
-    let after = try number("after", 0, 0...Int64.max)
-    let limit = try number("limit", 100, 1...1000)
-    var session: UserInputID?
-    if let text = query["session"] {
-      guard let id = UserInputID(validating: text) else {
-        throw InvalidField("session", expected: "a user input's id")
-      }
-      session = id
-    }
-    let events = try await server.traces.events(after: after, session: session, limit: Int(limit))
-    return Answer(.ok, json: ["events": .array(events)]).unstored()
+    try await server.pruneTraces(before: limit)
+    return .noContent
   }
 
   private func name(_ body: JSONValue) throws(InvalidField) -> Name {

@@ -6,6 +6,7 @@ import Logging
 import NIOCore
 import Storage
 import TokenService
+import Traces
 
 /// Answers the runtime's HTTP requests.
 struct RuntimeResponder: HTTPResponder {
@@ -18,8 +19,14 @@ struct RuntimeResponder: HTTPResponder {
 
   let server: AuthorizationServer
   let admin: AdminCredential
+  let traces: TraceAccess
+  let reader: TraceReader
+  let pulse: TracePulse
+  /// Answers what is for browsers.
+  let pages: (any HTTPResponder<BasicRequestContext>)?
   let toolSource: any ToolSource
   let isReady: @Sendable () -> Bool
+  let storage: any StorageDriver
   let metrics: RuntimeMetrics
   let logger: Logger
 
@@ -28,15 +35,18 @@ struct RuntimeResponder: HTTPResponder {
     guard request.method != .head else {
       var head = request.head
       head.method = .get
-      return await response(to: Request(head: head, body: request.body)).createHeadResponse()
+      return await response(to: Request(head: head, body: request.body), context).createHeadResponse()
     }
-    return await response(to: request)
+    return await response(to: request, context)
   }
 
-  private func response(to request: Request) async -> Response {
+  private func response(to request: Request, _ context: Context) async -> Response {
     let start = ContinuousClock.now
     let path = request.head.path ?? "/"
     let target = path.prefix { $0 != "?" }
+    if let pages, target == "/" || target == "/explorer" || target.hasPrefix("/explorer/") {
+      return await page(of: pages, request, context)
+    }
     guard let route = Route(path: target) else {
       return response(Answer(problem: .notFound, "nothing is at this path; /openapi.json lists what there is"))
     }
@@ -53,8 +63,28 @@ struct RuntimeResponder: HTTPResponder {
     return response(answer)
   }
 
+  private func page(of pages: any HTTPResponder<Context>, _ request: Request, _ context: Context) async -> Response {
+    let start = ContinuousClock.now
+    let page: Response
+    do {
+      page = try await pages.respond(to: request, context: context)
+    } catch {
+      page = response(Answer(problem: .serviceUnavailable, "the page can't be made now; try again"))
+    }
+    metrics.count(route: "/explorer", status: page.status.code, duration: ContinuousClock.now - start)
+    return page
+  }
+
   private func response(_ answer: Answer) -> Response {
-    Response(status: answer.status, headers: answer.headers, body: ResponseBody(byteBuffer: answer.body))
+    guard let stream = answer.stream else {
+      return Response(status: answer.status, headers: answer.headers, body: ResponseBody(byteBuffer: answer.body))
+    }
+    return Response(
+      status: answer.status, headers: answer.headers,
+      body: ResponseBody { writer in
+        try await stream(&writer)
+        try await writer.finish(nil)
+      })
   }
 
   private func answered(_ request: Request, route: Route) async -> Answer {
@@ -91,9 +121,11 @@ struct RuntimeResponder: HTTPResponder {
     switch route {
     case .health: return Answer(.ok, json: ["status": "ok"])
     case .readiness:
-      return isReady()
-        ? Answer(.ok, json: ["status": "ready"])
-        : Answer(problem: .serviceUnavailable, "the runtime is starting or shutting down")
+      guard isReady() else { return Answer(problem: .serviceUnavailable, "the runtime is starting or shutting down") }
+      guard (try? await storage.query(Statement("SELECT 1 AS one"))) != nil else {
+        return Answer(problem: .serviceUnavailable, "the database does not answer")
+      }
+      return Answer(.ok, json: ["status": "ready"])
     case .metrics:
       return Answer(
         .ok, text: metrics.text(sessions: server.liveSessions), contentType: "text/plain; version=0.0.4; charset=utf-8")
@@ -107,6 +139,9 @@ struct RuntimeResponder: HTTPResponder {
       return try await oauthAnswer(to: request, route: route)
     case .traceEvents where request.method == .post: return try await record(request)
     case .userInput(let id): return try await userInput(id, request)
+    case .traceEvents where request.method == .get, .traceSessions, .traceSession, .traceAlerts, .traceStatistics,
+      .traceGraph, .traceSearch, .traceLive, .traceExport:
+      return try await traceAnswer(to: request, route: route)
     default:
       try requireAdmin(request)
       return try await adminAnswer(to: request, route: route)

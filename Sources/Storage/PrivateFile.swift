@@ -1,3 +1,5 @@
+import Foundation
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -6,6 +8,17 @@
 
 /// A file that only its owner can read.
 public enum PrivateFile {
+  /// Makes a directory for such files, and those above it, where they are missing.
+  /// - Throws: `StorageError.unavailable`
+  public static func makeDirectory(_ path: String) throws(StorageError) {
+    do {
+      try FileManager.default.createDirectory(
+        atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    } catch {
+      throw .unavailable("the data directory \(path) can't be made: \(error.localizedDescription)")
+    }
+  }
+
   /// Writes `text` and puts it in place at once: a reader sees the old file or the new one.
   /// - Throws: `StorageError.unavailable`
   public static func write(_ text: String, to path: String) throws(StorageError) {

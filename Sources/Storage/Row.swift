@@ -38,6 +38,11 @@ public struct Row: Sendable {
     return try integer(column)
   }
 
+  /// The first column, where it is text.
+  var firstText: String? {
+    if case .text(let text)? = values.first { text } else { nil }
+  }
+
   private func value(_ column: String) throws(StorageError) -> SQLValue {
     guard let index = columns[column] else { throw .corrupt("no column \(column) in the answer") }
     return values[index]

@@ -1,3 +1,4 @@
+public import CASACore
 import Dispatch
 import Foundation
 import GRDB
@@ -36,12 +37,7 @@ public final class SQLiteStorage: StorageDriver {
   /// Opens or creates `casa.sqlite` in `directory`, which is made readable by its owner only.
   /// - Throws: `StorageError.unavailable` when another process has it open or it can't be opened.
   public init(directory: String) throws(StorageError) {
-    do {
-      try FileManager.default.createDirectory(
-        atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    } catch {
-      throw .unavailable("the data directory \(directory) can't be made: \(error.localizedDescription)")
-    }
+    try PrivateFile.makeDirectory(directory)
     lock = try FileLock(path: directory + "/casa.lock")
     let path = directory + "/casa.sqlite"
     guard
@@ -199,14 +195,18 @@ public final class SQLiteStorage: StorageDriver {
     for row in applied { names.insert(try row.text("name")) }
     for (index, migration) in migrations.enumerated() where !names.contains(migration.name) {
       try await commit(
-        migration.statements.map { sql in
-          Statement(sql.replacing(Migration.serialKey, with: "INTEGER PRIMARY KEY AUTOINCREMENT"))
-        } + [
+        migration.sqliteStatements.map { Statement($0) } + [
           Statement(
             "INSERT INTO schema_migrations (name, sequence) VALUES ($1, $2)",
             [.text(migration.name), .integer(Int64(index))], expectedChanges: 1)
         ])
     }
+  }
+
+  public func maintain() async throws(StorageError) {}
+
+  public func deleteTraceEvents(before limit: Timestamp) async throws(StorageError) {
+    try await deleteInBatches(from: "trace_events", key: "sequence", where: "at < $1", [.integer(limit.milliseconds)])
   }
 
   public func close() async {

@@ -1,4 +1,5 @@
-/// The schema, as the list of named changes that make it. Portable between SQLite and PostgreSQL.
+/// The schema, as the list of named changes that make it. Portable between SQLite and PostgreSQL, but
+/// where a change says otherwise.
 public enum Schema {
   public static let migrations: [Migration] = [
     Migration(
@@ -59,11 +60,21 @@ public enum Schema {
           id TEXT PRIMARY KEY, user_input_id TEXT NOT NULL, app_id TEXT NOT NULL, recorded_at BIGINT NOT NULL)
         """,
         "CREATE INDEX llm_calls_by_session ON llm_calls (user_input_id, app_id)",
-        """
-        CREATE TABLE trace_events (
-          sequence \(Migration.serialKey), at BIGINT NOT NULL, kind TEXT NOT NULL, mas_id TEXT,
-          user_input_id TEXT, trace_id TEXT, app_id TEXT, payload TEXT NOT NULL)
-        """,
+        Migration.Change(
+          sqlite: """
+            CREATE TABLE trace_events (
+              sequence \(Migration.serialKey), at BIGINT NOT NULL, kind TEXT NOT NULL, mas_id TEXT,
+              user_input_id TEXT, trace_id TEXT, app_id TEXT, payload TEXT NOT NULL)
+            """,
+          // The driver adds a partition for each day, so that old events go away by the day.
+          postgres: """
+            CREATE TABLE trace_events (
+              sequence BIGSERIAL, at BIGINT NOT NULL, kind TEXT NOT NULL, mas_id TEXT,
+              user_input_id TEXT, trace_id TEXT, app_id TEXT, payload TEXT NOT NULL, PRIMARY KEY (sequence, at))
+            PARTITION BY RANGE (at)
+            """),
+        // Takes what belongs to no day there is a partition for.
+        Migration.Change(postgres: "CREATE TABLE trace_events_default PARTITION OF trace_events DEFAULT"),
         "CREATE INDEX trace_events_by_session ON trace_events (user_input_id)",
       ]),
     Migration(
@@ -87,12 +98,93 @@ public enum Schema {
           created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL)
         """,
         "ALTER TABLE trace_events ADD COLUMN idempotency_key TEXT",
-        """
-        CREATE UNIQUE INDEX trace_events_by_idempotency_key ON trace_events (idempotency_key)
-        WHERE idempotency_key IS NOT NULL
-        """,
+        Migration.Change(
+          sqlite: """
+            CREATE UNIQUE INDEX trace_events_by_idempotency_key ON trace_events (idempotency_key)
+            WHERE idempotency_key IS NOT NULL
+            """,
+          // A partitioned table knows uniqueness only within a partition; what is told again comes with the same time.
+          postgres: """
+            CREATE UNIQUE INDEX trace_events_by_idempotency_key ON trace_events (idempotency_key, at)
+            WHERE idempotency_key IS NOT NULL
+            """),
         "ALTER TABLE tokens ADD COLUMN addressee_id TEXT",
         "CREATE INDEX tokens_by_sha256 ON tokens (sha256)",
+      ]),
+    Migration(
+      "2026-11-trace-projection",
+      [
+        // How far the trace was read into the tables below.
+        "CREATE TABLE trace_cursors (name TEXT PRIMARY KEY, sequence BIGINT NOT NULL)",
+        "INSERT INTO trace_cursors (name, sequence) VALUES ('projection', 0)",
+        // A session's number is the sequence of its first event, so numbers ascend with time.
+        """
+        CREATE TABLE trace_sessions (
+          number BIGINT PRIMARY KEY, id TEXT NOT NULL UNIQUE, mas_id TEXT NOT NULL, app_id TEXT, trace_id TEXT,
+          started_at BIGINT NOT NULL, last_at BIGINT NOT NULL, events BIGINT NOT NULL, allowed BIGINT NOT NULL,
+          refused BIGINT NOT NULL, alerts BIGINT NOT NULL, summary TEXT NOT NULL)
+        """,
+        "CREATE INDEX trace_sessions_by_mas ON trace_sessions (mas_id, number)",
+        "CREATE INDEX trace_sessions_by_start ON trace_sessions (started_at)",
+        "CREATE INDEX trace_sessions_by_end ON trace_sessions (last_at)",
+        "CREATE TABLE trace_facets (facet TEXT NOT NULL, session BIGINT NOT NULL, PRIMARY KEY (facet, session))",
+        "CREATE INDEX trace_facets_by_session ON trace_facets (session)",
+        """
+        CREATE TABLE trace_tokens (
+          sha256 TEXT PRIMARY KEY, sequence BIGINT NOT NULL, user_input_id TEXT, mas_id TEXT NOT NULL,
+          parent_sha256 TEXT, scope TEXT NOT NULL, app_id TEXT NOT NULL, audience TEXT NOT NULL, actors TEXT NOT NULL,
+          tool TEXT, issued_at BIGINT NOT NULL, expires_at TEXT NOT NULL, spent_at BIGINT, revoked_at BIGINT)
+        """,
+        "CREATE INDEX trace_tokens_by_session ON trace_tokens (user_input_id)",
+        "CREATE INDEX trace_tokens_by_issue ON trace_tokens (issued_at)",
+        """
+        CREATE TABLE trace_flows (
+          node_id TEXT NOT NULL, flow TEXT NOT NULL, node TEXT NOT NULL, workload TEXT NOT NULL, app_id TEXT,
+          mas_id TEXT, peer_app_id TEXT, direction TEXT, remote TEXT, opened_at BIGINT, closed_at BIGINT,
+          seen_at BIGINT NOT NULL, bytes_out BIGINT, bytes_in BIGINT, refused TEXT, PRIMARY KEY (node_id, flow))
+        """,
+        "CREATE INDEX trace_flows_by_app ON trace_flows (app_id, seen_at)",
+        "CREATE INDEX trace_flows_by_time ON trace_flows (seen_at)",
+        """
+        CREATE TABLE trace_sightings (
+          sequence BIGINT PRIMARY KEY, node_id TEXT NOT NULL, node TEXT NOT NULL, flow TEXT, sha256 TEXT NOT NULL,
+          user_input_id TEXT, app_id TEXT, mas_id TEXT, at BIGINT NOT NULL, direction TEXT, method TEXT, path TEXT,
+          settled BIGINT NOT NULL)
+        """,
+        "CREATE INDEX trace_sightings_by_session ON trace_sightings (user_input_id)",
+        "CREATE INDEX trace_sightings_by_token ON trace_sightings (sha256)",
+        "CREATE INDEX trace_sightings_by_time ON trace_sightings (at)",
+        "CREATE INDEX trace_sightings_unsettled ON trace_sightings (at) WHERE settled = 0",
+        """
+        CREATE TABLE trace_alerts (
+          id TEXT PRIMARY KEY, sequence BIGINT NOT NULL, at BIGINT NOT NULL, kind TEXT NOT NULL, mas_id TEXT,
+          user_input_id TEXT, app_id TEXT, reason TEXT NOT NULL, explanation TEXT NOT NULL)
+        """,
+        "CREATE INDEX trace_alerts_by_sequence ON trace_alerts (sequence)",
+        "CREATE INDEX trace_alerts_by_session ON trace_alerts (user_input_id)",
+        // `mas_id` is '' for the sum over all. Buckets begin at these milliseconds; resolutions are in seconds.
+        """
+        CREATE TABLE trace_counts (
+          resolution BIGINT NOT NULL, mas_id TEXT NOT NULL, bucket BIGINT NOT NULL, what TEXT NOT NULL,
+          count BIGINT NOT NULL, PRIMARY KEY (resolution, mas_id, bucket, what))
+        """,
+        """
+        CREATE TABLE trace_checks (
+          mas_id TEXT NOT NULL, bucket BIGINT NOT NULL, check_name TEXT NOT NULL, answer TEXT NOT NULL,
+          latency_class BIGINT NOT NULL, count BIGINT NOT NULL, microseconds BIGINT NOT NULL,
+          PRIMARY KEY (mas_id, bucket, check_name, answer, latency_class))
+        """,
+        """
+        CREATE TABLE trace_edges (
+          mas_id TEXT NOT NULL, bucket BIGINT NOT NULL, caller TEXT NOT NULL, callee TEXT NOT NULL,
+          allowed BIGINT NOT NULL, refused BIGINT NOT NULL, last_at BIGINT NOT NULL,
+          PRIMARY KEY (mas_id, bucket, caller, callee))
+        """,
+        """
+        CREATE TABLE readers (
+          id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, secret_salt TEXT NOT NULL, secret_hash TEXT NOT NULL,
+          configuration TEXT NOT NULL, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL)
+        """,
       ]),
   ]
 }

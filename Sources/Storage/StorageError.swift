@@ -3,6 +3,8 @@ public enum StorageError: Error, Hashable, CustomStringConvertible {
   case unexpectedChanges(statement: Int, expected: Int, actual: Int)
   /// A uniqueness or reference constraint refused the unit; it left no trace.
   case conflict
+  /// The unit holds a text with the character NUL, which PostgreSQL doesn't store; it left no trace.
+  case unstorable
   /// Too many units wait to be committed.
   case overloaded
   /// The database can't be written or read now (disk full, locked, closed).
@@ -15,6 +17,7 @@ public enum StorageError: Error, Hashable, CustomStringConvertible {
     case .unexpectedChanges(let statement, let expected, let actual):
       "statement \(statement) of the unit had to change \(expected) rows and changed \(actual)"
     case .conflict: "the record conflicts with one that is stored"
+    case .unstorable: "a text with the character U+0000 can't be stored"
     case .overloaded: "too many writes are waiting; try again later"
     case .unavailable(let why): "the database is not available: \(why)"
     case .corrupt(let what): "the database holds something unexpected: \(what)"

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import IntentChecks
 import Logging
 import RuntimeAPI
@@ -20,6 +21,17 @@ struct RuntimeCommand: AsyncParsableCommand {
 
   @Option(help: "Where to keep the database, keys and the administrator's credential.")
   var data: String
+
+  @Option(
+    help: ArgumentHelp(
+      "The URL of a PostgreSQL database to use instead of SQLite in --data: postgres://USER@HOST:PORT/NAME?sslmode=…",
+      valueName: "url"))
+  var database: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A file with that URL, so that a password in it shows in no list of processes.", valueName: "file"))
+  var databaseFile: String?
 
   @Option(help: ArgumentHelp("Where to listen.", valueName: "host:port"))
   var listen = "127.0.0.1:8700"
@@ -45,11 +57,21 @@ struct RuntimeCommand: AsyncParsableCommand {
       valueName: "file"))
   var models: String?
 
+  @Flag(
+    help: """
+      Let everybody on this machine read traces, prompts too, without a credential: for trying things out only. Takes a
+      loopback address in --listen.
+      """)
+  var openTraces = false
+
   @OptionGroup var logging: LoggingOptions
 
   func run() async throws {
     guard let address = HostAndPort(listen) else {
       throw ValidationError("--listen must be host:port, such as 127.0.0.1:8700; got '\(listen)'")
+    }
+    guard !openTraces || ["127.0.0.1", "::1", "localhost"].contains(address.host) else {
+      throw ValidationError("--open-traces takes a loopback address in --listen; got '\(listen)'")
     }
     guard (1...3600).contains(tokenLifetime) else {
       throw ValidationError("--token-lifetime must be 1 to 3600 seconds; got \(tokenLifetime)")
@@ -60,10 +82,11 @@ struct RuntimeCommand: AsyncParsableCommand {
     if let issuer, !(issuer.hasPrefix("http://") || issuer.hasPrefix("https://")) || issuer.hasSuffix("/") {
       throw ValidationError("--issuer must be an http or https URL without a slash at its end; got '\(issuer)'")
     }
+    let databaseURL = try databaseURL()
     let logger = logging.logger("casa.runtime")
     let models = try ModelChoice(folder: model, file: models, logger: logger)
     do {
-      try await run(models.models, address: address, algorithm: algorithm, logger: logger)
+      try await run(models.models, address: address, databaseURL: databaseURL, algorithm: algorithm, logger: logger)
     } catch {
       try? await models.shutdown()
       throw error
@@ -72,16 +95,33 @@ struct RuntimeCommand: AsyncParsableCommand {
   }
 
   private func run(
-    _ models: IntentModels, address: HostAndPort, algorithm: SigningAlgorithm, logger: Logger
+    _ models: IntentModels, address: HostAndPort, databaseURL: String?, algorithm: SigningAlgorithm, logger: Logger
   ) async throws {
     var configuration = Runtime.Configuration(
       host: address.host, port: address.port, dataDirectory: data, issuer: issuer,
       tokenLifetime: .seconds(tokenLifetime), algorithm: algorithm)
+    configuration.databaseURL = databaseURL
     configuration.models = models
+    configuration.opensTraces = openTraces
     let credential = configuration.adminCredentialPath
-    let runtime = Runtime(configuration: configuration, logger: logger) { port in
-      logger.notice("ready", metadata: ["url": "http://\(address.host):\(port)", "admin": "\(credential)"])
-    }
+    let runtime = Runtime(
+      configuration: configuration, logger: logger,
+      onReady: { port in
+        logger.notice("ready", metadata: ["url": "http://\(address.host):\(port)", "admin": "\(credential)"])
+      })
     try await serve(runtime, logger: logger)
+  }
+
+  private func databaseURL() throws -> String? {
+    switch (database, databaseFile) {
+    case (nil, nil): return nil
+    case (let url?, nil): return url
+    case (nil, let path?):
+      guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+        throw ValidationError("--database-file \(path) can't be read; it must hold a PostgreSQL URL")
+      }
+      return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    default: throw ValidationError("give either --database or --database-file")
+    }
   }
 }

@@ -80,6 +80,11 @@ def wait_until(find: Callable[[], Found | None], what: str, deadline: float = 10
         time.sleep(0.01)
 
 
+def sha256_of(token: str) -> str:
+    """The hash by which the trace knows a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
 def canonical_sha256(arguments: Json) -> str:
     """SHA-256 of the RFC 8785 form; enough for ASCII keys, strings and whole numbers."""
     text = json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -81,7 +81,7 @@ struct SecretAuthenticationTests {
     let rows = try await system.storage.query(Statement("SELECT secret_salt, secret_hash FROM apps"))
     #expect(Set(try rows.map { try $0.text("secret_salt") }).count == rows.count)
     #expect(try rows.allSatisfy { try $0.text("secret_hash") != secret.text })
-    let events = try await system.server.traces.events(after: 0, session: nil, limit: 1000)
+    let events = try await system.events()
     #expect(events.allSatisfy { !$0.canonicalText.contains(secret.text) })
   }
 

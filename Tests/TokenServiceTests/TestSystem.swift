@@ -3,6 +3,7 @@ import CASACore
 import Foundation
 import Storage
 import Synchronization
+import TestPostgres
 import Testing
 import Traces
 
@@ -18,24 +19,12 @@ final class TestClock: Sendable {
   func advance(by interval: Duration) { moment.withLock { $0 = $0 + interval } }
 }
 
-/// A new directory that goes away with its last reference.
-final class TemporaryDirectory: Sendable {
-  let path: String
-
-  init() throws {
-    path = NSTemporaryDirectory() + "casa-test-" + UUID().uuidString
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-}
-
 /// An authorization server on a storage of its own, with a MAS as an administrator sets it up: a client, two
 /// agents, and two MCP servers whose tools are approved.
 struct TestSystem: Sendable {
-  let directory: TemporaryDirectory
+  let database: TestDatabase
   let clock: TestClock
-  let storage: SQLiteStorage
+  let storage: any StorageDriver
   let server: AuthorizationServer
   let mas: MAS
   let client: App
@@ -47,9 +36,9 @@ struct TestSystem: Sendable {
   static let issuer = "https://casa.example"
 
   init(configuration: AuthorizationServer.Configuration = .init(issuer: issuer)) async throws {
-    directory = try TemporaryDirectory()
+    database = try await TestDatabase()
     clock = TestClock()
-    storage = try SQLiteStorage(directory: directory.path)
+    storage = try database.open()
     try await storage.migrate(Schema.migrations)
     server = try await AuthorizationServer(configuration: configuration, storage: storage, clock: clock.wallClock)
     let registry = server.registry
@@ -64,10 +53,10 @@ struct TestSystem: Sendable {
   }
 
   private init(_ before: TestSystem, configuration: AuthorizationServer.Configuration) async throws {
-    (directory, clock, mas, client, agent) = (before.directory, before.clock, before.mas, before.client, before.agent)
+    (database, clock, mas, client, agent) = (before.database, before.clock, before.mas, before.client, before.agent)
     (other, weather, mail) = (before.other, before.weather, before.mail)
     await before.storage.close()
-    storage = try SQLiteStorage(directory: directory.path)
+    storage = try database.open()
     try await storage.migrate(Schema.migrations)
     server = try await AuthorizationServer(configuration: configuration, storage: storage, clock: clock.wallClock)
   }
@@ -183,7 +172,14 @@ struct TestSystem: Sendable {
   }
 
   func events(_ kind: TraceEvent.Kind) async throws -> [JSONValue] {
-    try await server.traces.events(after: 0, session: nil, limit: 1000).filter { $0["kind"]?.string == kind.rawValue }
+    try await events().filter { $0["kind"]?.string == kind.rawValue }
+  }
+
+  /// All there are.
+  func events() async throws -> [JSONValue] {
+    let query = try TraceQuery([:], known: [], limit: TraceQuery.maximumLimit)
+    let all = ReadAccess(name: "test", systems: nil, readsPrompts: true)
+    return try await TraceReader(storage: storage, directory: server.registry).events(query, all).events.map(\.json)
   }
 
   func rows(_ table: String) async throws -> Int64 {

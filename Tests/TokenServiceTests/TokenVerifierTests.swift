@@ -207,10 +207,10 @@ struct ForgedTokenTests {
 
 /// Counts how many commits are under way at the same time.
 private final class WatchedStorage: StorageDriver {
-  private let storage: SQLiteStorage
+  private let storage: any StorageDriver
   private let commits = Mutex((now: 0, most: 0))
 
-  init(_ storage: SQLiteStorage) { self.storage = storage }
+  init(_ storage: any StorageDriver) { self.storage = storage }
 
   var mostCommits: Int { commits.withLock { $0.most } }
 
@@ -222,6 +222,10 @@ private final class WatchedStorage: StorageDriver {
 
   func query(_ statement: Statement) async throws(StorageError) -> [Row] { try await storage.query(statement) }
   func migrate(_ migrations: [Migration]) async throws(StorageError) { try await storage.migrate(migrations) }
+  func maintain() async throws(StorageError) { try await storage.maintain() }
+  func deleteTraceEvents(before limit: Timestamp) async throws(StorageError) {
+    try await storage.deleteTraceEvents(before: limit)
+  }
   func close() async { await storage.close() }
 }
 

@@ -28,6 +28,9 @@ public struct AdminCredential: Sendable {
     ])
   }
 
+  /// Changes with the secret, and tells nothing of it.
+  var fingerprint: String { hashed.hash }
+
   /// Compares in constant time.
   public func matches(_ candidate: String) -> Bool { hashed.matches(candidate) }
 }

@@ -52,7 +52,7 @@ struct ClientAuthentication: Sendable {
     guard audience.contains(where: audiences.contains),
       let expiry = claims["exp"]?.integer, expiry > now.seconds - 30, expiry <= latest.seconds,
       (claims["nbf"]?.integer ?? 0) <= now.seconds + 30, (claims["iat"]?.integer ?? 0) <= now.seconds + 30,
-      let jti = claims["jti"]?.string, (1...256).contains(jti.utf8.count)
+      let jti = claims["jti"]?.string, (1...256).contains(jti.utf8.count), !jti.utf8.contains(0)
     else { throw OAuthError.unauthenticated }
     do {
       try await storage.commit([

@@ -42,6 +42,19 @@ extension Node {
   }
 }
 
+extension Reader {
+  init(row: Row) throws(StorageError) {
+    let id = ReaderID(try row.text("id"))
+    let created = Timestamp(milliseconds: try row.integer("created_at"))
+    let secret = HashedSecret(salt: try row.text("secret_salt"), hash: try row.text("secret_hash"))
+    guard let name = Name(try row.text("name")),
+      let json = try? JSONValue(parsing: Array(try row.text("configuration").utf8)),
+      let reader = try? Reader(id: id, name: name, createdAt: created, json: json, secret: secret)
+    else { throw .corrupt("a reader can't be read") }
+    self = reader
+  }
+}
+
 extension RegisteredTool {
   init(row: Row) throws(StorageError) {
     guard let name = ToolName(try row.text("name")),

@@ -3,7 +3,7 @@ public import CASACore
 import IntentChecks
 import Storage
 import Synchronization
-import Traces
+public import Traces
 
 /// The multi-agent systems, their apps and their servers' tools, and the nodes: stored, and held in memory as a whole, since
 /// every request reads it.
@@ -14,6 +14,7 @@ public final class Registry: Sendable {
     private(set) var ids: [MASID: [Name: AppID]] = [:]
     var tools: [AppID: [ToolName: RegisteredTool]] = [:]
     var nodes: [NodeID: Node] = [:]
+    var readers: [ReaderID: Reader] = [:]
 
     mutating func set(_ app: App) {
       apps[app.id] = app
@@ -52,6 +53,10 @@ public final class Registry: Sendable {
       let node = try Node(row: row)
       loaded.nodes[node.id] = node
     }
+    for row in try await storage.query(Statement("SELECT * FROM readers")) {
+      let reader = try Reader(row: row)
+      loaded.readers[reader.id] = reader
+    }
     let complete = loaded
     snapshot.withLock { $0 = complete }
   }
@@ -76,6 +81,11 @@ public final class Registry: Sendable {
   /// All nodes by name.
   public func nodes() -> [Node] {
     snapshot.withLock { Array($0.nodes.values) }.sorted { $0.name.text < $1.name.text }
+  }
+  public func reader(_ id: ReaderID) -> Reader? { snapshot.withLock { $0.readers[id] } }
+  /// All readers by name.
+  public func readers() -> [Reader] {
+    snapshot.withLock { Array($0.readers.values) }.sorted { $0.name.text < $1.name.text }
   }
   /// The tools a server was seen to offer, by name.
   public func tools(of app: AppID) -> [RegisteredTool] {
@@ -403,6 +413,54 @@ public final class Registry: Sendable {
     }
   }
 
+  // MARK: Readers
+
+  /// Registers somebody who may read traces.
+  /// - Parameter json: `mas_ids` (null for all systems) and `reads_prompts` (false).
+  /// - Returns: the reader and its secret, which can't be shown again.
+  public func createReader(name: Name, json: JSONValue) async throws(RegistryError) -> (Reader, ClientSecret) {
+    let secret = ClientSecret.generate()
+    let now = clock.now()
+    let reader: Reader
+    do {
+      reader = try Reader(
+        id: .random(prefix: "reader"), name: name, createdAt: now, json: json, secret: secret.hashed())
+    } catch {
+      throw .invalid(error)
+    }
+    try await write(conflict: "a reader named \(name) exists; delete it to make a new credential") {
+      () throws(RegistryError) in
+      for system in reader.systems ?? [] where self.mas(system) == nil { throw .notFound("MAS \(system)") }
+      let unit = [
+        Statement(
+          """
+          INSERT INTO readers (id, name, secret_salt, secret_hash, configuration, created_at, updated_at)
+          VALUES ($1, $2, $3, $4, $5, $6, $7)
+          """,
+          [
+            .text(reader.id.rawValue), .text(name.text), .text(reader.secret.salt), .text(reader.secret.hash),
+            .text(JSONValue.object(reader.configuration).canonicalText), .integer(now.milliseconds),
+            .integer(now.milliseconds),
+          ], expectedChanges: 1),
+        self.change("reader_created", mas: nil, app: nil, reader.json),
+      ]
+      return (unit, { $0.readers[reader.id] = reader })
+    }
+    return (reader, secret)
+  }
+
+  public func deleteReader(_ id: ReaderID) async throws(RegistryError) {
+    try await write {
+      () throws(RegistryError) in
+      guard let reader = self.reader(id) else { throw .notFound("reader \(id)") }
+      let unit = [
+        Statement("DELETE FROM readers WHERE id = $1", [.text(id.rawValue)], expectedChanges: 1),
+        self.change("reader_deleted", mas: nil, app: nil, reader.json),
+      ]
+      return (unit, { $0.readers[id] = nil })
+    }
+  }
+
   // MARK: Writing
 
   private typealias Write = (unit: [Statement], apply: @Sendable (inout Snapshot) -> Void)
@@ -432,4 +490,13 @@ public final class Registry: Sendable {
         .configurationChanged, at: clock.now(), masID: mas, appID: app,
         payload: ["change": .string(what), "state": state]))
   }
+}
+
+extension Registry: TraceDirectory {
+  public func systemName(_ id: MASID) -> String? { mas(id)?.name.text }
+  public func appName(_ id: AppID) -> (name: String, kind: AppKind)? { app(id).map { ($0.name.text, $0.kind) } }
+  public func appsByName(of system: MASID?) -> [(id: AppID, name: String, kind: AppKind, system: MASID)] {
+    apps(of: system).map { ($0.id, $0.name.text, $0.kind, $0.masID) }
+  }
+  public func systemNames() -> [(id: MASID, name: String)] { systems().map { ($0.id, $0.name.text) } }
 }

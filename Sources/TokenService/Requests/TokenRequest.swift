@@ -119,6 +119,10 @@ public struct IssueRequest: Sendable {
         throw OAuthError(
           .invalidRequest, "`user_input` has \(text.utf8.count) bytes; at most \(Self.maximumInputBytes) are accepted")
       }
+      // No database stores it everywhere.
+      guard !text.utf8.contains(0) else {
+        throw OAuthError(.invalidRequest, "`user_input` holds the character U+0000, which can't be stored")
+      }
       input = .text(text)
     case (nil, let id?):
       guard let id = UserInputID(validating: id) else {

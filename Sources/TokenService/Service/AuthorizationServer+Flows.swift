@@ -1,5 +1,6 @@
 import CASACore
 import Storage
+import Synchronization
 import Traces
 
 extension AuthorizationServer {
@@ -72,6 +73,8 @@ extension AuthorizationServer {
     payload["report_id"] = .string(report.id)
     payload["node"] = .string(node.name.text)
     payload["node_id"] = .string(node.id.rawValue)
+    // The runtime's own tokens are signed as they are needed, and not stored.
+    if let hash = report.token { payload["known"] = .bool(token != nil || ownTokens.withLock { $0[hash] != nil }) }
     if app == nil { payload["unknown_app_id"] = report.appID.map { .string($0.rawValue) } }
     return TraceEvent(
       kind, at: report.at, masID: token?.masID ?? app?.masID, userInputID: token?.userInputID,

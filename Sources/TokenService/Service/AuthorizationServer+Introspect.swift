@@ -7,12 +7,18 @@ extension AuthorizationServer {
   public func introspect(
     _ token: UnverifiedToken, by client: AuthenticatedClient
   ) async throws(OAuthError) -> Introspection {
-    guard let verified = live(token), concerns(verified.claims, client.app) else { return .inactive }
+    guard let verified = live(token), concerns(verified.claims, client.app) else {
+      introspections.record(token.hash, claims: nil, by: client.app, at: clock.now())
+      return .inactive
+    }
     if verified.claims.scope == .callTools {
       do {
         let spent = try await storage.query(
           Statement("SELECT 1 AS spent FROM spent_tokens WHERE jti = $1", [.text(verified.claims.id.rawValue)]))
-        if !spent.isEmpty { return .inactive }
+        if !spent.isEmpty {
+          introspections.record(token.hash, claims: nil, by: client.app, at: clock.now())
+          return .inactive
+        }
       } catch {
         throw Self.storageFailure
       }
@@ -21,6 +27,7 @@ extension AuthorizationServer {
     if verified.claims.scope == .userInput, client.app.kind != .mcpServer {
       sessions.markDelivered(verified, to: client.app.id)
     }
+    introspections.record(verified.hash, claims: verified.claims, by: client.app, at: clock.now())
     return .active(verified.claims)
   }
 

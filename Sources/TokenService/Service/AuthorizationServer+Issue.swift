@@ -182,12 +182,14 @@ extension AuthorizationServer {
   /// A token with which the runtime itself lists one MCP server's tools; good for a minute and nothing else.
   public func discoveryToken(for app: App) throws(OAuthError) -> IssuedToken {
     let now = Timestamp(seconds: clock.now().seconds)
-    return try signer.sign(
+    let token = try signer.sign(
       TokenClaims(
         issuer: configuration.issuer, subject: Self.runtimeID,
         audience: [Audience.mas(app.masID), Audience.app(app.id)],
         clientID: Self.runtimeID, issuedAt: now, notBefore: now, expiresAt: now + .seconds(60),
         id: .random(prefix: "tok"), scope: .discoverTools, actors: [], masID: app.masID, userInputID: nil,
         traceID: .random(), userInputSHA256: nil, tools: [], call: nil))
+    ownTokens.withLock { $0[token.hash] = true }
+    return token
   }
 }

@@ -44,6 +44,10 @@ public final class AuthorizationServer: Sendable {
   let exfiltrations = SerialQueue()
   /// What the checks of intent ask.
   public let models: IntentModels
+  /// The tokens with which the runtime itself lists tools.
+  let ownTokens = Mutex(GenerationalCache<TokenHash, Bool>(capacity: 16_384))
+  /// Who asked about which token, which is told once.
+  public let introspections: IntrospectionLog
   /// The prompts last used, so that a decision needs no look into the database.
   let prompts = Mutex(GenerationalCache<UserInputID, String>(capacity: 512))
 
@@ -57,6 +61,7 @@ public final class AuthorizationServer: Sendable {
     self.storage = storage
     self.clock = clock
     traces = TraceLog(storage: storage)
+    introspections = IntrospectionLog(traces: traces)
     registry = try await Registry(storage: storage, clock: clock)
     keys = try await SigningKeys(
       storage: storage, algorithm: configuration.algorithm, tokenLifetime: configuration.tokenLifetime, clock: clock)
@@ -101,11 +106,17 @@ public final class AuthorizationServer: Sendable {
     revoked.withLock { $0 = $0.filter { $0.value > now } }
     // An hour's margin: a token's row answers for the tokens exchanged from it.
     let limit = SQLValue.integer((now - .seconds(3600)).milliseconds)
-    try await storage.commit([
-      Statement("DELETE FROM spent_tokens WHERE expires_at < $1", [limit]),
-      Statement("DELETE FROM client_assertions WHERE expires_at < $1", [limit]),
-      Statement("DELETE FROM tokens WHERE expires_at < $1", [limit]),
-      ToolResult.forgetting(sessionsEndedBefore: now - .seconds(3600)),
+    for table in ["spent_tokens", "client_assertions", "tokens"] {
+      try await storage.deleteInBatches(from: table, key: "jti", where: "expires_at < $1", [limit])
+    }
+    try await storage.commit([ToolResult.forgetting(sessionsEndedBefore: now - .seconds(3600))])
+  }
+
+  /// Deletes what the trace tells of the time before `limit`, and tells that this was done.
+  public func pruneTraces(before limit: Timestamp) async throws(StorageError) {
+    try await TraceRetention(storage: storage).prune(before: limit)
+    try await traces.append([
+      TraceEvent(.tracesPruned, at: clock.now(), masID: nil, payload: ["before": .string(limit.rfc3339)])
     ])
   }
 

@@ -1,5 +1,5 @@
 import AgentProtocols
-public import CASACore
+import CASACore
 public import Storage
 
 /// The append-only list of trace events.
@@ -42,41 +42,5 @@ public struct TraceLog: Sendable {
   /// Appends `events`; returns when they are durable.
   public func append(_ events: [TraceEvent]) async throws(StorageError) {
     try await storage.commit(events.map(Self.insertion(of:)))
-  }
-
-  /// Up to `limit` (1 to 1000) events after `sequence` in order, as JSON for the API.
-  public func events(after sequence: Int64, session: UserInputID?, limit: Int) async throws(StorageError) -> [JSONValue]
-  {
-    let bounded = SQLValue.integer(Int64(min(max(limit, 1), 1000)))
-    let columns = "SELECT sequence, at, kind, mas_id, user_input_id, trace_id, app_id, payload FROM trace_events"
-    let statement =
-      if let session {
-        Statement(
-          columns + " WHERE user_input_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
-          [.text(session.rawValue), .integer(sequence), bounded])
-      } else {
-        Statement(columns + " WHERE sequence > $1 ORDER BY sequence LIMIT $2", [.integer(sequence), bounded])
-      }
-    var events: [JSONValue] = []
-    for row in try await storage.query(statement) {
-      let payload: JSONValue
-      do {
-        payload = try JSONValue(parsing: Array(try row.text("payload").utf8))
-      } catch let error as StorageError {
-        throw error
-      } catch {
-        throw .corrupt("a trace event's payload is not JSON")
-      }
-      let at = Timestamp(milliseconds: try row.integer("at"))
-      var members: [String: JSONValue] = [
-        "sequence": .number(Double(try row.integer("sequence"))), "at": .string(at.rfc3339),
-        "kind": .string(try row.text("kind")), "payload": payload,
-      ]
-      for column in ["mas_id", "user_input_id", "trace_id", "app_id"] {
-        members[column] = try row.optionalText(column).map(JSONValue.string) ?? .null
-      }
-      events.append(.object(members))
-    }
-    return events
   }
 }

@@ -9,6 +9,7 @@ public struct TraceEvent: Sendable {
     case exchangeRefused = "exchange_refused"
     case tokenSpent = "token_spent"
     case spendRefused = "spend_refused"
+    case tokenIntrospected = "token_introspected"
     case tokenRevoked = "token_revoked"
     case llmCall = "llm_call"
     case toolResult = "tool_result"
@@ -25,6 +26,7 @@ public struct TraceEvent: Sendable {
     case toolsDiscovered = "tools_discovered"
     case toolsApproved = "tools_approved"
     case configurationChanged = "configuration_changed"
+    case tracesPruned = "traces_pruned"
     case signingKeyRotated = "signing_key_rotated"
   }
 

@@ -1,0 +1,132 @@
+public import CASACore
+public import Storage
+
+/// Reads the trace in order and keeps what the queries answer from. It is never in the way of a decision: what was
+/// decided is stored before, and told of a moment later.
+///
+/// Several runtimes may project at once: how far the trace was read is stored with what was made of it, and of two that
+/// read on from the same place only one is taken.
+public struct TraceProjector: Sendable {
+  /// So many events in one transaction, which decisions wait for.
+  public static let batch = 250
+  /// How long the record of a token that a node saw may take to arrive.
+  static let settling = Duration.seconds(60)
+
+  private let storage: any StorageDriver
+  private let clock: WallClock
+
+  public init(storage: any StorageDriver, clock: WallClock = .system) {
+    self.storage = storage
+    self.clock = clock
+  }
+
+  /// Takes in the next events.
+  /// - Returns: how many; fewer than a whole batch when there are no more.
+  public func advance() async throws(StorageError) -> Int {
+    let cursor = try await storage.query(Statement("SELECT sequence FROM trace_cursors WHERE name = 'projection'"))
+    guard let start = try cursor.first?.integer("sequence") else { throw .corrupt("the projection has no cursor") }
+    var events: [RecordedEvent] = []
+    for row in try await storage.query(
+      Statement(
+        "SELECT \(RecordedEvent.columns) FROM trace_events WHERE sequence > $1 ORDER BY sequence LIMIT \(Self.batch)",
+        [.integer(start)]))
+    {
+      events.append(try RecordedEvent(row: row))
+    }
+    guard let last = events.last else { return 0 }
+    var projection = TraceProjection(
+      sessions: try await sessions(of: events), prompts: try await prompts(of: events))
+    for event in events { projection.take(event) }
+    do {
+      try await storage.commit(
+        [
+          Statement(
+            "UPDATE trace_cursors SET sequence = $1 WHERE name = 'projection' AND sequence = $2",
+            [.integer(last.sequence), .integer(start)], expectedChanges: 1)
+        ] + projection.unit())
+    } catch .unexpectedChanges {
+      // Another runtime was first.
+    }
+    return events.count
+  }
+
+  /// Ties the tokens that nodes saw to those that were issued, and tells of those that never were.
+  public func settle() async throws(StorageError) {
+    let limit = (clock.now() - Self.settling).milliseconds
+    let rows = try await storage.query(
+      Statement(
+        """
+        SELECT s.sequence, s.sha256, s.node_id, s.node, s.at, s.mas_id, s.app_id, t.user_input_id, t.scope
+        FROM trace_sightings s LEFT JOIN trace_tokens t ON t.sha256 = s.sha256
+        WHERE s.settled = 0 AND s.at < $1 ORDER BY s.at LIMIT 500
+        """, [.integer(limit)]))
+    var unit: [Statement] = []
+    for row in rows {
+      unit.append(
+        Statement(
+          "UPDATE trace_sightings SET settled = 1, user_input_id = $1 WHERE sequence = $2",
+          [.optional(try row.optionalText("user_input_id")), .integer(try row.integer("sequence"))]))
+      if try row.optionalText("scope") == nil {
+        unit.append(try TraceAlert(unknownToken: try row.text("sha256"), sighting: row).insertion)
+      }
+    }
+    if !unit.isEmpty { try await storage.commit(unit) }
+  }
+
+  /// How many events were not taken in yet.
+  public func backlog() async throws(StorageError) -> Int64 {
+    let rows = try await storage.query(
+      Statement(
+        """
+        SELECT COALESCE((SELECT sequence FROM trace_events ORDER BY sequence DESC LIMIT 1), 0)
+          - (SELECT sequence FROM trace_cursors WHERE name = 'projection') AS backlog
+        """))
+    return max(0, try rows.first?.integer("backlog") ?? 0)
+  }
+
+  private func sessions(of events: [RecordedEvent]) async throws(StorageError) -> [UserInputID: SessionRecord] {
+    let ids = Set(events.compactMap(\.userInputID)).map { SQLValue.text($0.rawValue) }
+    var sessions: [UserInputID: SessionRecord] = [:]
+    for row in try await storage.query(
+      Statement(
+        "SELECT \(SessionRecord.columns) FROM trace_sessions WHERE id IN (\(Statement.parameters(ids.count)))",
+        Statement.padded(ids)))
+    {
+      let record = try SessionRecord(row: row)
+      sessions[record.id] = record
+    }
+    return sessions
+  }
+
+  private func prompts(of events: [RecordedEvent]) async throws(StorageError) -> [UserInputID: String] {
+    let ids = events.filter { $0.kind == TraceEvent.Kind.userInputReceived.rawValue }.compactMap(\.userInputID)
+      .map { SQLValue.text($0.rawValue) }
+    guard !ids.isEmpty else { return [:] }
+    var prompts: [UserInputID: String] = [:]
+    for row in try await storage.query(
+      Statement(
+        "SELECT id, text FROM user_inputs WHERE id IN (\(Statement.parameters(ids.count)))", Statement.padded(ids)))
+    {
+      prompts[UserInputID(try row.text("id"))] = try row.text("text")
+    }
+    return prompts
+  }
+}
+
+extension Statement {
+  /// So many parameters for a list, in steps, so that few different statements are prepared.
+  static func parameters(_ count: Int) -> String {
+    (1...max(1, paddedCount(count))).map { "$\($0)" }.joined(separator: ", ")
+  }
+
+  /// The values for these parameters; the last is repeated, which changes nothing in a list.
+  static func padded(_ values: [SQLValue]) -> [SQLValue] {
+    values + Array(repeating: values.last ?? .null, count: max(1, paddedCount(values.count)) - values.count)
+  }
+
+  private static func paddedCount(_ count: Int) -> Int {
+    var padded = 1
+    while padded < count { padded *= 2 }
+    return padded
+  }
+}
