@@ -86,8 +86,7 @@ let package = Package(
     .target(
       name: "Explorer",
       dependencies: [
-        "AgentProtocols", "CASACore", .crypto, .httpTypes, .hummingbird, .logging, .mustache,
-        .nioCore,
+        "AgentProtocols", "CASACore", "Traces", .crypto, .httpTypes, .hummingbird, .logging, .mustache, .nioCore,
       ],
       resources: [.embedInCode("Assets"), .embedInCode("Templates")],
       swiftSettings: settings),
@@ -253,12 +252,14 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "ExplorerTests",
-      dependencies: ["CASACore", "Explorer", .httpTypes, .hummingbird, .logging, .nioCore],
+      dependencies: ["CASACore", "Explorer", "Traces", .httpTypes, .hummingbird, .logging, .nioCore],
       swiftSettings: settings),
     // Serves the Explorer over data from a file, for the tests in a browser.
     .executableTarget(
       name: "ExplorerFixture",
-      dependencies: ["AgentProtocols", "CASACore", "Explorer", .httpTypes, .hummingbird, .logging, .nioCore],
+      dependencies: [
+        "AgentProtocols", "CASACore", "Explorer", "Traces", .httpTypes, .hummingbird, .logging, .nioCore,
+      ],
       path: "Tests/ExplorerFixture",
       swiftSettings: settings),
     .testTarget(

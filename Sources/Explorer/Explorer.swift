@@ -4,6 +4,7 @@ internal import HTTPTypes
 public import Hummingbird
 public import Logging
 internal import NIOCore
+internal import Traces
 
 /// The web pages that show why every call was allowed or refused: everything under `/explorer`, and `GET /`, which
 /// leads there. It changes nothing but who is signed in.
@@ -77,7 +78,7 @@ public struct Explorer: HTTPResponder {
   // MARK: Pages of data
 
   private func dataPage(_ parts: [String], _ request: Request) async -> Response {
-    guard let access = await browser.access(cookie: cookie(of: request)) else {
+    guard let access = await browser.access(cookie: cookie(of: request), host: request.head.authority) else {
       if browser.isOpen {
         return page(
           .problem(.forbidden, "this address is open only to this machine's own browser"), status: .forbidden,
@@ -140,7 +141,7 @@ public struct Explorer: HTTPResponder {
 
   private func signInPage(_ request: Request) async -> Response {
     let next = Self.destination((try? Self.query(of: request))?["next"])
-    if await browser.access(cookie: cookie(of: request)) != nil { return redirect(to: next) }
+    if await browser.access(cookie: cookie(of: request), host: request.head.authority) != nil { return redirect(to: next) }
     return page(Page.signIn(next: next, problem: nil), status: .ok, access: nil)
   }
 

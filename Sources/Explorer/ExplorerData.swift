@@ -1,4 +1,5 @@
 public import CASACore
+public import Traces
 
 /// What the Explorer shows, as the JSON that the routes under `/trace` answer. Each call reads only what `access` may
 /// read; what it may not read is as if it weren't there.

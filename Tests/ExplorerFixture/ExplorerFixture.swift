@@ -6,6 +6,7 @@ internal import HTTPTypes
 internal import Hummingbird
 internal import Logging
 internal import NIOCore
+internal import Traces
 
 /// Serves the Explorer over a file of JSON, and a live stream of the lines that a test appends to another:
 /// `ExplorerFixture PORT DATA.json LIVE.jsonl [CREDENTIAL]`. Without a credential it is open.
@@ -38,7 +39,7 @@ struct FixtureAccess: BrowserAccess {
   let credential: String?
   var isOpen: Bool { credential == nil }
 
-  func access(cookie: String?) async -> ReadAccess? {
+  func access(cookie: String?, host: String?) async -> ReadAccess? {
     isOpen || cookie == "signed-in" ? ReadAccess(name: "tester", systems: nil, readsPrompts: true) : nil
   }
   func signIn(credential: String) async -> String? { credential == self.credential ? "signed-in" : nil }
@@ -104,7 +105,8 @@ struct FixtureResponder: HTTPResponder {
 
   func respond(to request: Request, context: BasicRequestContext) async throws -> Response {
     guard request.uri.path == "/trace/live" else { return try await explorer.respond(to: request, context: context) }
-    let resumed = request.headers[.lastEventID].flatMap { Int64($0) }
+    let place = request.headers[.lastEventID] ?? request.uri.queryParameters["after"].map { String($0) }
+    let resumed = place.flatMap { Int64($0) }
     let path = livePath
     let wanted = request.uri.queryParameters["session"].map { String($0) }
     return Response(

@@ -17,6 +17,7 @@ const kind = document.getElementById("live-kind");
 const text = document.getElementById("live-text");
 
 let source = null;
+let last = "";
 let paused = false;
 let waiting = [];
 let drawing = 0;
@@ -120,6 +121,8 @@ function connect() {
   clearTimeout(retry);
   const query = new URLSearchParams();
   if (system.value) query.set("mas_id", system.value);
+  // A new connection goes on where the last one ended.
+  if (last) query.set("after", last);
   const own = new EventSource(`/trace/live${query.size ? `?${query}` : ""}`);
   source = own;
   own.addEventListener("open", () => {
@@ -135,6 +138,7 @@ function connect() {
     } catch {
       return;
     }
+    last = message.lastEventId;
     waiting.push(event);
     // While paused too, only what would be drawn is kept.
     if (waiting.length > maximumRows) waiting.shift();
@@ -160,6 +164,7 @@ function togglePause() {
 function restart() {
   rows.replaceChildren();
   waiting = [];
+  last = "";
   draw();
   connect();
 }
@@ -182,4 +187,6 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   togglePause();
 });
+document.getElementById("live-unscripted").remove();
+draw();
 connect();

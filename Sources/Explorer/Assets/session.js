@@ -74,7 +74,7 @@ if (list && !document.getElementById("more")) {
   const session = list.dataset.session;
   let last = Number(list.dataset.last);
   let count = 0;
-  const source = new EventSource(`/trace/live?${new URLSearchParams({ session })}`);
+  const source = new EventSource(`/trace/live?${new URLSearchParams({ session, after: String(last) })}`);
   source.addEventListener("trace", (message) => {
     const sequence = Number(message.lastEventId);
     if (!(sequence > last)) return;

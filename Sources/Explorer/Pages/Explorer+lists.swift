@@ -1,4 +1,5 @@
 internal import CASACore
+internal import Traces
 
 // The dashboard and the pages that list.
 extension Explorer {

@@ -1,4 +1,5 @@
 internal import CASACore
+internal import Traces
 
 extension Explorer {
   func session(_ id: UserInputID, _ query: [String: String], _ access: ReadAccess) async throws -> Page? {

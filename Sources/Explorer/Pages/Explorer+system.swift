@@ -1,5 +1,6 @@
 internal import AgentProtocols
 internal import CASACore
+internal import Traces
 
 extension Explorer {
   func system(_ id: MASID, _ query: [String: String], _ access: ReadAccess) async throws -> Page? {
