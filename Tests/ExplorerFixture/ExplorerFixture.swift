@@ -76,8 +76,9 @@ struct FileData: ExplorerData {
 
   func events(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue {
     let after = query["after"].flatMap { Int64($0) } ?? 0
+    let limit = query["limit"].flatMap { Int($0) } ?? 100
     let events = root["session"]?[query["session"] ?? ""]?["events"]?.array ?? []
-    return ["events": .array(Array(events.filter { ($0["sequence"]?.integer ?? 0) > after }.prefix(1000)))]
+    return ["events": .array(Array(events.filter { ($0["sequence"]?.integer ?? 0) > after }.prefix(limit)))]
   }
 
   func alerts(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue {

@@ -6,10 +6,42 @@ struct CallsChart {
   private static let width = 1000.0
   private static let height = 100.0
 
+  /// More are not drawn.
+  private static let maximumBuckets = 500
+
   let view: View
 
+  /// All buckets of the time range, in order: the trace tells only those in which something happened.
+  private static func buckets(of statistics: JSONValue) -> [JSONValue] {
+    let told = Array(statistics.list("calls").prefix(maximumBuckets))
+    let step = Int64(statistics.count("bucket_seconds")) * 1000
+    guard step > 0, let from = Timestamp(rfc3339: statistics.text("from")),
+      let to = Timestamp(rfc3339: statistics.text("to")), from < to,
+      (to.milliseconds - from.milliseconds) / step < Int64(maximumBuckets)
+    else { return told }
+    let times = told.compactMap { Timestamp(rfc3339: $0.text("at"))?.milliseconds }
+    // The first one may begin before the range does, and all are whole steps apart.
+    let start = min(times.min() ?? from.milliseconds, from.milliseconds / step * step)
+    let count = Int((max(to.milliseconds - 1, times.max() ?? 0) - start) / step) + 1
+    guard count <= maximumBuckets else { return told }
+    var counts = Array(repeating: (allowed: 0, refused: 0), count: count)
+    for bucket in told {
+      guard let time = Timestamp(rfc3339: bucket.text("at")) else { continue }
+      let index = Int((time.milliseconds - start) / step)
+      guard counts.indices.contains(index) else { continue }
+      counts[index].allowed += bucket.count("allowed")
+      counts[index].refused += bucket.count("refused")
+    }
+    return counts.enumerated().map { index, count in
+      [
+        "at": .string(Timestamp(milliseconds: start + Int64(index) * step).rfc3339),
+        "allowed": .number(Double(count.allowed)), "refused": .number(Double(count.refused)),
+      ]
+    }
+  }
+
   init(_ statistics: JSONValue) {
-    let buckets = statistics.list("calls")
+    let buckets = Self.buckets(of: statistics)
     let mostAllowed = buckets.map { $0.count("allowed") }.max() ?? 0
     let mostRefused = buckets.map { $0.count("refused") }.max() ?? 0
     // Both sides have one scale, or the few refusals would look like many; each keeps some room.

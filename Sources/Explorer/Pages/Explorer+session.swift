@@ -2,6 +2,9 @@ internal import CASACore
 internal import Traces
 
 extension Explorer {
+  /// So many events come with each further page: few enough for a browser to take in without a pause.
+  private static let furtherEvents = 500
+
   func session(_ id: UserInputID, _ query: [String: String], _ access: ReadAccess) async throws -> Page? {
     guard let found = try await data.session(id, access) else { return nil }
     let session = found["session"] ?? .null
@@ -15,9 +18,9 @@ extension Explorer {
         throw InvalidField("after", expected: "the sequence number of an event")
       }
       let page = try await data.events(
-        ["session": id.rawValue, "after": String(sequence), "limit": "1000"], access)
+        ["session": id.rawValue, "after": String(sequence), "limit": String(Self.furtherEvents)], access)
       events = page.list("events")
-      next = events.count >= 1000 ? events.last?["sequence"]?.integer : nil
+      next = events.count >= Self.furtherEvents ? events.last?["sequence"]?.integer : nil
     }
     let rows = events.map { EventRow(event: $0, apps: apps, start: start).view }
     let names = Rows.systems(try await data.systems(access), chosen: nil).names
