@@ -353,7 +353,7 @@ def test_what_can_not_be_seen_is_written_out(serve, new_page):
     assert page.locator("th.prompt a").first.text_content() == "safe⟦U+202E⟧txt.exe⟦U+200B⟧"
 
 
-def test_attack_43_forms_of_other_sites_are_refused(serve, new_page):
+def test_forms_of_other_sites_are_refused(serve, new_page):
     server = serve(data.plausible(), credential="secret")
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     target, host = server.address + "/explorer/sign-in", f"127.0.0.1:{server.port}"
@@ -369,7 +369,7 @@ def test_attack_43_forms_of_other_sites_are_refused(serve, new_page):
         assert answer.status == 303 and answer.headers["Set-Cookie"] == "casa_session=signed-in; Path=/; HttpOnly; SameSite=Strict"
 
 
-def test_attack_43_no_other_site_frames_the_pages(serve, new_page):
+def test_no_other_site_frames_the_pages(serve, new_page):
     server = serve(data.plausible())
     for path in ["", "/sessions", "/live", "/nowhere"]:
         headers = get(server.address + "/explorer" + path).headers
