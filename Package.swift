@@ -16,7 +16,9 @@ extension Target.Dependency {
   static let crypto = product(name: "Crypto", package: "swift-crypto")
   static let grdb = product(name: "GRDB", package: "GRDB.swift")
   static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+  static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
   static let logging = product(name: "Logging", package: "swift-log")
+  static let mustache = product(name: "Mustache", package: "swift-mustache")
   static let nioCore = product(name: "NIOCore", package: "swift-nio")
   static let nioHPACK = product(name: "NIOHPACK", package: "swift-nio-http2")
   static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
@@ -41,6 +43,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.5.1"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
@@ -49,6 +52,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.0.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -78,6 +82,13 @@ let package = Package(
         .asyncHTTPClient, .hummingbird, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
       ],
       resources: [.embedInCode("openapi.json")],
+      swiftSettings: settings),
+    .target(
+      name: "Explorer",
+      dependencies: [
+        "AgentProtocols", "CASACore", "Traces", .crypto, .httpTypes, .hummingbird, .logging, .mustache, .nioCore,
+      ],
+      resources: [.embedInCode("Assets"), .embedInCode("Templates")],
       swiftSettings: settings),
     .target(
       name: "EnvoyAuthorization",
@@ -244,6 +255,18 @@ let package = Package(
     .testTarget(
       name: "NodeGuardTests",
       dependencies: ["AgentProtocols", "CASACore", "CNodeGuard", "NodeGuard", .crypto],
+      swiftSettings: settings),
+    .testTarget(
+      name: "ExplorerTests",
+      dependencies: ["CASACore", "Explorer", "Traces", .httpTypes, .hummingbird, .logging, .nioCore],
+      swiftSettings: settings),
+    // Serves the Explorer over data from a file, for the tests in a browser.
+    .executableTarget(
+      name: "ExplorerFixture",
+      dependencies: [
+        "AgentProtocols", "CASACore", "Explorer", "Traces", .httpTypes, .hummingbird, .logging, .nioCore,
+      ],
+      path: "Tests/ExplorerFixture",
       swiftSettings: settings),
     .testTarget(
       name: "EnforcementTests",
