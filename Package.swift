@@ -62,7 +62,8 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "AgentProtocols", "CASACore", "EnvoyAuthorization", "IntentChecks", "LocalMode", "NodeGuard", "RuntimeAPI",
+        "AgentProtocols", "CASACore", "EnvoyAuthorization", "Explorer", "IntentChecks", "LocalMode", "NodeGuard",
+        "RuntimeAPI",
         "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),

@@ -15,7 +15,8 @@ public struct IntentPolicy: Sendable, Hashable {
 
   public init() {}
 
-  func effects(of tool: ToolDescription) -> Set<ToolEffect> {
+  /// What the policy says a tool does, or else what its definition tells.
+  public func effects(of tool: ToolDescription) -> Set<ToolEffect> {
     ToolName(tool.name).flatMap { toolEffects[$0] } ?? ToolEffect.effects(of: tool)
   }
 

@@ -59,7 +59,7 @@ public struct Runtime: Service {
 
   private let configuration: Configuration
   private let logger: Logger
-  private let pages: (@Sendable (RuntimeView) -> any HTTPResponder<BasicRequestContext>)?
+  private let pages: (@Sendable (RuntimeView) throws -> any HTTPResponder<BasicRequestContext>)?
   private let onReady: @Sendable (Int) -> Void
 
   /// - Parameters:
@@ -67,7 +67,7 @@ public struct Runtime: Service {
   ///   - onReady: gets the port as soon as requests are answered.
   public init(
     configuration: Configuration, logger: Logger,
-    pages: (@Sendable (RuntimeView) -> any HTTPResponder<BasicRequestContext>)? = nil,
+    pages: (@Sendable (RuntimeView) throws -> any HTTPResponder<BasicRequestContext>)? = nil,
     onReady: @escaping @Sendable (Int) -> Void = { _ in }
   ) {
     self.configuration = configuration
@@ -117,7 +117,7 @@ public struct Runtime: Service {
     let reader = TraceReader(storage: storage, directory: server.registry)
     let responder = RuntimeResponder(
       server: server, admin: admin, traces: traces, reader: reader, pulse: TracePulse(reader: reader),
-      pages: pages?(RuntimeView(registry: server.registry, reader: reader, access: traces)), toolSource: lister,
+      pages: try pages?(RuntimeView(registry: server.registry, reader: reader, access: traces)), toolSource: lister,
       isReady: { state.isReady }, storage: storage, metrics: RuntimeMetrics(), logger: logger)
     let deadlines = ArrivalDeadlines(
       headers: TimeAmount(configuration.headerDeadline), body: TimeAmount(configuration.bodyDeadline))

@@ -193,5 +193,11 @@ public enum Schema {
         // For deletion: events come about in the order of their times.
         Migration.Change(postgres: "CREATE INDEX trace_events_by_time ON trace_events USING brin (at)"),
       ]),
+    Migration(
+      "2026-11-approved-definitions",
+      [
+        "ALTER TABLE tools ADD COLUMN pinned_definition TEXT",
+        "UPDATE tools SET pinned_definition = definition WHERE pinned_sha256 = seen_sha256",
+      ]),
   ]
 }

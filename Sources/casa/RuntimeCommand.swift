@@ -1,4 +1,5 @@
 import ArgumentParser
+import Explorer
 import Foundation
 import IntentChecks
 import Logging
@@ -106,8 +107,11 @@ struct RuntimeCommand: AsyncParsableCommand {
     let credential = configuration.adminCredentialPath
     let runtime = Runtime(
       configuration: configuration, logger: logger,
+      pages: { view in
+        try Explorer(data: RuntimeExplorerData(view), browser: RuntimeBrowserAccess(view.access), logger: logger)
+      },
       onReady: { port in
-        logger.notice("ready", metadata: ["url": "http://\(address.host):\(port)", "admin": "\(credential)"])
+        logger.notice("ready", metadata: ["url": "http://\(address.host):\(port)", "explorer": "http://\(address.host):\(port)/explorer", "admin": "\(credential)"])
       })
     try await serve(runtime, logger: logger)
   }

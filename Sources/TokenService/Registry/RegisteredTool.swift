@@ -6,6 +6,8 @@ public struct RegisteredTool: Sendable {
   public let app: AppID
   public let name: ToolName
   public let definition: JSONValue
+  /// The approved definition, as far as it is known.
+  public let pinnedDefinition: JSONValue?
   /// The approved definition's hash; nil while the tool was never approved.
   public let pinnedSHA256: String?
   /// The hash of the definition last listed; nil when the server no longer lists the tool.

@@ -60,8 +60,9 @@ extension RegisteredTool {
     guard let name = ToolName(try row.text("name")),
       let definition = try? JSONValue(parsing: try row.text("definition"))
     else { throw .corrupt("a tool can't be read") }
+    let pinned = try row.optionalText("pinned_definition").flatMap { try? JSONValue(parsing: $0) }
     self.init(
-      app: AppID(try row.text("app_id")), name: name, definition: definition,
+      app: AppID(try row.text("app_id")), name: name, definition: definition, pinnedDefinition: pinned,
       pinnedSHA256: try row.optionalText("pinned_sha256"), seenSHA256: try row.optionalText("seen_sha256"),
       checkedAt: Timestamp(milliseconds: try row.integer("checked_at")))
   }
@@ -69,14 +70,14 @@ extension RegisteredTool {
   var upsert: Statement {
     Statement(
       """
-      INSERT INTO tools (app_id, name, definition, pinned_sha256, seen_sha256, checked_at)
-      VALUES ($1, $2, $3, $4, $5, $6)
+      INSERT INTO tools (app_id, name, definition, pinned_sha256, seen_sha256, checked_at, pinned_definition)
+      VALUES ($1, $2, $3, $4, $5, $6, $7)
       ON CONFLICT (app_id, name) DO UPDATE SET definition = excluded.definition,
-        pinned_sha256 = excluded.pinned_sha256, seen_sha256 = excluded.seen_sha256, checked_at = excluded.checked_at
+        pinned_definition = excluded.pinned_definition, pinned_sha256 = excluded.pinned_sha256, seen_sha256 = excluded.seen_sha256, checked_at = excluded.checked_at
       """,
       [
         .text(app.rawValue), .text(name.text), .text(definition.canonicalText), .optional(pinnedSHA256),
-        .optional(seenSHA256), .integer(checkedAt.milliseconds),
+        .optional(seenSHA256), .integer(checkedAt.milliseconds), .optional(pinnedDefinition?.canonicalText),
       ], expectedChanges: 1)
   }
 

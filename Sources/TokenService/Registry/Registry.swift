@@ -293,13 +293,15 @@ public final class Registry: Sendable {
             isTaken && before?.seenSHA256 == nil ? nil : before?.pinnedSHA256
           }
         after[definition.name] = RegisteredTool(
-          app: id, name: definition.name, definition: definition.definition, pinnedSHA256: pin,
-          seenSHA256: definition.digest, checkedAt: now)
+          app: id, name: definition.name, definition: definition.definition,
+          pinnedDefinition: pin == nil
+            ? nil : pin == definition.digest ? definition.definition : before?.pinnedDefinition,
+          pinnedSHA256: pin, seenSHA256: definition.digest, checkedAt: now)
       }
       for (name, tool) in known where after[name] == nil {
         after[name] = RegisteredTool(
-          app: id, name: name, definition: tool.definition, pinnedSHA256: tool.pinnedSHA256, seenSHA256: nil,
-          checkedAt: now)
+          app: id, name: name, definition: tool.definition, pinnedDefinition: tool.pinnedDefinition,
+          pinnedSHA256: tool.pinnedSHA256, seenSHA256: nil, checkedAt: now)
       }
       let changed = after.values.filter { tool in
         known[tool.name]?.seenSHA256 != tool.seenSHA256 || known[tool.name] == nil
@@ -338,8 +340,8 @@ public final class Registry: Sendable {
         }
         approved.append(
           RegisteredTool(
-            app: id, name: name, definition: tool.definition, pinnedSHA256: digest, seenSHA256: digest,
-            checkedAt: tool.checkedAt))
+            app: id, name: name, definition: tool.definition, pinnedDefinition: tool.definition,
+            pinnedSHA256: digest, seenSHA256: digest, checkedAt: tool.checkedAt))
       }
       let changed = approved
       let unit =

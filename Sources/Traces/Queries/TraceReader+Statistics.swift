@@ -1,5 +1,5 @@
 public import CASACore
-import Storage
+public import Storage
 
 /// What charts are drawn from.
 extension TraceReader {
@@ -80,6 +80,32 @@ extension TraceReader {
       "reasons": .array(reasons.prefix(50).map { ["reason": .string($0.reason), "count": Self.number($0.count)] }),
       "checks": .array(try await checks(from: from, to: to, systems: systems)),
     ]
+  }
+
+  /// How many sessions, calls and alerts each system had in the last 24 hours: `sessions`, `allowed`, `refused` and
+  /// `alerts` by system.
+  public func totals(_ access: ReadAccess, now: Timestamp) async throws(StorageError) -> [MASID: [String: Int64]] {
+    var conditions = SQLConditions()
+    conditions.add("resolution = ?", .integer(TraceNumbers.hour))
+    if let systems = access.systems {
+      conditions.add("mas_id", in: systems)
+    } else {
+      conditions.add("mas_id <> ''")
+    }
+    conditions.add(
+      "bucket >= ?", .integer(TraceNumbers.bucket(now - .seconds(86_400), resolution: TraceNumbers.hour)))
+    conditions.add("what IN ('session', 'allowed', 'refused', 'alert')")
+    var totals: [MASID: [String: Int64]] = [:]
+    for row in try await storage.query(
+      Statement(
+        "SELECT mas_id, what, CAST(SUM(count) AS BIGINT) AS count FROM trace_counts\(conditions.text) GROUP BY mas_id, what",
+        conditions.values))
+    {
+      var what = try row.text("what")
+      if what == "session" || what == "alert" { what += "s" }
+      totals[MASID(try row.text("mas_id")), default: [:]][what] = try row.integer("count")
+    }
+    return totals
   }
 
   private static func add(_ systems: [MASID]?, to conditions: inout SQLConditions) {
