@@ -47,7 +47,7 @@ public struct Explorer: HTTPResponder {
     return await response(to: request)
   }
 
-  private func response(to request: Request) async -> Response {
+  func response(to request: Request) async -> Response {
     let target = request.head.path ?? "/"
     guard target.utf8.count <= Self.maximumTargetBytes else {
       return page(
@@ -91,13 +91,15 @@ public struct Explorer: HTTPResponder {
     do {
       let query = try Self.query(of: request)
       guard let found = try await view(parts, query, access) else {
-        return page(.problem(.notFound, "nothing that you may read is at this address"), status: .notFound, access: access)
+        return page(
+          .problem(.notFound, "nothing that you may read is at this address"), status: .notFound, access: access)
       }
       return page(found, status: .ok, access: access)
     } catch let error as InvalidField {
       return page(.problem(.badRequest, error.description), status: .badRequest, access: access)
     } catch {
-      logger.error("a page could not be read", metadata: ["page": "\(parts.first ?? "dashboard")", "error": "\(error)"])
+      logger.error(
+        "a page could not be read", metadata: ["page": "\(parts.first ?? "dashboard")", "error": "\(error)"])
       return page(
         .problem(.serviceUnavailable, "the trace can't be read now; reload this page in a moment"),
         status: .serviceUnavailable, access: access)
@@ -141,7 +143,9 @@ public struct Explorer: HTTPResponder {
 
   private func signInPage(_ request: Request) async -> Response {
     let next = Self.destination((try? Self.query(of: request))?["next"])
-    if await browser.access(cookie: cookie(of: request), host: request.head.authority) != nil { return redirect(to: next) }
+    if await browser.access(cookie: cookie(of: request), host: request.head.authority) != nil {
+      return redirect(to: next)
+    }
     return page(Page.signIn(next: next, problem: nil), status: .ok, access: nil)
   }
 

@@ -1,49 +1,5 @@
 internal import CASACore
 
-extension Timestamp {
-  /// Reads RFC 3339 in UTC, as the trace writes it; nil for anything else.
-  init?(rfc3339 text: String) {
-    let bytes = Array(text.utf8)
-    guard bytes.count >= 20, bytes.count <= 30, bytes.last == UInt8(ascii: "Z") else { return nil }
-    func number(_ start: Int, _ length: Int) -> Int64? {
-      var value: Int64 = 0
-      for byte in bytes[start..<(start + length)] {
-        guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
-        value = value * 10 + Int64(byte - UInt8(ascii: "0"))
-      }
-      return value
-    }
-    guard bytes[4] == UInt8(ascii: "-"), bytes[7] == UInt8(ascii: "-"), bytes[10] == UInt8(ascii: "T"),
-      bytes[13] == UInt8(ascii: ":"), bytes[16] == UInt8(ascii: ":"), let year = number(0, 4), let month = number(5, 2),
-      let day = number(8, 2), let hour = number(11, 2), let minute = number(14, 2), let second = number(17, 2),
-      (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60, second < 61
-    else { return nil }
-    var fraction: Int64 = 0
-    if bytes[19] == UInt8(ascii: ".") {
-      guard bytes.count >= 22, let digits = number(20, bytes.count - 21) else { return nil }
-      fraction = digits
-      var width = bytes.count - 21
-      while width > 3 {
-        fraction /= 10
-        width -= 1
-      }
-      while width < 3 {
-        fraction *= 10
-        width += 1
-      }
-    } else if bytes.count != 20 {
-      return nil
-    }
-    // Days since the epoch of a civil date, counting years from March so that a leap day ends one.
-    let shifted = month <= 2 ? year - 1 : year
-    let era = shifted / 400
-    let yearOfEra = shifted - era * 400
-    let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-    let days = era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-    self.init(milliseconds: ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + fraction)
-  }
-}
-
 /// A moment as it stands in a page: exact for machines, short for people, always in UTC.
 enum Moment {
   static func view(_ text: String) -> View? {

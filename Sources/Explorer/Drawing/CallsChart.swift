@@ -71,7 +71,8 @@ struct CallsChart {
     let totalRefused = buckets.reduce(0) { $0 + $1.count("refused") }
     let ticks = [0, buckets.count / 4, buckets.count / 2, buckets.count * 3 / 4, buckets.count - 1]
     var seen: Set<Int> = []
-    let labels = ticks.filter { $0 >= 0 && $0 < buckets.count && seen.insert($0).inserted }.compactMap { index -> View? in
+    let labels = ticks.filter { $0 >= 0 && $0 < buckets.count && seen.insert($0).inserted }.compactMap {
+      index -> View? in
       guard let time = Timestamp(rfc3339: buckets[index].text("at")) else { return nil }
       let full = Moment.full(time)
       let isLong = statistics.count("bucket_seconds") >= 7200

@@ -170,7 +170,9 @@ extension Explorer {
     let tokens = found.list("tokens").prefix(100).map { token -> View in
       let id = token["user_input_id"]?.string
       let hash = token.text("sha256")
-      var row: View = ["hash": Rows.hash(hash), "label": TokenTree.label(token.text("scope")), "scope": token.text("scope")]
+      var row: View = [
+        "hash": Rows.hash(hash), "label": TokenTree.label(token.text("scope")), "scope": token.text("scope"),
+      ]
       row["href"] = id.map { Link.session($0) + "#token-" + hash }
       row["issued"] = Moment.view(token.text("issued_at"))
       return row

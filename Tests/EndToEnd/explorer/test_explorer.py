@@ -89,7 +89,7 @@ def test_pages_read_without_script(serve, new_page):
     why = page.locator(".event.refused details.why").first
     why.locator("summary").click()
     assert why.get_by_text("ARGUMENT_GROUNDING").is_visible()
-    for text in ["the recipient comes from a tool’s answer", "−1.274", "0.325", "all-MiniLM-L6-v2"]:
+    for text in ["the recipient comes from a tool’s answer", "score −1.274, needs 0.325", "all-MiniLM-L6-v2"]:
         assert why.get_by_text(text).first.is_visible(), text
     page.goto(server.address + "/explorer/live")
     assert page.get_by_text("needs script").is_visible()
