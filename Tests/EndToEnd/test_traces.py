@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from casa_runtime import ROOT, Cast, Json, Runtime, binary, sha256_of, token_of, wait_until
+from casa_stack import Stack
 from test_flows import flow, seen
 
 _numbers = itertools.count(1)
@@ -247,16 +248,110 @@ class TestTheLiveStream:
 
 
 class TestABrowser:
-    def test_reads_by_its_cookie_only_from_our_own_pages(self, runtime: Runtime, reader: Reader) -> None:
-        for site, status in (("cross-site", 401), ("same-site", 401), ("same-origin", 401), ("none", 401)):
-            answer = runtime.http.get(
-                "/trace/sessions", headers={"Cookie": "casa_session=admin.99999999999.AAAA", "Sec-Fetch-Site": site}
-            )
-            assert answer.status_code == status
+    @staticmethod
+    def sign_in(runtime: Runtime, credential: str, **headers: str) -> httpx.Response:
+        return runtime.http.post(
+            "/explorer/sign-in", data={"credential": credential}, headers={"Sec-Fetch-Site": "same-origin"} | headers
+        )
+
+    def test_signs_in_with_a_credential_and_reads_what_its_owner_may(
+        self, runtime: Runtime, cast: Cast, call: Json
+    ) -> None:
+        same = Reader(runtime, mas_ids=[cast.mas])
+        told(same, call["session"])
+        with runtime.client() as browser:
+            assert browser.get("/explorer/sessions").status_code in (302, 303)
+            answer = self.sign_in(runtime, same.credential)
+            assert answer.status_code == 303, answer.text
+            cookie = answer.headers["set-cookie"]
+            for attribute in ("HttpOnly", "SameSite=Strict", "Path=/"):
+                assert attribute in cookie
+            value = cookie.split(";")[0]
+            assert same.credential not in cookie and "cs_" not in cookie
+            page = browser.get(f"/explorer/sessions/{call['session']}", headers={"Cookie": value})
+            assert page.status_code == 200
+            assert "Zanzibar" not in page.text
+            assert call["t3"] in page.text
+            assert browser.get("/trace/sessions", headers={"Cookie": value}).status_code == 200
+            for site in ("cross-site", "same-site"):
+                stolen = {"Cookie": value, "Sec-Fetch-Site": site}
+                assert browser.get("/trace/sessions", headers=stolen).status_code == 401, site
+            # A cookie reads, and does nothing else.
+            assert browser.get("/mas", headers={"Cookie": value}).status_code == 401
+            assert browser.delete("/trace/events", headers={"Cookie": value}).status_code == 401
+            runtime.admin("DELETE", f"/readers/{same.id}", status=204)
+            assert browser.get("/trace/sessions", headers={"Cookie": value}).status_code == 401
+
+    def test_is_refused_without_the_right_credential(self, runtime: Runtime) -> None:
+        answer = self.sign_in(runtime, "cs_wrong")
+        assert answer.status_code in (401, 403)
+        assert "set-cookie" not in answer.headers
+
+    def test_of_another_site_can_not_sign_it_in(self, runtime: Runtime) -> None:
+        for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}):
+            answer = self.sign_in(runtime, runtime.admin_secret, **headers)
+            assert answer.status_code == 403
+            assert "set-cookie" not in answer.headers
+
+    def test_forges_no_cookie(self, runtime: Runtime) -> None:
+        value = self.sign_in(runtime, runtime.admin_secret).headers["set-cookie"].split(";")[0].split("=", 1)[1]
+        owner, end, mac = value.split(".")
+        assert runtime.http.get("/trace/sessions", headers={"Cookie": f"casa_session={value}"}).status_code == 200
+        flipped = ("A" if mac[0] != "A" else "B") + mac[1:]
+        for forged in (
+            f"{owner}.{int(end) + 1}.{mac}", f"{owner}.{end}.{flipped}", f"{owner}.{end}.", f"{owner}.{end}", "",
+            f"reader_x.{end}.{mac}", f"{owner}.-1.{mac}", f"{owner}.{end}.{mac}.x", "." * 600,
+        ):
+            answer = runtime.http.get("/trace/sessions", headers={"Cookie": f"casa_session={forged}"})
+            assert answer.status_code == 401, forged
 
     def test_sends_one_cookie(self, runtime: Runtime) -> None:
         answer = runtime.http.get("/trace/sessions", headers={"Cookie": "casa_session=a; casa_session=b"})
         assert answer.status_code == 400
+
+
+class TestTheDemo:
+    def test_every_hop_of_a_good_call_is_told(self, stack: Stack) -> None:
+        """The whole way of a request, with each hash, check and sidecar that it came by."""
+        mark = stack.mark()
+        stack.send_prompt("What is my account balance?")
+        begun = stack.wait_for_event(mark, "the prompt", lambda e: e["kind"] == "user_input_received")
+        session = begun["user_input_id"]
+
+        def hops(whole: Json) -> set[tuple[str, str, str]]:
+            return {
+                (e["payload"]["direction"], e["payload"]["destination"], e["payload"]["method"])
+                for e in whole["events"]
+                if e["kind"] == "call_admitted"
+            }
+
+        expected = {
+            ("egress", "agent", "message/send"), ("ingress", "agent", "message/send"),
+            ("egress", "llm", "chat/completions"), ("egress", "bank", "tools/call"), ("ingress", "bank", "tools/call"),
+        }
+
+        def find() -> Json | None:
+            answer = stack.runtime.http.get(f"/trace/sessions/{session}", headers=stack.runtime.admin_headers)
+            return answer.json() if answer.status_code == 200 and hops(answer.json()) >= expected else None
+
+        whole = wait_until(find, "every hop is told")
+        assert whole["session"]["refused"] == 0
+        assert whole["session"]["prompt"] == "What is my account balance?"
+        tokens = {t["sha256"]: t for t in whole["tokens"]}
+        assert {t["scope"] for t in tokens.values()} == {"user-input", "llm-access", "call-tools"}
+        for token in tokens.values():
+            # Each was made of another that is told too, but for the first.
+            assert token["parent_sha256"] is None or token["parent_sha256"] in tokens
+        for event in whole["events"]:
+            if "token_sha256" in event["payload"]:
+                assert event["payload"]["token_sha256"] in tokens, event
+        (spent,) = [t for t in tokens.values() if t["scope"] == "call-tools"]
+        assert spent["spent_at"]
+        (decided,) = [e for e in whole["events"] if "decision" in e["payload"]]
+        checks = decided["payload"]["decision"]["checks"]
+        enabled = stack.runtime.admin("GET", f"/mas/{stack.mas}")["enabled_tool_checks"]
+        assert sorted(c["check"] for c in checks) == sorted(enabled)
+        assert all(c["answer"] == "allow" and c["explanation"] and c["latency_ms"] >= 0 for c in checks)
 
 
 class TestOpenTraces:
