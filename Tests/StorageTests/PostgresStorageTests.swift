@@ -92,7 +92,7 @@ struct PostgresStorageTests {
     await storage.close()
   }
 
-  @Test("shows the units of several runtimes in the order of their serial keys")
+  @Test("shows the units of several runtimes in the order of their serial keys", .timeLimit(.minutes(1)))
   func order() async throws {
     let url = try PostgresServer.running().newDatabase()
     let first = try open(url)
