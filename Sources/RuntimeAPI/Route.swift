@@ -121,7 +121,8 @@ enum Route: Hashable, Sendable {
       .rotateKey:
       [.post]
     case .revocations, .jwks, .metadata, .selfApp, .tools, .userInput, .health, .readiness, .metrics, .openAPI,
-      .traceSessions, .traceSession, .traceAlerts, .traceStatistics, .traceGraph, .traceSearch, .traceLive, .traceExport:
+      .traceSessions, .traceSession, .traceAlerts, .traceStatistics, .traceGraph, .traceSearch, .traceLive,
+      .traceExport:
       [.get]
     case .systems, .apps, .nodes, .readers: [.get, .post]
     case .traceEvents: [.get, .post, .delete]

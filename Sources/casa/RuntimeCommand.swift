@@ -111,7 +111,12 @@ struct RuntimeCommand: AsyncParsableCommand {
         try Explorer(data: RuntimeExplorerData(view), browser: RuntimeBrowserAccess(view.access), logger: logger)
       },
       onReady: { port in
-        logger.notice("ready", metadata: ["url": "http://\(address.host):\(port)", "explorer": "http://\(address.host):\(port)/explorer", "admin": "\(credential)"])
+        logger.notice(
+          "ready",
+          metadata: [
+            "url": "http://\(address.host):\(port)", "explorer": "http://\(address.host):\(port)/explorer",
+            "admin": "\(credential)",
+          ])
       })
     try await serve(runtime, logger: logger)
   }

@@ -25,7 +25,8 @@ struct TraceLine {
       field("workload"), field("remote"),
     ].compactMap { $0 }
     if let selected = event["payload"]?["selections"]?.array, !selected.isEmpty {
-      parts.append("selects " + selected.compactMap { $0["tool"]?.string.map(Terminal.visible) }.joined(separator: ", "))
+      parts.append(
+        "selects " + selected.compactMap { $0["tool"]?.string.map(Terminal.visible) }.joined(separator: ", "))
     }
     if let token = field("token_sha256") { parts.append(Terminal.quiet("token " + token.prefix(12))) }
     if let reason = field("reason") {

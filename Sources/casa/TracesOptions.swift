@@ -47,7 +47,8 @@ struct TracesOptions: ParsableArguments {
     _ method: HTTPMethod, _ path: String, _ parameters: [(String, String?)], _ headers: [(String, String)] = []
   ) throws -> HTTPClientRequest {
     let query = FormBody.encode(parameters.compactMap { name, value in value.map { (name, $0) } })
-    var request = HTTPClientRequest(url: base + path + (query.isEmpty ? "" : "?\(String(decoding: query, as: UTF8.self))"))
+    var request = HTTPClientRequest(
+      url: base + path + (query.isEmpty ? "" : "?\(String(decoding: query, as: UTF8.self))"))
     request.method = method
     for (name, value) in headers { request.headers.add(name: name, value: value) }
     if let credential = try credential() { request.headers.add(name: "authorization", value: "Bearer \(credential)") }

@@ -40,7 +40,8 @@ struct TracesQueryCommand: AsyncParsableCommand {
     var rest = last
     var before: String?
     repeat {
-      let page = try await traces.get("/trace/sessions",
+      let page = try await traces.get(
+        "/trace/sessions",
         [
           ("mas_id", mas), ("app_id", app), ("tool", tool), ("verdict", verdict), ("reason", reason), ("text", text),
           ("from", from), ("to", to), ("before", before), ("limit", String(min(rest, 1000))),
@@ -63,7 +64,9 @@ struct TracesQueryCommand: AsyncParsableCommand {
     let verdict = refused > 0 ? Terminal.refused("✗ \(refused) refused") : Terminal.allowed("✓")
     let reasons = (session["reasons"]?.array ?? []).compactMap { $0.string.map(Terminal.visible) }
     let prompt = session["prompt"]?.string.map { Terminal.visible(String($0.prefix(80))) } ?? "-"
-    return [Terminal.quiet(text("started_at")), text("id"), text("mas"), verdict, reasons.joined(separator: ","), prompt]
-      .filter { !$0.isEmpty }.joined(separator: "  ")
+    return [
+      Terminal.quiet(text("started_at")), text("id"), text("mas"), verdict, reasons.joined(separator: ","), prompt,
+    ]
+    .filter { !$0.isEmpty }.joined(separator: "  ")
   }
 }

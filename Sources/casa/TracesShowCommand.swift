@@ -51,7 +51,7 @@ struct TracesShowCommand: AsyncParsableCommand {
     for event in events {
       let line = TraceLine(event, names: names)
       print(line.text)
-      line.checks.forEach { print($0) }
+      for check in line.checks { print(check) }
     }
     let tokens = told["tokens"]?.array ?? []
     if !tokens.isEmpty {
@@ -80,7 +80,8 @@ struct TracesShowCommand: AsyncParsableCommand {
     for token in tokens where token["parent_sha256"]?.string == parent {
       let hash = token["sha256"]?.string ?? ""
       let holder = token["app_id"]?.string.map { names[$0] ?? $0 } ?? "-"
-      var line = String(repeating: "  ", count: depth) + "\(hash.prefix(12))  \(token["scope"]?.string ?? "")  \(holder)"
+      var line =
+        String(repeating: "  ", count: depth) + "\(hash.prefix(12))  \(token["scope"]?.string ?? "")  \(holder)"
       if let tool = token["tool"]?.string { line += "  " + Terminal.visible(tool) }
       if token["spent_at"]?.string != nil { line += Terminal.quiet("  spent") }
       if token["revoked_at"]?.string != nil { line += Terminal.refused("  revoked") }

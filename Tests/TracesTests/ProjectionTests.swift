@@ -139,7 +139,8 @@ struct ProjectionTests {
     let call: [String: JSONValue] = ["destination": "bank", "method": "tools/call"]
     try await traces.append(
       traces.event(.callAdmitted, "inp_1", TraceFixture.agent, call.merging(["direction": "egress"]) { $1 }),
-      traces.event(.callAdmitted, "inp_1", TraceFixture.bank, call.merging(["direction": "ingress", "count": 2]) { $1 }),
+      traces.event(
+        .callAdmitted, "inp_1", TraceFixture.bank, call.merging(["direction": "ingress", "count": 2]) { $1 }),
       traces.event(
         .callAdmitted, "inp_1", TraceFixture.agent, ["direction": "egress", "destination": "llm", "method": "x"]),
       traces.event(
@@ -212,7 +213,8 @@ struct ProjectionTests {
       .toolsDiscovered, nil, TraceFixture.bank,
       [
         "tools": [
-          ["name": "a", "status": "modified", "seen_sha256": "1"], ["name": "b", "status": "pinned", "seen_sha256": "2"],
+          ["name": "a", "status": "modified", "seen_sha256": "1"],
+          ["name": "b", "status": "pinned", "seen_sha256": "2"],
         ]
       ])
     try await traces.append(locked, locked, tools)

@@ -65,7 +65,8 @@ public struct TraceAccess: Sendable {
 
   private static let refusal = Answer(
     problem: .unauthorized,
-    "this needs `Authorization: Bearer` with the administrator's credential or a reader's, or a browser that is signed in")
+    "this needs `Authorization: Bearer` with the administrator's credential or a reader's, or a browser that is signed in"
+  )
 
   static func isLoopback(_ host: String) -> Bool {
     var name = host[...]

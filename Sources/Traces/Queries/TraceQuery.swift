@@ -61,7 +61,9 @@ public struct TraceQuery: Sendable {
     reason = try name("reason", 64)
     kind = try name("kind", 64)
     text = try name("text", 512)
-    verdict = try parsed("verdict", Verdict.allCases.map(\.rawValue).joined(separator: " or ")) { Verdict(rawValue: $0) }
+    verdict = try parsed("verdict", Verdict.allCases.map(\.rawValue).joined(separator: " or ")) {
+      Verdict(rawValue: $0)
+    }
     from = try moment("from")
     to = try moment("to")
     before = try place("before")
