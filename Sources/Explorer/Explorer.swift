@@ -21,7 +21,6 @@ public struct Explorer: HTTPResponder {
   let browser: any BrowserAccess
   let templates: Templates
   let assets: Assets
-  let signInLimit: SignInLimit
   let clock: WallClock
   let logger: Logger
 
@@ -35,7 +34,6 @@ public struct Explorer: HTTPResponder {
     self.clock = clock
     assets = Assets()
     templates = try Templates()
-    signInLimit = SignInLimit(clock: clock)
   }
 
   public func respond(to request: Request, context: Context) async throws -> Response {
@@ -167,19 +165,13 @@ public struct Explorer: HTTPResponder {
         status: .badRequest, access: nil)
     }
     let next = Self.destination(form["next"])
-    guard signInLimit.take() else {
-      var response = page(
-        Page.signIn(next: next, problem: "Too many attempts. Wait a minute, then try again."),
-        status: .tooManyRequests, access: nil)
-      response.headers[.retryAfter] = "60"
-      return response
-    }
+    // Attempts aren't counted: nobody guesses 256 random bits, and a limit would let anyone lock others out.
     guard let credential = form["credential"], let value = await browser.signIn(credential: credential),
       value.utf8.allSatisfy(Self.isCookieByte)
     else {
       logger.notice("a sign-in to the Explorer was refused")
       return page(
-        Page.signIn(next: next, problem: "That is not the credential. It is in the runtime’s data directory."),
+        Page.signIn(next: next, problem: "That is no credential of the administrator or of a reader."),
         status: .unauthorized, access: nil)
     }
     var response = redirect(to: next)

@@ -12,7 +12,8 @@ public protocol ExplorerData: Sendable {
   /// - Throws: `InvalidField` for a filter that can't be read.
   func sessions(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue
   /// One session with its first events; nil when there is none.
-  func session(_ id: UserInputID, _ access: ReadAccess) async throws -> JSONValue?
+  /// - Parameter isWhole: false for its line and its apps only.
+  func session(_ id: UserInputID, isWhole: Bool, _ access: ReadAccess) async throws -> JSONValue?
   /// A session's events after a sequence number, by `session`, `after` and `limit` as in `GET /trace/events`.
   /// - Throws: `InvalidField`
   func events(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue

@@ -56,8 +56,8 @@ struct RuntimeExplorerData: ExplorerData {
     try await reader.sessions(try TraceQuery(query, known: TraceReader.sessionParameters, limit: 50), access)
   }
 
-  func session(_ id: UserInputID, _ access: ReadAccess) async throws -> JSONValue? {
-    try await reader.session(id, access)
+  func session(_ id: UserInputID, isWhole: Bool, _ access: ReadAccess) async throws -> JSONValue? {
+    try await reader.session(id, isWhole: isWhole, access)
   }
 
   func events(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue {

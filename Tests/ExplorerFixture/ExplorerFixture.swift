@@ -66,7 +66,7 @@ struct FileData: ExplorerData {
     ]
   }
 
-  func session(_ id: UserInputID, _ access: ReadAccess) async throws -> JSONValue? {
+  func session(_ id: UserInputID, isWhole: Bool, _ access: ReadAccess) async throws -> JSONValue? {
     guard var session = root["session"]?[id.rawValue]?.object else { return nil }
     let events = session["events"]?.array ?? []
     session["events"] = .array(Array(events.prefix(1000)))

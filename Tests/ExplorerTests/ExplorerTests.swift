@@ -3,7 +3,6 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
-import Synchronization
 import Testing
 import Traces
 
@@ -205,7 +204,7 @@ private struct NoData: ExplorerData {
   func systems(_ access: ReadAccess) async throws -> JSONValue { try answer() }
   func system(_ id: MASID, _ access: ReadAccess) async throws -> JSONValue? { nil }
   func sessions(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue { try answer() }
-  func session(_ id: UserInputID, _ access: ReadAccess) async throws -> JSONValue? { nil }
+  func session(_ id: UserInputID, isWhole: Bool, _ access: ReadAccess) async throws -> JSONValue? { nil }
   func events(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue { try answer() }
   func alerts(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue { try answer() }
   func statistics(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue { try answer() }
@@ -278,13 +277,5 @@ private struct NoData: ExplorerData {
   ])
   func signingInLeadsOnlyToPagesOfTheExplorer(next: String, expected: String) {
     #expect(Explorer.destination(next) == expected)
-  }
-
-  @Test func attemptsCountForAMinute() {
-    let now = Mutex(Timestamp(seconds: 1000))
-    let limit = SignInLimit(clock: WallClock { now.withLock { $0 } })
-    #expect((0..<11).map { _ in limit.take() } == Array(repeating: true, count: 10) + [false])
-    now.withLock { $0 = Timestamp(seconds: 1061) }
-    #expect(limit.take())
   }
 }

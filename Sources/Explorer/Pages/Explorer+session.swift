@@ -6,11 +6,11 @@ extension Explorer {
   private static let furtherEvents = 500
 
   func session(_ id: UserInputID, _ query: [String: String], _ access: ReadAccess) async throws -> Page? {
-    guard let found = try await data.session(id, access) else { return nil }
+    let after = query["after"]
+    guard let found = try await data.session(id, isWhole: after == nil, access) else { return nil }
     let session = found["session"] ?? .null
     let apps = found["apps"] ?? .null
     let start = Timestamp(rfc3339: session.text("started_at"))
-    let after = query["after"]
     var events = found.list("events")
     var next = found["next_after"]?.integer
     if let after {

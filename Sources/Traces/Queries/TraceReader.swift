@@ -114,8 +114,11 @@ public struct TraceReader: Sendable {
     }
   }
 
-  /// One session whole; nil when there is none that the asker may read.
-  public func session(_ id: UserInputID, _ access: ReadAccess) async throws(StorageError) -> JSONValue? {
+  /// One session; nil when there is none that the asker may read.
+  /// - Parameter isWhole: false for its line and its apps only.
+  public func session(
+    _ id: UserInputID, isWhole: Bool = true, _ access: ReadAccess
+  ) async throws(StorageError) -> JSONValue? {
     guard
       let row = try await storage.query(
         Statement("SELECT \(SessionRecord.columns) FROM trace_sessions WHERE id = $1", [.text(id.rawValue)])
@@ -123,13 +126,14 @@ public struct TraceReader: Sendable {
     else { return nil }
     let record = try SessionRecord(row: row)
     guard access.includes(record.masID), let summary = try await told([record], access).first else { return nil }
-    let events = try await events(of: id, after: 0, limit: Self.eventsOfSession)
-    let (tokens, flows) = try await tokensAndFlows(of: record)
     var apps: [String: JSONValue] = [:]
     for app in record.apps {
       guard let known = directory.appName(AppID(app)) else { continue }
       apps[app] = ["name": .string(known.name), "kind": .string(known.kind.rawValue)]
     }
+    guard isWhole else { return ["session": summary, "apps": .object(apps)] }
+    let events = try await events(of: id, after: 0, limit: Self.eventsOfSession)
+    let (tokens, flows) = try await tokensAndFlows(of: record)
     return [
       "session": summary, "apps": .object(apps), "events": .array(events.map(\.json)),
       "next_after": events.count == Self.eventsOfSession

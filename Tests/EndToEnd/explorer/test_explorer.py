@@ -395,10 +395,10 @@ def test_signing_in_and_out(serve, new_page):
     server, page = serve(content, credential="secret"), new_page(allowed=["401"])
     page.goto(server.address + "/explorer/sessions?verdict=refused")
     page.wait_for_url(re.compile("/explorer/sign-in"))
-    page.get_by_label("Administrator’s credential").fill("wrong")
+    page.get_by_label("Credential").fill("wrong")
     page.keyboard.press("Enter")
     assert page.get_by_role("alert").is_visible()
-    page.get_by_label("Administrator’s credential").fill("secret")
+    page.get_by_label("Credential").fill("secret")
     page.keyboard.press("Enter")
     page.wait_for_url(server.address + "/explorer/sessions?verdict=refused")
     cookie = page.context.cookies()[0]
