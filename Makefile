@@ -39,7 +39,7 @@ build-tests:
 test-swift: build-tests ## Run the tests in Swift
 	@# One after the other: all at once keep two cores so busy that those with clients in them run into time-outs.
 	swift test --skip-build --no-parallel
-	CASA_TEST_DATABASE=postgres swift test --skip-build --no-parallel --filter TokenServiceTests
+	CASA_TEST_DATABASE=postgres swift test --skip-build --no-parallel --filter 'TokenServiceTests|TracesTests'
 
 .PHONY: test-e2e
 test-e2e: build-tests ## Run the tests against real processes, Envoys and clients (Python)

@@ -29,7 +29,7 @@ let package = Package(
       name: "FuzzParsers",
       dependencies: [
         "AgentProtocols", "CASACore", "CNodeGuard", "Enforcement", "EnvoyAuthorization", "IntentChecks", "NodeGuard",
-        "TextEmbedding", "TokenService",
+        "TextEmbedding", "TokenService", "Traces",
       ],
       // libFuzzer brings `main`.
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
@@ -51,6 +51,9 @@ let package = Package(
     .target(name: "CNodeGuard"),
     // Single files of that module: those that need no storage.
     .target(name: "TokenService", dependencies: ["CASACore"], swiftSettings: settings),
+    // Single files of that module: those that need no storage.
+    .target(
+      name: "Traces", dependencies: ["CASACore"], swiftSettings: settings + [.unsafeFlags(["-enable-testing"])]),
     // Single files of that module: those that need no network.
     .target(
       name: "IntentChecks",

@@ -29,7 +29,7 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "text-index": fuzzTextIndex, "jsonrpc-id": fuzzIDLocation, "decisions": fuzzDecisions,
   "flow-report": fuzzFlowReport, "safetensors": fuzzSafetensors, "tokenizer": fuzzTokenizer,
   "intent-texts": fuzzIntentTexts, "verifier-answer": fuzzVerifierAnswer, "embeddings-answer": fuzzEmbeddingsAnswer,
-  "node-policy": fuzzNodePolicy, "kernel-event": fuzzKernelEvent,
+  "node-policy": fuzzNodePolicy, "kernel-event": fuzzKernelEvent, "trace-query": fuzzTraceQuery,
 ]
 
 /// Ends the run with the input that broke a property.

@@ -1,0 +1,1 @@
+../../../Sources/Traces/Projection/Facet.swift

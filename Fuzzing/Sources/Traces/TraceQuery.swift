@@ -1,0 +1,1 @@
+../../../Sources/Traces/Queries/TraceQuery.swift
