@@ -115,8 +115,10 @@ public struct Runtime: Service {
       authentication: try await ReaderAuthentication(storage: storage, admin: admin, server: server),
       isOpen: configuration.opensTraces)
     let reader = TraceReader(storage: storage, directory: server.registry)
+    let projector = TraceProjector(storage: storage)
     let responder = RuntimeResponder(
       server: server, admin: admin, traces: traces, reader: reader, pulse: TracePulse(reader: reader),
+      projector: projector,
       pages: try pages?(RuntimeView(registry: server.registry, reader: reader, access: traces)), toolSource: lister,
       isReady: { state.isReady }, storage: storage, metrics: RuntimeMetrics(), logger: logger)
     let deadlines = ArrivalDeadlines(
@@ -137,8 +139,7 @@ public struct Runtime: Service {
         ToolDiscovery(server: server, source: lister, logger: logger),
         Pruning(server: server, storage: storage, logger: logger), Following(server: server, logger: logger),
         Preparation(models: configuration.models),
-        Projection(
-          projector: TraceProjector(storage: storage), introspections: server.introspections, logger: logger),
+        Projection(projector: projector, introspections: server.introspections, logger: logger),
       ],
       onServerRunning: { channel in
         state.isReady = true

@@ -33,7 +33,10 @@ final class RuntimeMetrics: Sendable {
     state.withLock { $0.exfiltrations[reason, default: 0] += 1 }
   }
 
-  func text(sessions: Int) -> String {
+  /// - Parameters:
+  ///   - backlog: how many events queries don't know of yet; nil when that can't be told now.
+  ///   - streams: how many live streams are open.
+  func text(sessions: Int, backlog: Int64?, streams: Int) -> String {
     let state = self.state.withLock { $0 }
     var lines = [
       "# HELP casa_http_requests_total Requests answered.", "# TYPE casa_http_requests_total counter",
@@ -64,7 +67,15 @@ final class RuntimeMetrics: Sendable {
     lines += [
       "# HELP casa_live_sessions Sessions with a live token.", "# TYPE casa_live_sessions gauge",
       "casa_live_sessions \(sessions)",
+      "# HELP casa_trace_streams Live streams of the trace that are open.", "# TYPE casa_trace_streams gauge",
+      "casa_trace_streams \(streams)",
     ]
+    if let backlog {
+      lines += [
+        "# HELP casa_trace_backlog_events Events that queries of the trace do not know of yet.",
+        "# TYPE casa_trace_backlog_events gauge", "casa_trace_backlog_events \(backlog)",
+      ]
+    }
     return lines.joined(separator: "\n") + "\n"
   }
 }

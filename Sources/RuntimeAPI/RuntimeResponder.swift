@@ -22,6 +22,7 @@ struct RuntimeResponder: HTTPResponder {
   let traces: TraceAccess
   let reader: TraceReader
   let pulse: TracePulse
+  let projector: TraceProjector
   /// Answers what is for browsers.
   let pages: (any HTTPResponder<BasicRequestContext>)?
   let toolSource: any ToolSource
@@ -127,8 +128,9 @@ struct RuntimeResponder: HTTPResponder {
       }
       return Answer(.ok, json: ["status": "ready"])
     case .metrics:
-      return Answer(
-        .ok, text: metrics.text(sessions: server.liveSessions), contentType: "text/plain; version=0.0.4; charset=utf-8")
+      let text = metrics.text(
+        sessions: server.liveSessions, backlog: try? await projector.backlog(), streams: await pulse.streams)
+      return Answer(.ok, text: text, contentType: "text/plain; version=0.0.4; charset=utf-8")
     case .openAPI: return Answer(.ok, text: OpenAPIDocument.text, contentType: "application/json")
     case .jwks:
       var answer = Answer(.ok, json: server.keys.jwks, contentType: "application/jwk-set+json")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import socket
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -245,6 +247,43 @@ class TestTheLiveStream:
     def test_takes_no_other_place(self, runtime: Runtime, reader: Reader, place: str) -> None:
         answer = runtime.http.get("/trace/live", headers=reader.headers | {"Last-Event-ID": place})
         assert answer.status_code == 400
+
+
+class TestExhaustion:
+    """Part of attack 44: whoever may read can't use the runtime up."""
+
+    def test_live_streams_are_bounded_and_come_free(self, tmp_path: Path) -> None:
+        runtime = Runtime(tmp_path / "data").start()
+        sockets: list[socket.socket] = []
+
+        def statuses() -> Counter[str]:
+            return Counter(sent.makefile("rb").readline().decode().strip() for sent in sockets)
+
+        try:
+            request = (
+                f"GET /trace/live HTTP/1.1\r\nHost: 127.0.0.1:{runtime.port}\r\n"
+                f"Authorization: Bearer {runtime.admin_secret}\r\n\r\n"
+            )
+            for _ in range(300):
+                sent = socket.create_connection(("127.0.0.1", runtime.port), timeout=20)
+                sent.sendall(request.encode())
+                sockets.append(sent)
+            assert statuses() == {"HTTP/1.1 200 OK": 256, "HTTP/1.1 503 Service Unavailable": 44}
+            # Nobody reads them, and others are answered all the same.
+            assert runtime.http.get("/trace/sessions", headers=runtime.admin_headers).status_code == 200
+            for sent in sockets:
+                sent.close()
+
+            def is_free() -> bool:
+                with (
+                    runtime.client() as client,
+                    client.stream("GET", "/trace/live", headers=runtime.admin_headers) as answer,
+                ):
+                    return answer.status_code == 200
+
+            wait_until(is_free, "a stream is free again", 30)
+        finally:
+            runtime.discard()
 
 
 class TestABrowser:

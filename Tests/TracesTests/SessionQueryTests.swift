@@ -1,3 +1,4 @@
+import AgentProtocols
 import CASACore
 import Testing
 
@@ -103,6 +104,39 @@ struct SessionQueryTests {
     #expect(try await traces.statistics()["totals"]?["sessions"] == 2)
     let nothing = ReadAccess(name: "nobody", systems: [], readsPrompts: true)
     #expect(try await traces.ids([:], nothing) == [])
+  }
+
+  @Test("hide what a check judged from whoever may not read prompts, in events as in sessions")
+  func judgements() async throws {
+    let traces = try await TraceFixture()
+    try await traces.begin("inp_1", "x")
+    try await traces.append(
+      traces.event(
+        .tokenExchanged, "inp_1", TraceFixture.agent,
+        [
+          "decision": [
+            "decision_id": "dec_1",
+            "checks": [
+              [
+                "check": "A", "answer": "allow", "explanation": "the user wants secret", "judged": "secret",
+                "latency_ms": 1,
+              ],
+              ["check": "B", "answer": "allow", "explanation": "plain", "latency_ms": 1],
+            ],
+          ]
+        ]))
+    try await traces.project()
+    let blind = ReadAccess(name: "blind", systems: nil, readsPrompts: false)
+    let query = try TraceQuery([:], known: [])
+    for (access, isShown) in [(TraceFixture.everything, true), (blind, false)] {
+      let session = try #require(try await traces.reader.session(UserInputID("inp_1"), access))
+      let events = try await traces.reader.events(query, access).events.map(\.json)
+      for text in [session.canonicalText, JSONValue.array(events).canonicalText] {
+        #expect(text.contains("secret") == isShown)
+        #expect(text.contains("plain"))
+        #expect(text.contains("dec_1"))
+      }
+    }
   }
 
   @Test("refuse filters that are unknown or wrong, rather than leaving them out")

@@ -13,7 +13,7 @@ public struct RecordedEvent: Sendable {
   public let userInputID: UserInputID?
   public let traceID: String?
   public let appID: AppID?
-  public let payload: JSONValue
+  public private(set) var payload: JSONValue
 
   static let columns = "sequence, at, kind, mas_id, user_input_id, trace_id, app_id, payload"
 
@@ -31,6 +31,7 @@ public struct RecordedEvent: Sendable {
     appID = try row.optionalText("app_id").map { AppID($0) }
   }
 
+  /// As the API tells it.
   public var json: JSONValue {
     [
       "sequence": .number(Double(sequence)), "at": .string(at.rfc3339), "kind": .string(kind),
@@ -39,5 +40,23 @@ public struct RecordedEvent: Sendable {
       "trace_id": traceID.map(JSONValue.string) ?? .null, "app_id": appID.map { .string($0.rawValue) } ?? .null,
       "payload": payload,
     ]
+  }
+
+  /// The same without what a check judged and what a model said of it, which can repeat the prompt.
+  func withoutPrompts() -> RecordedEvent {
+    guard var members = payload.object, var decision = members["decision"]?.object,
+      let checks = decision["checks"]?.array
+    else { return self }
+    decision["checks"] = .array(
+      checks.map { check in
+        guard var result = check.object, result["judged"] != nil else { return check }
+        result["judged"] = nil
+        result["explanation"] = "only for those who may read prompts"
+        return .object(result)
+      })
+    members["decision"] = .object(decision)
+    var told = self
+    told.payload = .object(members)
+    return told
   }
 }

@@ -132,7 +132,8 @@ public struct TraceReader: Sendable {
       apps[app] = ["name": .string(known.name), "kind": .string(known.kind.rawValue)]
     }
     guard isWhole else { return ["session": summary, "apps": .object(apps)] }
-    let events = try await events(of: id, after: 0, limit: Self.eventsOfSession)
+    var events = try await events(of: id, after: 0, limit: Self.eventsOfSession)
+    if !access.readsPrompts { events = events.map { $0.withoutPrompts() } }
     let (tokens, flows) = try await tokensAndFlows(of: record)
     return [
       "session": summary, "apps": .object(apps), "events": .array(events.map(\.json)),
@@ -309,7 +310,8 @@ public struct TraceReader: Sendable {
         "SELECT \(RecordedEvent.columns) FROM trace_events\(conditions.text) ORDER BY sequence LIMIT \(query.limit)",
         conditions.values))
     {
-      events.append(try RecordedEvent(row: row))
+      let event = try RecordedEvent(row: row)
+      events.append(access.readsPrompts ? event : event.withoutPrompts())
     }
     let last = events.last?.sequence ?? start
     return (events, events.count == query.limit || end == Int64.max ? last : end)

