@@ -336,7 +336,7 @@ class TestRequestLines:
 
     @pytest.mark.parametrize(
         "target",
-        ["/", "/nothing", "/mas/", "//mas", "/mas/a/b", "/mas/%2e%2e", "/apps/../mas", "/apps/x/y", "/oauth", "/MAS"]
+        ["/nothing", "/mas/", "//mas", "/mas/a/b", "/mas/%2e%2e", "/apps/../mas", "/apps/x/y", "/oauth", "/MAS"]
         + ["/healthz/", "/mas/" + "a" * 129, "/" + "a" * 60_000, "/" + "/" * 10_000, "/user-inputs/a%00b", "*"],
         ids=lambda target: target[:24],
     )

@@ -72,7 +72,7 @@ def test_every_refusal_reason_is_described(description: Json) -> None:
 
 
 def test_every_kind_of_trace_event_is_described(description: Json) -> None:
-    source = (ROOT / "Sources/Traces/TraceEvent.swift").read_text()
+    source = (ROOT / "Sources/Traces/Events/TraceEvent.swift").read_text()
     kinds = set(re.findall(r'case \w+ = "(\w+)"', source))
     assert set(description["components"]["schemas"]["TraceEvent"]["properties"]["kind"]["enum"]) == kinds
 

@@ -397,7 +397,7 @@ def test_signing_in_and_out(serve, new_page):
     page.wait_for_url(re.compile("/explorer/sign-in"))
     page.get_by_label("Credential").fill("wrong")
     page.keyboard.press("Enter")
-    assert page.get_by_role("alert").is_visible()
+    page.get_by_role("alert").wait_for()
     page.get_by_label("Credential").fill("secret")
     page.keyboard.press("Enter")
     page.wait_for_url(server.address + "/explorer/sessions?verdict=refused")
@@ -420,12 +420,12 @@ def test_signing_in_leads_nowhere_else(serve, new_page):
         assert "evil" not in answer.headers["Location"] or answer.headers["Location"].startswith("/explorer/"), next
 
 
-def test_attempts_to_sign_in_are_limited(serve, new_page):
+def test_whoever_guesses_locks_nobody_out(serve, new_page):
     server = serve(data.plausible(), credential="secret")
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
-    statuses = [get(server.address + "/explorer/sign-in", "POST", b"credential=wrong", **headers).status for _ in range(12)]
-    assert statuses == [401] * 10 + [429] * 2
-    assert get(server.address + "/explorer/sign-in", "POST", b"credential=secret", **headers).status == 429
+    statuses = {get(server.address + "/explorer/sign-in", "POST", b"credential=wrong", **headers).status for _ in range(50)}
+    assert statuses == {401}
+    assert get(server.address + "/explorer/sign-in", "POST", b"credential=secret", **headers).status == 303
 
 
 def test_assets_are_kept_by_their_hash(serve, new_page):
