@@ -112,21 +112,3 @@ public struct TraceProjector: Sendable {
     return prompts
   }
 }
-
-extension Statement {
-  /// So many parameters for a list, in steps, so that few different statements are prepared.
-  static func parameters(_ count: Int) -> String {
-    (1...max(1, paddedCount(count))).map { "$\($0)" }.joined(separator: ", ")
-  }
-
-  /// The values for these parameters; the last is repeated, which changes nothing in a list.
-  static func padded(_ values: [SQLValue]) -> [SQLValue] {
-    values + Array(repeating: values.last ?? .null, count: max(1, paddedCount(values.count)) - values.count)
-  }
-
-  private static func paddedCount(_ count: Int) -> Int {
-    var padded = 1
-    while padded < count { padded *= 2 }
-    return padded
-  }
-}
