@@ -8,7 +8,7 @@ public import Storage
 /// read on from the same place only one is taken.
 public struct TraceProjector: Sendable {
   /// So many events in one transaction, which decisions wait for.
-  public static let batch = 250
+  public static let batch = 1000
   /// How long the record of a token that a node saw may take to arrive.
   static let settling = Duration.seconds(60)
 
