@@ -186,6 +186,12 @@ let package = Package(
       dependencies: ["Storage", .logging],
       path: "Benchmarks/TimedStorage",
       swiftSettings: settings),
+    // Fills a database with traces, and asks it what the Explorer asks.
+    .executableTarget(
+      name: "TimedTraces",
+      dependencies: ["CASACore", "Storage", "Traces", .logging],
+      path: "Benchmarks/TimedTraces",
+      swiftSettings: settings),
     .target(
       name: "CQuantizedEncoder",
       cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"]), .unsafeFlags(["-O2"], .when(configuration: .debug))]),

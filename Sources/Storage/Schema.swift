@@ -199,5 +199,16 @@ public enum Schema {
         "ALTER TABLE tools ADD COLUMN pinned_definition TEXT",
         "UPDATE tools SET pinned_definition = definition WHERE pinned_sha256 = seen_sha256",
       ]),
+    Migration(
+      "2026-11-trace-updates",
+      [
+        // A session changes with each of its events: without an index of what changes, and with room beside it,
+        // PostgreSQL changes a row in its place and no index.
+        "DROP INDEX trace_sessions_by_end",
+        Migration.Change(postgres: "ALTER TABLE trace_sessions SET (fillfactor = 60)"),
+        Migration.Change(postgres: "ALTER TABLE trace_tokens SET (fillfactor = 85)"),
+        Migration.Change(postgres: "ALTER TABLE trace_counts SET (fillfactor = 80)"),
+        Migration.Change(postgres: "ALTER TABLE trace_checks SET (fillfactor = 80)"),
+      ]),
   ]
 }

@@ -35,12 +35,15 @@ struct SessionRecord: Sendable, Hashable {
     lastAt = event.at
   }
 
-  mutating func insert(app: String) { Self.insert(app, into: &apps) }
-  mutating func insert(tool: String) { Self.insert(tool, into: &tools) }
-  mutating func insert(reason: String) { Self.insert(reason, into: &reasons) }
+  // - Returns: whether it may be new; those that are not listed may always be.
 
-  private static func insert(_ name: String, into names: inout Set<String>) {
-    if names.count < maximumNames { names.insert(name) }
+  mutating func insert(app: String) -> Bool { Self.insert(app, into: &apps) }
+  mutating func insert(tool: String) -> Bool { Self.insert(tool, into: &tools) }
+  mutating func insert(reason: String) -> Bool { Self.insert(reason, into: &reasons) }
+
+  private static func insert(_ name: String, into names: inout Set<String>) -> Bool {
+    if names.count < maximumNames { return names.insert(name).inserted }
+    return !names.contains(name)
   }
 
   // MARK: Storage
@@ -69,19 +72,23 @@ struct SessionRecord: Sendable, Hashable {
     reasons = names("reasons")
   }
 
-  var upsert: Statement {
+  /// Statements that store records of different sessions.
+  static func upserts(_ records: [SessionRecord]) -> [Statement] {
+    Statement.insertions(
+      into: "trace_sessions", columns, records.map(\.values),
+      onConflict: """
+        (number) DO UPDATE SET last_at = excluded.last_at, events = excluded.events, allowed = excluded.allowed,
+          refused = excluded.refused, alerts = excluded.alerts, summary = excluded.summary
+        """)
+  }
+
+  private var values: [SQLValue] {
     let summary: JSONValue = ["apps": Self.list(apps), "tools": Self.list(tools), "reasons": Self.list(reasons)]
-    return Statement(
-      """
-      INSERT INTO trace_sessions (\(Self.columns)) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-      ON CONFLICT (number) DO UPDATE SET last_at = excluded.last_at, events = excluded.events,
-        allowed = excluded.allowed, refused = excluded.refused, alerts = excluded.alerts, summary = excluded.summary
-      """,
-      [
-        .integer(number), .text(id.rawValue), .text(masID.rawValue), .optional(appID?.rawValue), .optional(traceID),
-        .integer(startedAt.milliseconds), .integer(lastAt.milliseconds), .integer(events), .integer(allowed),
-        .integer(refused), .integer(alerts), .text(summary.canonicalText),
-      ])
+    return [
+      .integer(number), .text(id.rawValue), .text(masID.rawValue), .optional(appID?.rawValue), .optional(traceID),
+      .integer(startedAt.milliseconds), .integer(lastAt.milliseconds), .integer(events), .integer(allowed),
+      .integer(refused), .integer(alerts), .text(summary.canonicalText),
+    ]
   }
 
   private static func list(_ names: Set<String>) -> JSONValue { .array(names.sorted().map(JSONValue.string)) }

@@ -74,46 +74,37 @@ struct TraceNumbers {
   private static func systems(of event: RecordedEvent) -> [String] { ["", event.masID?.rawValue].compactMap { $0 } }
 
   func unit() -> [Statement] {
-    var unit: [Statement] = []
-    for (key, count) in counts {
-      unit.append(
-        Statement(
-          """
-          INSERT INTO trace_counts (resolution, mas_id, bucket, what, count) VALUES ($1, $2, $3, $4, $5)
-          ON CONFLICT (resolution, mas_id, bucket, what) DO UPDATE SET count = trace_counts.count + excluded.count
-          """,
-          [.integer(key.resolution), .text(key.mas), .integer(key.bucket), .text(key.what), .integer(count)]))
-    }
-    for (key, value) in checks {
-      unit.append(
-        Statement(
-          """
-          INSERT INTO trace_checks (mas_id, bucket, check_name, answer, latency_class, count, microseconds)
-          VALUES ($1, $2, $3, $4, $5, $6, $7)
-          ON CONFLICT (mas_id, bucket, check_name, answer, latency_class) DO UPDATE SET
-            count = trace_checks.count + excluded.count,
-            microseconds = trace_checks.microseconds + excluded.microseconds
-          """,
+    Statement.insertions(
+      into: "trace_counts", "resolution, mas_id, bucket, what, count",
+      counts.map { key, count in
+        [.integer(key.resolution), .text(key.mas), .integer(key.bucket), .text(key.what), .integer(count)]
+      },
+      onConflict: "(resolution, mas_id, bucket, what) DO UPDATE SET count = trace_counts.count + excluded.count")
+      + Statement.insertions(
+        into: "trace_checks", "mas_id, bucket, check_name, answer, latency_class, count, microseconds",
+        checks.map { key, value in
           [
             .text(key.mas), .integer(key.bucket), .text(key.check), .text(key.answer), .integer(key.latencyClass),
             .integer(value.count), .integer(value.microseconds),
-          ]))
-    }
-    for (key, edge) in edges {
-      unit.append(
-        Statement(
-          """
-          INSERT INTO trace_edges (mas_id, bucket, caller, callee, allowed, refused, last_at)
-          VALUES ($1, $2, $3, $4, $5, $6, $7)
-          ON CONFLICT (mas_id, bucket, caller, callee) DO UPDATE SET
-            allowed = trace_edges.allowed + excluded.allowed, refused = trace_edges.refused + excluded.refused,
-            last_at = excluded.last_at
-          """,
+          ]
+        },
+        onConflict: """
+          (mas_id, bucket, check_name, answer, latency_class) DO UPDATE SET
+            count = trace_checks.count + excluded.count,
+            microseconds = trace_checks.microseconds + excluded.microseconds
+          """)
+      + Statement.insertions(
+        into: "trace_edges", "mas_id, bucket, caller, callee, allowed, refused, last_at",
+        edges.map { key, edge in
           [
             .text(key.mas), .integer(key.bucket), .text(key.caller), .text(key.callee), .integer(edge.allowed),
             .integer(edge.refused), .integer(edge.lastAt),
-          ]))
-    }
-    return unit
+          ]
+        },
+        onConflict: """
+          (mas_id, bucket, caller, callee) DO UPDATE SET
+            allowed = trace_edges.allowed + excluded.allowed, refused = trace_edges.refused + excluded.refused,
+            last_at = excluded.last_at
+          """)
   }
 }

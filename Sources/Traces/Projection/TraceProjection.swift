@@ -11,6 +11,8 @@ struct TraceProjection {
   private let prompts: [UserInputID: String]
   private var changed: Set<UserInputID> = []
   private var facets: Set<SessionFacet> = []
+  private var tokens: [[SQLValue]] = []
+  private var sightings: [[SQLValue]] = []
   /// In the order of the events, which may concern the same token or flow.
   private var statements: [Statement] = []
   private var alerts: [TraceAlert] = []
@@ -28,13 +30,20 @@ struct TraceProjection {
 
   /// What stores it all.
   func unit() -> [Statement] {
-    var unit = changed.compactMap { sessions[$0]?.upsert }
-    for found in facets {
-      unit.append(
-        Statement(
-          "INSERT INTO trace_facets (facet, session) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-          [.text(found.facet.text), .integer(found.session)]))
-    }
+    var unit = SessionRecord.upserts(changed.compactMap { sessions[$0] })
+    unit += Statement.insertions(
+      into: "trace_facets", "facet, session", facets.map { [.text($0.facet.text), .integer($0.session)] },
+      onConflict: "DO NOTHING")
+    unit += Statement.insertions(
+      into: "trace_tokens",
+      """
+      sha256, sequence, user_input_id, mas_id, parent_sha256, scope, app_id, audience, actors, tool, issued_at, expires_at
+      """, tokens, onConflict: "DO NOTHING")
+    unit += Statement.insertions(
+      into: "trace_sightings",
+      """
+      sequence, node_id, node, flow, sha256, user_input_id, app_id, mas_id, at, direction, method, path, settled
+      """, sightings, onConflict: "DO NOTHING")
     return unit + statements + alerts.map(\.insertion) + numbers.unit()
   }
 
@@ -86,10 +95,7 @@ struct TraceProjection {
     changed.insert(id)
     sessions[id]?.events += 1
     sessions[id].map { sessions[id]?.lastAt = max($0.lastAt, event.at) }
-    if let app = event.appID {
-      sessions[id]?.insert(app: app.rawValue)
-      find(event, .app(app.rawValue))
-    }
+    if let app = event.appID?.rawValue, sessions[id]?.insert(app: app) == true { find(event, .app(app)) }
   }
 
   private mutating func find(_ event: RecordedEvent, _ facet: Facet) {
@@ -99,18 +105,17 @@ struct TraceProjection {
 
   private mutating func takeTool(_ name: JSONValue?, of event: RecordedEvent) {
     guard let tool = name?.string else { return }
-    if let id = event.userInputID { sessions[id]?.insert(tool: tool) }
-    find(event, .tool(tool))
+    if let id = event.userInputID, sessions[id]?.insert(tool: tool) == true { find(event, .tool(tool)) }
   }
 
   private mutating func takeRefusal(_ event: RecordedEvent, count: Int64 = 1) {
     let reason = event.payload["reason"]?.string ?? event.payload["error"]?.string ?? "unknown"
     numbers.count("refused", event, count)
     numbers.count("reason=" + reason, event, count)
-    if let id = event.userInputID {
-      sessions[id]?.refused += count
-      sessions[id]?.insert(reason: reason)
-    }
+    guard let id = event.userInputID else { return }
+    sessions[id]?.refused += count
+    // With the first refusal comes the first reason.
+    guard sessions[id]?.insert(reason: reason) == true else { return }
     find(event, .refused)
     find(event, .reason(reason))
   }
@@ -160,20 +165,13 @@ struct TraceProjection {
     guard let hash = payload["token_sha256"]?.string, let scope = payload["scope"]?.string, let mas = event.masID,
       let app = event.appID
     else { return }
-    statements.append(
-      Statement(
-        """
-        INSERT INTO trace_tokens (sha256, sequence, user_input_id, mas_id, parent_sha256, scope, app_id, audience,
-          actors, tool, issued_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING
-        """,
-        [
-          .text(hash), .integer(event.sequence), .optional(event.userInputID?.rawValue), .text(mas.rawValue),
-          .optional(payload["subject_token_sha256"]?.string), .text(scope), .text(app.rawValue),
-          .text((payload["audience"] ?? []).canonicalText), .text((payload["actors"] ?? []).canonicalText),
-          .optional(payload["call"]?["tool"]?.string), .integer(event.at.milliseconds),
-          .text(payload["expires_at"]?.string ?? ""),
-        ]))
+    tokens.append([
+      .text(hash), .integer(event.sequence), .optional(event.userInputID?.rawValue), .text(mas.rawValue),
+      .optional(payload["subject_token_sha256"]?.string), .text(scope), .text(app.rawValue),
+      .text((payload["audience"] ?? []).canonicalText), .text((payload["actors"] ?? []).canonicalText),
+      .optional(payload["call"]?["tool"]?.string), .integer(event.at.milliseconds),
+      .text(payload["expires_at"]?.string ?? ""),
+    ])
   }
 
   private mutating func mark(_ column: String, _ event: RecordedEvent) {
@@ -247,20 +245,12 @@ struct TraceProjection {
     let payload = event.payload
     guard let node = payload["node_id"]?.string, let hash = payload["token_sha256"]?.string else { return }
     let isKnown = event.userInputID != nil || payload["known"]?.bool == true
-    statements.append(
-      Statement(
-        """
-        INSERT INTO trace_sightings (sequence, node_id, node, flow, sha256, user_input_id, app_id, mas_id, at, direction,
-          method, path, settled)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING
-        """,
-        [
-          .integer(event.sequence), .text(node), .text(payload["node"]?.string ?? ""),
-          .optional(payload["flow"]?.string), .text(hash), .optional(event.userInputID?.rawValue),
-          .optional(event.appID?.rawValue), .optional(event.masID?.rawValue), .integer(event.at.milliseconds),
-          .optional(payload["direction"]?.string), .optional(payload["method"]?.string),
-          .optional(payload["path"]?.string), .integer(isKnown ? 1 : 0),
-        ]))
+    sightings.append([
+      .integer(event.sequence), .text(node), .text(payload["node"]?.string ?? ""), .optional(payload["flow"]?.string),
+      .text(hash), .optional(event.userInputID?.rawValue), .optional(event.appID?.rawValue),
+      .optional(event.masID?.rawValue), .integer(event.at.milliseconds), .optional(payload["direction"]?.string),
+      .optional(payload["method"]?.string), .optional(payload["path"]?.string), .integer(isKnown ? 1 : 0),
+    ])
   }
 
   // MARK: Alerts

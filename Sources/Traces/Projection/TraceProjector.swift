@@ -8,7 +8,7 @@ public import Storage
 /// read on from the same place only one is taken.
 public struct TraceProjector: Sendable {
   /// So many events in one transaction, which decisions wait for.
-  public static let batch = 250
+  public static let batch = 1000
   /// How long the record of a token that a node saw may take to arrive.
   static let settling = Duration.seconds(60)
 
@@ -110,23 +110,5 @@ public struct TraceProjector: Sendable {
       prompts[UserInputID(try row.text("id"))] = try row.text("text")
     }
     return prompts
-  }
-}
-
-extension Statement {
-  /// So many parameters for a list, in steps, so that few different statements are prepared.
-  static func parameters(_ count: Int) -> String {
-    (1...max(1, paddedCount(count))).map { "$\($0)" }.joined(separator: ", ")
-  }
-
-  /// The values for these parameters; the last is repeated, which changes nothing in a list.
-  static func padded(_ values: [SQLValue]) -> [SQLValue] {
-    values + Array(repeating: values.last ?? .null, count: max(1, paddedCount(values.count)) - values.count)
-  }
-
-  private static func paddedCount(_ count: Int) -> Int {
-    var padded = 1
-    while padded < count { padded *= 2 }
-    return padded
   }
 }

@@ -12,12 +12,14 @@ public struct TraceRetention: Sendable {
   public func prune(before limit: Timestamp) async throws(StorageError) {
     let moment = [SQLValue.integer(limit.milliseconds)]
     // First what names sessions: what is left of a session that was interrupted half way is found again.
-    let ended = "SELECT number FROM trace_sessions WHERE last_at < $1"
+    // What ended before also began before, which there is an index of.
+    let isOver = "started_at < $1 AND last_at < $1"
+    let ended = "SELECT number FROM trace_sessions WHERE \(isOver)"
     try await storage.deleteInBatches(
       from: "trace_facets", key: "session", where: "session IN (\(ended))", moment)
     try await storage.deleteInBatches(
-      from: "user_inputs", key: "id", where: "id IN (SELECT id FROM trace_sessions WHERE last_at < $1)", moment)
-    try await storage.deleteInBatches(from: "trace_sessions", key: "number", where: "last_at < $1", moment)
+      from: "user_inputs", key: "id", where: "id IN (SELECT id FROM trace_sessions WHERE \(isOver))", moment)
+    try await storage.deleteInBatches(from: "trace_sessions", key: "number", where: isOver, moment)
     for (table, key, column) in [
       ("trace_tokens", "sha256", "issued_at"), ("trace_sightings", "sequence", "at"), ("trace_alerts", "id", "at"),
     ] {
