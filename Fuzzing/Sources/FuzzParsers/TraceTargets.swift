@@ -20,7 +20,8 @@ import CASACore
   var parameters: [String: String] = [:]
   for name in form.names { parameters[name] = form[name] }
   let known: Set<String> = [
-    "mas_id", "app_id", "session", "tool", "verdict", "reason", "kind", "from", "to", "text", "before", "after", "limit",
+    "mas_id", "app_id", "session", "tool", "verdict", "reason", "kind", "from", "to", "text", "before", "after",
+    "limit",
   ]
   guard let query = try? TraceQuery(parameters, known: known) else { return }
   require((1...TraceQuery.maximumLimit).contains(query.limit), "a page is bounded")
