@@ -198,7 +198,6 @@ def test_sql_in_filters_of_traces_is_text(stack: Stack, attempt: Attempt, sql: s
                 # A prompt of these very words is rightly found by them.
                 assert all(name in ("text", "q") and found["prompt"] == sql for found in listed), (path, answer.text)
             found += 1
-    assert "private_key" not in http.get("/trace/search", params={"q": sql}, headers=headers).text
     assert snapshot(stack) == before
     assert http.get("/trace/sessions", headers=headers).json()["sessions"]
     attempt.refused("runtime", f"{found} filters find nothing by it; everything is still there")
