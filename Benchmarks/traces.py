@@ -59,7 +59,8 @@ CHANGES = {
 SUMS = {
     "trace_counts": ("resolution, mas_id, {bucket}, what", ["count"], "k * 420000 / (resolution * 1000) * resolution * 1000"),
     "trace_checks": (
-        "mas_id, {bucket}, check_name, answer, latency_class", ["count", "microseconds"], "k * 3600000",
+        "resolution, mas_id, {bucket}, check_name, answer, latency_class", ["count", "microseconds"],
+        "k * 3600000 / (resolution * 1000) * resolution * 1000",
     ),
     "trace_edges": ("mas_id, {bucket}, caller, callee", ["allowed", "refused"], "0"),
 }  # fmt: skip

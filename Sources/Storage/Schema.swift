@@ -208,7 +208,37 @@ public enum Schema {
         Migration.Change(postgres: "ALTER TABLE trace_sessions SET (fillfactor = 60)"),
         Migration.Change(postgres: "ALTER TABLE trace_tokens SET (fillfactor = 85)"),
         Migration.Change(postgres: "ALTER TABLE trace_counts SET (fillfactor = 80)"),
+      ]),
+    Migration(
+      "2026-11-trace-long-spans",
+      [
+        // Sums over six hours, for the numbers of weeks.
+        """
+        INSERT INTO trace_counts (resolution, mas_id, bucket, what, count)
+        SELECT 21600, mas_id, bucket / 21600000 * 21600000, what, SUM(count) FROM trace_counts
+        WHERE resolution = 3600 GROUP BY mas_id, bucket / 21600000, what
+        """,
+        "ALTER TABLE trace_checks RENAME TO trace_checks_by_hour",
+        """
+        CREATE TABLE trace_checks (
+          resolution BIGINT NOT NULL, mas_id TEXT NOT NULL, bucket BIGINT NOT NULL, check_name TEXT NOT NULL,
+          answer TEXT NOT NULL, latency_class BIGINT NOT NULL, count BIGINT NOT NULL, microseconds BIGINT NOT NULL,
+          PRIMARY KEY (resolution, mas_id, bucket, check_name, answer, latency_class))
+        """,
         Migration.Change(postgres: "ALTER TABLE trace_checks SET (fillfactor = 80)"),
+        """
+        INSERT INTO trace_checks (
+          resolution, mas_id, bucket, check_name, answer, latency_class, count, microseconds)
+        SELECT 3600, mas_id, bucket, check_name, answer, latency_class, count, microseconds FROM trace_checks_by_hour
+        """,
+        """
+        INSERT INTO trace_checks (
+          resolution, mas_id, bucket, check_name, answer, latency_class, count, microseconds)
+        SELECT 21600, mas_id, bucket / 21600000 * 21600000, check_name, answer, latency_class, SUM(count),
+          SUM(microseconds)
+        FROM trace_checks_by_hour GROUP BY mas_id, bucket / 21600000, check_name, answer, latency_class
+        """,
+        "DROP TABLE trace_checks_by_hour",
       ]),
   ]
 }

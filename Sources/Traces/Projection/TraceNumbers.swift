@@ -1,10 +1,12 @@
 import CASACore
 import Storage
 
-/// How often what happened, in buckets of a minute and of an hour, for each system and for all.
+/// How often what happened, in buckets of a minute, an hour and six hours, for each system and for all: the longer the
+/// span that is asked for, the coarser the buckets that are read.
 struct TraceNumbers {
   static let minute: Int64 = 60
   static let hour: Int64 = 3600
+  static let sixHours: Int64 = 6 * 3600
 
   private struct CountKey: Hashable {
     let resolution: Int64
@@ -14,6 +16,7 @@ struct TraceNumbers {
   }
 
   private struct CheckKey: Hashable {
+    let resolution: Int64
     let mas: String
     let bucket: Int64
     let check: String
@@ -39,7 +42,7 @@ struct TraceNumbers {
   }
 
   mutating func count(_ what: String, _ event: RecordedEvent, _ number: Int64 = 1) {
-    for resolution in [Self.minute, Self.hour] {
+    for resolution in [Self.minute, Self.hour, Self.sixHours] {
       let bucket = Self.bucket(event.at, resolution: resolution)
       for mas in Self.systems(of: event) {
         counts[CountKey(resolution: resolution, mas: mas, bucket: bucket, what: what), default: 0] += number
@@ -49,12 +52,15 @@ struct TraceNumbers {
 
   mutating func count(check: String, answer: String, milliseconds: Double, _ event: RecordedEvent) {
     let microseconds = min(max(milliseconds, 0), 1e9) * 1000
-    for mas in Self.systems(of: event) {
-      let key = CheckKey(
-        mas: mas, bucket: Self.bucket(event.at, resolution: Self.hour), check: check, answer: answer,
-        latencyClass: LatencyClass.containing(microseconds: microseconds))
-      checks[key, default: (0, 0)].count += 1
-      checks[key, default: (0, 0)].microseconds += Int64(microseconds)
+    let latencyClass = LatencyClass.containing(microseconds: microseconds)
+    for resolution in [Self.hour, Self.sixHours] {
+      let bucket = Self.bucket(event.at, resolution: resolution)
+      for mas in Self.systems(of: event) {
+        let key = CheckKey(
+          resolution: resolution, mas: mas, bucket: bucket, check: check, answer: answer, latencyClass: latencyClass)
+        checks[key, default: (0, 0)].count += 1
+        checks[key, default: (0, 0)].microseconds += Int64(microseconds)
+      }
     }
   }
 
@@ -81,15 +87,15 @@ struct TraceNumbers {
       },
       onConflict: "(resolution, mas_id, bucket, what) DO UPDATE SET count = trace_counts.count + excluded.count")
       + Statement.insertions(
-        into: "trace_checks", "mas_id, bucket, check_name, answer, latency_class, count, microseconds",
+        into: "trace_checks", "resolution, mas_id, bucket, check_name, answer, latency_class, count, microseconds",
         checks.map { key, value in
           [
-            .text(key.mas), .integer(key.bucket), .text(key.check), .text(key.answer), .integer(key.latencyClass),
-            .integer(value.count), .integer(value.microseconds),
+            .integer(key.resolution), .text(key.mas), .integer(key.bucket), .text(key.check), .text(key.answer),
+            .integer(key.latencyClass), .integer(value.count), .integer(value.microseconds),
           ]
         },
         onConflict: """
-          (mas_id, bucket, check_name, answer, latency_class) DO UPDATE SET
+          (resolution, mas_id, bucket, check_name, answer, latency_class) DO UPDATE SET
             count = trace_checks.count + excluded.count,
             microseconds = trace_checks.microseconds + excluded.microseconds
           """)

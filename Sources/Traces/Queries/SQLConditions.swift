@@ -24,5 +24,14 @@ struct SQLConditions {
     conditions.append("\(column) IN (\(list.indices.map { "$\(first + $0)" }.joined(separator: ", ")))")
   }
 
+  /// One that has conditions of its own, `AND`ed to `opening`; none when there are none.
+  mutating func add(_ opening: String, closedBy closing: String, _ inner: (inout SQLConditions) -> Void) {
+    let count = conditions.count
+    inner(&self)
+    let added = conditions[count...]
+    guard !added.isEmpty else { return }
+    conditions.replaceSubrange(count..., with: [([opening] + added).joined(separator: " AND ") + closing])
+  }
+
   var text: String { conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND ") }
 }

@@ -27,10 +27,11 @@ extension TraceReader {
     let (from, to) = try Self.span(query, now: now)
     let length = to.milliseconds - from.milliseconds
     // About a hundred columns, of whole minutes, hours or days.
-    let resolution = length <= 6 * 3_600_000 ? TraceNumbers.minute : TraceNumbers.hour
+    let finest = length <= 6 * 3_600_000 ? TraceNumbers.minute : TraceNumbers.hour
     let step: Int64 =
-      [60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400].first { $0 >= resolution && length / ($0 * 1000) <= 125 }
+      [60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400].first { $0 >= finest && length / ($0 * 1000) <= 125 }
       ?? 7 * 86_400
+    let resolution = step >= TraceNumbers.sixHours ? TraceNumbers.sixHours : finest
     let systems = systems(query, access)
     var columns: [Int64: (allowed: Int64, refused: Int64)] = [:]
     var column = from.milliseconds / (step * 1000) * step * 1000
@@ -79,7 +80,8 @@ extension TraceReader {
           ]
         }),
       "reasons": .array(reasons.prefix(50).map { ["reason": .string($0.reason), "count": Self.number($0.count)] }),
-      "checks": .array(try await checks(from: from, to: to, systems: systems)),
+      "checks": .array(try await checks(
+          from: from, to: to, resolution: max(resolution, TraceNumbers.hour), systems: systems)),
     ]
   }
 
@@ -120,7 +122,9 @@ extension TraceReader {
   private static func number(_ value: Int64?) -> JSONValue { .number(Double(value ?? 0)) }
 
   /// The slowest first.
-  private func checks(from: Timestamp, to: Timestamp, systems: [MASID]?) async throws(StorageError) -> [JSONValue] {
+  private func checks(
+    from: Timestamp, to: Timestamp, resolution: Int64, systems: [MASID]?
+  ) async throws(StorageError) -> [JSONValue] {
     struct Figures {
       var count: Int64 = 0
       var blocked: Int64 = 0
@@ -128,8 +132,9 @@ extension TraceReader {
       var classes: [Int64: Int64] = [:]
     }
     var conditions = SQLConditions()
+    conditions.add("resolution = ?", .integer(resolution))
     Self.add(systems, to: &conditions)
-    conditions.add("bucket >= ?", .integer(TraceNumbers.bucket(from, resolution: TraceNumbers.hour)))
+    conditions.add("bucket >= ?", .integer(TraceNumbers.bucket(from, resolution: resolution)))
     conditions.add("bucket < ?", .integer(to.milliseconds))
     var figures: [String: Figures] = [:]
     for row in try await storage.query(

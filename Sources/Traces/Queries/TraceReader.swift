@@ -39,30 +39,10 @@ public struct TraceReader: Sendable {
     if let tool = query.tool { facets.append(.tool(tool)) }
     if let app = query.app { facets.append(.app(app.rawValue)) }
     if query.verdict == .refused { facets.append(.refused) }
-    var conditions = SQLConditions()
-    // The rarest kind of facet leads; the others are looked up.
-    var source = "trace_sessions s"
-    var number = "s.number"
-    if let leading = facets.first {
-      source = "trace_facets f JOIN trace_sessions s ON s.number = f.session"
-      number = "f.session"
-      conditions.add("f.facet = ?", .text(leading.text))
-    }
-    for facet in facets.dropFirst() {
-      conditions.add(
-        "EXISTS (SELECT 1 FROM trace_facets o WHERE o.facet = ? AND o.session = \(number))", .text(facet.text))
-    }
-    if query.verdict == .allowed { conditions.add("s.refused = 0") }
-    if let before = query.before { conditions.add("\(number) < ?", .integer(before)) }
-    try await addTimes(query, number: number, to: &conditions)
-    if let system = query.system { conditions.add("s.mas_id = ?", .text(system.rawValue)) }
-    if let systems = access.systems { conditions.add("s.mas_id", in: systems) }
     let rows = try await storage.query(
-      Statement(
-        """
-        SELECT \(SessionRecord.columns.split(separator: ", ").map { "s.\($0)" }.joined(separator: ", "))
-        FROM \(source)\(conditions.text) ORDER BY \(number) DESC LIMIT \(query.limit)
-        """, conditions.values))
+      facets.isEmpty
+        ? try await newestSessions(query, access)
+        : try await newestSessions(with: try await rarestFirst(facets), query, access))
     var records: [SessionRecord] = []
     for row in rows { records.append(try SessionRecord(row: row)) }
     return [
@@ -70,6 +50,67 @@ public struct TraceReader: Sendable {
       "next": records.count == query.limit
         ? records.last.map { .string(String($0.number)) } ?? .null : .null,
     ]
+  }
+
+  private func newestSessions(_ query: TraceQuery, _ access: ReadAccess) async throws(StorageError) -> Statement {
+    var conditions = SQLConditions()
+    if let before = query.before { conditions.add("number < ?", .integer(before)) }
+    try await addTimes(query, number: "number", to: &conditions)
+    Self.add(query, access, to: &conditions)
+    return Statement(
+      """
+      SELECT \(SessionRecord.columns) FROM trace_sessions\(conditions.text) ORDER BY number DESC LIMIT \(query.limit)
+      """, conditions.values)
+  }
+
+  /// Goes from one session that has the first facet to the next, and looks the rest of the conditions up: so a page
+  /// costs the same wherever it begins. They are scalar queries, since any other way of saying so lets PostgreSQL join
+  /// the tables from their ends.
+  private func newestSessions(
+    with facets: [Facet], _ query: TraceQuery, _ access: ReadAccess
+  ) async throws(StorageError) -> Statement {
+    var conditions = SQLConditions()
+    for (index, facet) in facets.enumerated() {
+      conditions.add(
+        index == 0
+          ? "f.facet = ?" : "(SELECT 1 FROM trace_facets o WHERE o.facet = ? AND o.session = f.session) = 1",
+        .text(facet.text))
+    }
+    if let before = query.before { conditions.add("f.session < ?", .integer(before)) }
+    try await addTimes(query, number: "f.session", to: &conditions)
+    conditions.add("(SELECT 1 FROM trace_sessions WHERE number = f.session", closedBy: ") = 1") { conditions in
+      Self.add(query, access, to: &conditions)
+    }
+    return Statement(
+      """
+      SELECT \(SessionRecord.columns) FROM trace_sessions WHERE number IN (
+        SELECT f.session FROM trace_facets f\(conditions.text) ORDER BY f.session DESC LIMIT \(query.limit))
+      ORDER BY number DESC
+      """, conditions.values)
+  }
+
+  /// Conditions on columns of `trace_sessions`.
+  private static func add(_ query: TraceQuery, _ access: ReadAccess, to conditions: inout SQLConditions) {
+    if query.verdict == .allowed { conditions.add("refused = 0") }
+    if let from = query.from { conditions.add("started_at >= ?", .integer(from.milliseconds)) }
+    if let to = query.to { conditions.add("started_at < ?", .integer(to.milliseconds)) }
+    if let system = query.system { conditions.add("mas_id = ?", .text(system.rawValue)) }
+    if let systems = access.systems { conditions.add("mas_id", in: systems) }
+  }
+
+  /// The facet that the fewest sessions have leads; beyond a thousand it makes no difference.
+  private func rarestFirst(_ facets: [Facet]) async throws(StorageError) -> [Facet] {
+    guard facets.count > 1 else { return facets }
+    var counted: [(facet: Facet, count: Int64)] = []
+    for facet in facets {
+      let row = try await storage.query(
+        Statement(
+          "SELECT COUNT(*) AS count FROM (SELECT 1 FROM trace_facets WHERE facet = $1 LIMIT 1000) AS counted",
+          [.text(facet.text)])
+      ).first
+      counted.append((facet, try row?.integer("count") ?? 0))
+    }
+    return counted.sorted { $0.count < $1.count }.map(\.facet)
   }
 
   /// Numbers ascend with time, though not strictly: they narrow the search, and the time itself decides.
@@ -84,13 +125,11 @@ public struct TraceReader: Sendable {
           [.integer(moment.milliseconds)])
       ).first?.integer("number")
     }
-    if let from = query.from {
-      conditions.add("s.started_at >= ?", .integer(from.milliseconds))
-      if let least = try await place(near: from) { conditions.add("\(number) >= ?", .integer(least - slack)) }
+    if let from = query.from, let least = try await place(near: from) {
+      conditions.add("\(number) >= ?", .integer(least - slack))
     }
-    if let to = query.to {
-      conditions.add("s.started_at < ?", .integer(to.milliseconds))
-      if let greatest = try await place(near: to) { conditions.add("\(number) <= ?", .integer(greatest + slack)) }
+    if let to = query.to, let greatest = try await place(near: to) {
+      conditions.add("\(number) <= ?", .integer(greatest + slack))
     }
   }
 
