@@ -80,7 +80,8 @@ extension TraceReader {
           ]
         }),
       "reasons": .array(reasons.prefix(50).map { ["reason": .string($0.reason), "count": Self.number($0.count)] }),
-      "checks": .array(try await checks(
+      "checks": .array(
+        try await checks(
           from: from, to: to, resolution: max(resolution, TraceNumbers.hour), systems: systems)),
     ]
   }
