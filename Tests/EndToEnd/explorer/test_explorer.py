@@ -241,7 +241,7 @@ def test_ten_thousand_events_load_as_they_are_scrolled_to(serve, new_page):
     while page.locator("#more").count():
         page.evaluate("document.getElementById('more')?.scrollIntoView()")
         page.wait_for_timeout(50)
-        assert time.monotonic() - started < 120
+        assert time.monotonic() - started < 600, "they never end"
     assert page.locator(".events > li").count() == 10_000
     longest = page.evaluate("window.longest")
     print(f"\n10,000 events loaded in {time.monotonic() - started:.1f} s; the page was never busy for more than {longest:.0f} ms")
@@ -251,7 +251,7 @@ def test_ten_thousand_events_load_as_they_are_scrolled_to(serve, new_page):
     last = whole["events"][-1]["sequence"]
     page.goto("about:blank")
     page.goto(f"{server.address}/explorer/sessions/{whole['session']['id']}#event-{last}")
-    page.wait_for_selector(f"#event-{last} .facts", timeout=120_000)
+    page.wait_for_selector(f"#event-{last} .facts", timeout=600_000)
 
 
 def test_new_events_of_a_session_are_announced(serve, new_page):
