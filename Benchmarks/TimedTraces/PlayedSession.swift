@@ -39,7 +39,9 @@ struct PlayedSession {
 
   /// Number 0 is in every tenth prompt or so, number 4,999 hardly in one of 40,000.
   static func word(_ number: Int) -> String {
-    let syllables = ["ba", "de", "fi", "go", "lu", "ma", "ne", "pi", "ro", "su", "ta", "ve", "wi", "xo", "zu", "ka", "le"]
+    let syllables = [
+      "ba", "de", "fi", "go", "lu", "ma", "ne", "pi", "ro", "su", "ta", "ve", "wi", "xo", "zu", "ka", "le",
+    ]
     return syllables[number % 17] + syllables[number / 17 % 17] + syllables[number / 289 % 17] + "n"
   }
 
@@ -59,7 +61,9 @@ struct PlayedSession {
     let server = random.skewed(Systems.servers.count)
     let serverToken = random.hex(32)
     exchange(userToken, for: serverToken, "user-input", by: agent, payload: [:])
-    call(from: agent, to: Systems.servers[server], of: Systems.server(server, of: system), "tools/list", token: serverToken)
+    call(
+      from: agent, to: Systems.servers[server], of: Systems.server(server, of: system), "tools/list", token: serverToken
+    )
     let isSeen = random.happens(0.15)
     for _ in 0..<Int.random(in: 1...4, using: &random) {
       let tool = Systems.tools[server][random.skewed(Systems.tools[server].count)]

@@ -35,7 +35,8 @@ enum TimedTraces {
       case "fill": try await fill(storage, events: max(0, events - ingested), of: events)
       case "ingest": try await ingest(storage, events: min(events, ingested), of: events)
       case "project": try await project(storage)
-      case "query": for timed in try await TimedQueries(storage: storage).times() { report(timed.name, nil, timed.times) }
+      case "query":
+        for timed in try await TimedQueries(storage: storage).times() { report(timed.name, nil, timed.times) }
       default: fatalError("expected fill, ingest, project or query; got \(step)")
       }
     }

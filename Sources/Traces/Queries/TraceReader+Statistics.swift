@@ -6,7 +6,8 @@ extension TraceReader {
   public static let statisticsParameters: Set<String> = ["mas_id", "from", "to"]
 
   /// The span of `from` and `to`, by default the last 24 hours; at most 400 days.
-  private static func span(_ query: TraceQuery, now: Timestamp) throws(InvalidField) -> (from: Timestamp, to: Timestamp) {
+  private static func span(_ query: TraceQuery, now: Timestamp) throws(InvalidField) -> (from: Timestamp, to: Timestamp)
+  {
     let to = query.to ?? now
     let from = query.from ?? to - .seconds(86_400)
     guard from < to, to.milliseconds - from.milliseconds <= 400 * 86_400_000 else {
@@ -79,7 +80,8 @@ extension TraceReader {
           ]
         }),
       "reasons": .array(reasons.prefix(50).map { ["reason": .string($0.reason), "count": Self.number($0.count)] }),
-      "checks": .array(try await checks(
+      "checks": .array(
+        try await checks(
           from: from, to: to, resolution: max(resolution, TraceNumbers.hour), systems: systems)),
     ]
   }
