@@ -322,7 +322,7 @@ public struct TraceReader: Sendable {
   public static let eventParameters: Set<String> = ["mas_id", "app_id", "session", "kind", "after", "limit"]
 
   /// So many events are looked through at once for those that a filter lets pass, so that a rare one never takes long.
-  private static let window: Int64 = 50_000
+  private static let window: Int64 = 10_000
 
   /// Events after a place in their order, and the place from where to go on: there may be more although fewer came than
   /// were asked for.
