@@ -25,17 +25,14 @@ public struct TraceProjector: Sendable {
   public func advance() async throws(StorageError) -> Int {
     let cursor = try await storage.query(Statement("SELECT sequence FROM trace_cursors WHERE name = 'projection'"))
     guard let start = try cursor.first?.integer("sequence") else { throw .corrupt("the projection has no cursor") }
-    var events: [RecordedEvent] = []
-    for row in try await storage.query(
+    let events = try await storage.events(
       Statement(
         "SELECT \(RecordedEvent.columns) FROM trace_events WHERE sequence > $1 ORDER BY sequence LIMIT \(Self.batch)",
         [.integer(start)]))
-    {
-      events.append(try RecordedEvent(row: row))
-    }
     guard let last = events.last else { return 0 }
+    let begun = events.filter { $0.kind == TraceEvent.Kind.userInputReceived.rawValue }.compactMap(\.userInputID)
     var projection = TraceProjection(
-      sessions: try await sessions(of: events), prompts: try await prompts(of: events))
+      sessions: try await sessions(of: events), prompts: try await storage.prompts(of: begun))
     for event in events { projection.take(event) }
     do {
       try await storage.commit(
@@ -96,19 +93,5 @@ public struct TraceProjector: Sendable {
       sessions[record.id] = record
     }
     return sessions
-  }
-
-  private func prompts(of events: [RecordedEvent]) async throws(StorageError) -> [UserInputID: String] {
-    let ids = events.filter { $0.kind == TraceEvent.Kind.userInputReceived.rawValue }.compactMap(\.userInputID)
-      .map { SQLValue.text($0.rawValue) }
-    guard !ids.isEmpty else { return [:] }
-    var prompts: [UserInputID: String] = [:]
-    for row in try await storage.query(
-      Statement(
-        "SELECT id, text FROM user_inputs WHERE id IN (\(Statement.parameters(ids.count)))", Statement.padded(ids)))
-    {
-      prompts[UserInputID(try row.text("id"))] = try row.text("text")
-    }
-    return prompts
   }
 }

@@ -134,21 +134,12 @@ public struct TraceReader: Sendable {
   }
 
   private func told(_ records: [SessionRecord], _ access: ReadAccess) async throws(StorageError) -> [JSONValue] {
-    var prompts: [String: String] = [:]
-    if access.readsPrompts, !records.isEmpty {
-      let ids = records.map { SQLValue.text($0.id.rawValue) }
-      for row in try await storage.query(
-        Statement(
-          "SELECT id, text FROM user_inputs WHERE id IN (\(Statement.parameters(ids.count)))", Statement.padded(ids)))
-      {
-        prompts[try row.text("id")] = try row.text("text")
-      }
-    }
+    let prompts = access.readsPrompts ? try await storage.prompts(of: records.map(\.id)) : [:]
     return records.map { record in
       var members = record.json
       members["mas"] = directory.systemName(record.masID).map(JSONValue.string) ?? .null
       members["app"] = record.appID.flatMap { directory.appName($0) }.map { .string($0.name) } ?? .null
-      members["prompt"] = prompts[record.id.rawValue].map(JSONValue.string) ?? .null
+      members["prompt"] = prompts[record.id].map(JSONValue.string) ?? .null
       return .object(members)
     }
   }
@@ -185,17 +176,12 @@ public struct TraceReader: Sendable {
   private func events(
     of session: UserInputID, after: Int64, limit: Int
   ) async throws(StorageError) -> [RecordedEvent] {
-    var events: [RecordedEvent] = []
-    for row in try await storage.query(
+    try await storage.events(
       Statement(
         """
         SELECT \(RecordedEvent.columns) FROM trace_events WHERE user_input_id = $1 AND sequence > $2
         ORDER BY sequence LIMIT \(limit)
         """, [.text(session.rawValue), .integer(after)]))
-    {
-      events.append(try RecordedEvent(row: row))
-    }
-    return events
   }
 
   // MARK: Tokens and flows
@@ -343,15 +329,11 @@ public struct TraceReader: Sendable {
     if let app = query.app { conditions.add("app_id = ?", .text(app.rawValue)) }
     if let kind = query.kind { conditions.add("kind = ?", .text(kind)) }
     if let systems = access.systems { conditions.add("mas_id", in: systems) }
-    var events: [RecordedEvent] = []
-    for row in try await storage.query(
+    var events = try await storage.events(
       Statement(
         "SELECT \(RecordedEvent.columns) FROM trace_events\(conditions.text) ORDER BY sequence LIMIT \(query.limit)",
         conditions.values))
-    {
-      let event = try RecordedEvent(row: row)
-      events.append(access.readsPrompts ? event : event.withoutPrompts())
-    }
+    if !access.readsPrompts { events = events.map { $0.withoutPrompts() } }
     let last = events.last?.sequence ?? start
     return (events, events.count == query.limit || end == Int64.max ? last : end)
   }

@@ -64,7 +64,7 @@ def serve(tmp_path):
 def chromium():
     path = next((p for p in ("/usr/bin/chromium", "/usr/bin/google-chrome") if pathlib.Path(p).exists()), None)
     if path is None:
-        pytest.skip("chromium is not installed; scripts/setup test installs it")
+        pytest.fail("chromium is not installed; scripts/setup test installs it")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
