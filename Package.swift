@@ -62,7 +62,8 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "AgentProtocols", "CASACore", "EnvoyAuthorization", "Explorer", "IntentChecks", "LocalMode", "NodeGuard",
+        "AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "EnvoyAuthorization", "Explorer",
+        "IntentChecks", "LocalMode", "NodeGuard",
         "RuntimeAPI",
         "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -94,6 +95,12 @@ let package = Package(
     .target(
       name: "CustomResources",
       dependencies: ["AgentProtocols", "CASACore", .yams],
+      swiftSettings: settings),
+    .target(
+      name: "ClusterObjects",
+      dependencies: [
+        "AgentProtocols", "CASACore", "CustomResources", "Enforcement", "NodeGuard", "Sidecar", .crypto, .yams,
+      ],
       swiftSettings: settings),
     .target(
       name: "EnvoyAuthorization",
@@ -210,6 +217,10 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "CustomResourcesTests", dependencies: ["CASACore", "CustomResources"], swiftSettings: settings),
+    .testTarget(
+      name: "ClusterObjectsTests",
+      dependencies: ["AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "NodeGuard", "Sidecar"],
+      swiftSettings: settings),
     .testTarget(
       name: "AgentProtocolsTests",
       dependencies: ["AgentProtocols", "CASACore"],
