@@ -92,6 +92,10 @@ let package = Package(
       resources: [.embedInCode("Assets"), .embedInCode("Templates")],
       swiftSettings: settings),
     .target(
+      name: "CustomResources",
+      dependencies: ["AgentProtocols", "CASACore", .yams],
+      swiftSettings: settings),
+    .target(
       name: "EnvoyAuthorization",
       dependencies: [
         "AgentProtocols", "CASACore", "Enforcement", "EventLoopExecution", "Sidecar", .asyncHTTPClient, .crypto,
@@ -204,6 +208,8 @@ let package = Package(
       name: "CASACore",
       dependencies: [.logging],
       swiftSettings: settings),
+    .testTarget(
+      name: "CustomResourcesTests", dependencies: ["CASACore", "CustomResources"], swiftSettings: settings),
     .testTarget(
       name: "AgentProtocolsTests",
       dependencies: ["AgentProtocols", "CASACore"],
