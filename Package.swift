@@ -95,6 +95,7 @@ let package = Package(
       name: "CustomResources",
       dependencies: ["AgentProtocols", "CASACore", .yams],
       swiftSettings: settings),
+    .target(name: "Doctor", dependencies: ["CASACore"], swiftSettings: settings),
     .target(
       name: "EnvoyAuthorization",
       dependencies: [
@@ -208,6 +209,7 @@ let package = Package(
       name: "CASACore",
       dependencies: [.logging],
       swiftSettings: settings),
+    .testTarget(name: "DoctorTests", dependencies: ["CASACore", "Doctor"], swiftSettings: settings),
     .testTarget(
       name: "CustomResourcesTests", dependencies: ["CASACore", "CustomResources"], swiftSettings: settings),
     .testTarget(
