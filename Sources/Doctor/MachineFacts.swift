@@ -1,11 +1,5 @@
 import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 /// What CASA needs to know of a machine, as it is found there.
 public struct MachineFacts: Sendable, Hashable {
   /// `uname`'s release and machine, such as `6.1.0-13-amd64` and `x86_64`; empty where there is none.
@@ -24,7 +18,7 @@ public struct MachineFacts: Sendable, Hashable {
   /// What is wrong with the filter's library; nil when it is there.
   public var filterProblem: String?
   public var hasModel = false
-  /// Whether the system says that its clock is kept by NTP; nil when it doesn't say.
+  /// Whether a service that keeps the clock says that it does; nil where none is known, as in most containers.
   public var isClockKept: Bool?
 
   public init() {}
@@ -42,7 +36,7 @@ public struct MachineFacts: Sendable, Hashable {
       defer { try? handle.close() }
       return String(decoding: (try? handle.read(upToCount: 1 << 20)) ?? Data(), as: UTF8.self)
     }
-    #if canImport(Glibc)
+    #if os(Linux)
       facts.kernelRelease = text("/proc/sys/kernel/osrelease").trimmingCharacters(in: .whitespacesAndNewlines)
       facts.architecture = text("/proc/sys/kernel/arch").trimmingCharacters(in: .whitespacesAndNewlines)
       if facts.architecture.isEmpty {
@@ -52,8 +46,12 @@ public struct MachineFacts: Sendable, Hashable {
           facts.architecture = "aarch64"
         #endif
       }
-      var time = timex()
-      facts.isClockKept = adjtimex(&time) != TIME_ERROR
+      let exists = { FileManager.default.fileExists(atPath: $0) }
+      if exists("/run/systemd/timesync") {
+        facts.isClockKept = exists("/run/systemd/timesync/synchronized")
+      } else if ["/run/chrony/chronyd.pid", "/run/chronyd.pid", "/run/ntpd.pid"].contains(where: exists) {
+        facts.isClockKept = true
+      }
     #endif
     facts.hasBTF = FileManager.default.isReadableFile(atPath: "/sys/kernel/btf/vmlinux")
     let mounts = text("/proc/mounts").split(separator: "\n").map { $0.split(separator: " ") }
