@@ -63,8 +63,7 @@ let package = Package(
       name: "casa",
       dependencies: [
         "AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "EnvoyAuthorization", "Explorer",
-        "IntentChecks", "LocalMode", "NodeGuard",
-        "RuntimeAPI",
+        "IntentChecks", "LocalMode", "NodeGuard", "RuntimeAPI",
         "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -73,8 +72,8 @@ let package = Package(
     .target(
       name: "LocalMode",
       dependencies: [
-        "AgentProtocols", "CASACore", "Sidecar", .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix,
-        .serviceLifecycle, .subprocess, .system, .yams,
+        "AgentProtocols", "CASACore", "CustomResources", "NodeGuard", "Sidecar", .asyncHTTPClient, .crypto, .logging,
+        .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle, .subprocess, .system, .yams,
       ],
       swiftSettings: settings),
     .target(
@@ -96,6 +95,7 @@ let package = Package(
       name: "CustomResources",
       dependencies: ["AgentProtocols", "CASACore", .yams],
       swiftSettings: settings),
+    .target(name: "Doctor", dependencies: ["CASACore"], swiftSettings: settings),
     .target(
       name: "ClusterObjects",
       dependencies: [
@@ -215,11 +215,16 @@ let package = Package(
       name: "CASACore",
       dependencies: [.logging],
       swiftSettings: settings),
+    .testTarget(name: "DoctorTests", dependencies: ["CASACore", "Doctor"], swiftSettings: settings),
     .testTarget(
       name: "CustomResourcesTests", dependencies: ["CASACore", "CustomResources"], swiftSettings: settings),
     .testTarget(
       name: "ClusterObjectsTests",
       dependencies: ["AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "NodeGuard", "Sidecar"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "LocalModeTests",
+      dependencies: ["AgentProtocols", "CASACore", "CustomResources", "LocalMode", "NodeGuard", "Sidecar"],
       swiftSettings: settings),
     .testTarget(
       name: "AgentProtocolsTests",
