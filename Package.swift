@@ -62,7 +62,8 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "EnvoyAuthorization", "Explorer",
+        "AgentProtocols", "CASACore", "ClusterObjects", "Controller", "CustomResources", "EnvoyAuthorization",
+        "Explorer",
         "IntentChecks", "LocalMode", "NodeGuard", "RuntimeAPI",
         "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -72,7 +73,8 @@ let package = Package(
     .target(
       name: "Controller",
       dependencies: [
-        "AgentProtocols", "CASACore", .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
+        "AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", .asyncHTTPClient, .crypto, .logging,
+        .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
         .serviceLifecycle, .system, .yams,
       ],
       swiftSettings: settings),

@@ -113,6 +113,12 @@ extension KubernetesResource {
     group: "networking.istio.io", version: "v1", plural: "serviceentries", kind: "ServiceEntry")
   package static let destinationRules = KubernetesResource(
     group: "networking.istio.io", version: "v1", plural: "destinationrules", kind: "DestinationRule")
+  package static let sidecars = KubernetesResource(
+    group: "networking.istio.io", version: "v1", plural: "sidecars", kind: "Sidecar")
+  package static let peerAuthentications = KubernetesResource(
+    group: "security.istio.io", version: "v1", plural: "peerauthentications", kind: "PeerAuthentication")
+  package static let authorizationPolicies = KubernetesResource(
+    group: "security.istio.io", version: "v1", plural: "authorizationpolicies", kind: "AuthorizationPolicy")
   package static let telemetries = KubernetesResource(
     group: "telemetry.istio.io", version: "v1", plural: "telemetries", kind: "Telemetry")
 
@@ -120,7 +126,7 @@ extension KubernetesResource {
     multiAgentSystems, casaPolicies, configMaps, events, namespaces, nodes, pods, secrets, serviceAccounts, services,
     deployments, replicaSets, statefulSets, endpointSlices, networkPolicies, leases, mutatingWebhookConfigurations,
     validatingWebhookConfigurations, customResourceDefinitions, ciliumNetworkPolicies, ciliumEnvoyConfigs,
-    envoyFilters, serviceEntries, destinationRules, telemetries,
+    envoyFilters, serviceEntries, destinationRules, sidecars, peerAuthentications, authorizationPolicies, telemetries,
   ]
 
   private static func core(_ plural: String, _ kind: String, isNamespaced: Bool = true) -> KubernetesResource {
