@@ -75,6 +75,13 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(
+      name: "Controller",
+      dependencies: [
+        "AgentProtocols", "CASACore", .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
+        .serviceLifecycle, .system, .yams,
+      ],
+      swiftSettings: settings),
+    .target(
       name: "LocalMode",
       dependencies: [
         "AgentProtocols", "CASACore", "CustomResources", "NodeGuard", "Sidecar", .asyncHTTPClient, .crypto, .logging,
@@ -299,6 +306,18 @@ let package = Package(
     .testTarget(
       name: "ExplorerTests",
       dependencies: ["CASACore", "Explorer", "Traces", .httpTypes, .hummingbird, .logging, .nioCore],
+      swiftSettings: settings),
+    .testTarget(
+      name: "ControllerTests",
+      dependencies: ["AgentProtocols", "CASACore", "Controller"],
+      swiftSettings: settings),
+    // Does with the Kubernetes client what it reads on standard input, for the tests against API servers.
+    .executableTarget(
+      name: "KubernetesProbe",
+      dependencies: [
+        "AgentProtocols", "CASACore", "Controller", .asyncHTTPClient, .logging,
+      ],
+      path: "Tests/KubernetesProbe",
       swiftSettings: settings),
     // Serves the Explorer over data from a file, for the tests in a browser.
     .executableTarget(
