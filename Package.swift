@@ -67,8 +67,8 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "AgentProtocols", "CASACore", "CustomResources", "EnvoyAuthorization", "Explorer", "Injection", "IntentChecks",
-        "LocalMode", "NodeGuard", "RuntimeAPI",
+        "AgentProtocols", "CASACore", "ClusterObjects", "Controller", "CustomResources", "Doctor", "EnvoyAuthorization",
+        "Explorer", "Injection", "IntentChecks", "LocalMode", "NodeGuard", "RuntimeAPI",
         "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -108,6 +108,12 @@ let package = Package(
       dependencies: ["AgentProtocols", "CASACore", .yams],
       swiftSettings: settings),
     .target(name: "Doctor", dependencies: ["CASACore"], swiftSettings: settings),
+    .target(
+      name: "ClusterObjects",
+      dependencies: [
+        "AgentProtocols", "CASACore", "CustomResources", "Enforcement", "NodeGuard", "Sidecar", .crypto, .yams,
+      ],
+      swiftSettings: settings),
     .target(
       name: "EnvoyAuthorization",
       dependencies: [
@@ -236,6 +242,10 @@ let package = Package(
     .testTarget(name: "DoctorTests", dependencies: ["CASACore", "Doctor"], swiftSettings: settings),
     .testTarget(
       name: "CustomResourcesTests", dependencies: ["CASACore", "CustomResources"], swiftSettings: settings),
+    .testTarget(
+      name: "ClusterObjectsTests",
+      dependencies: ["AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "NodeGuard", "Sidecar"],
+      swiftSettings: settings),
     .testTarget(
       name: "LocalModeTests",
       dependencies: ["AgentProtocols", "CASACore", "CustomResources", "LocalMode", "NodeGuard", "Sidecar"],
