@@ -35,7 +35,8 @@ struct InjectorRunCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Whose sidecar pods have: cilium (ours) or istio.", valueName: "mode"))
   var mode = InjectionConfiguration.Mode.cilium
 
-  @Option(help: ArgumentHelp("The image with casa and Envoy that sidecars run; needed in mode cilium.", valueName: "image"))
+  @Option(
+    help: ArgumentHelp("The image with casa and Envoy that sidecars run; needed in mode cilium.", valueName: "image"))
   var image: String?
 
   @Option(help: ArgumentHelp("When that image is pulled: Always, IfNotPresent or Never.", valueName: "policy"))

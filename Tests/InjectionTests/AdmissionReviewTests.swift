@@ -1,7 +1,8 @@
 import AgentProtocols
 import CASACore
-@testable import Injection
 import Testing
+
+@testable import Injection
 
 @Suite("A review")
 struct AdmissionReviewTests {
@@ -17,8 +18,11 @@ struct AdmissionReviewTests {
 
   @Test(
     "has nobody to answer when it is no strict JSON or has no uid",
-    arguments: ["", "{", "[]", "null", "{\"request\":{}}", "{\"request\":{\"uid\":\"\"}}", "{\"request\":{\"uid\":1}}",
-      "{\"request\":{\"uid\":\"a b\"}}", "{\"request\":{\"uid\":\"a\",\"uid\":\"b\"}}", "{\"request\":{\"uid\":\"a\"}} x"])
+    arguments: [
+      "", "{", "[]", "null", "{\"request\":{}}", "{\"request\":{\"uid\":\"\"}}", "{\"request\":{\"uid\":1}}",
+      "{\"request\":{\"uid\":\"a b\"}}", "{\"request\":{\"uid\":\"a\",\"uid\":\"b\"}}",
+      "{\"request\":{\"uid\":\"a\"}} x",
+    ])
   func unanswerable(text: String) {
     for webhook in Admission.Webhook.allCases {
       #expect(throws: UnanswerableReview.self) {

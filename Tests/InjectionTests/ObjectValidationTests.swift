@@ -1,6 +1,7 @@
 import CASACore
-@testable import Injection
 import Testing
+
+@testable import Injection
 
 @Suite("Validation of other objects")
 struct ObjectValidationTests {

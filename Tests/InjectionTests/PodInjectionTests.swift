@@ -1,8 +1,9 @@
 import AgentProtocols
 import CASACore
-@testable import Injection
 import Sidecar
 import Testing
+
+@testable import Injection
 
 @Suite("Injection")
 struct PodInjectionTests {

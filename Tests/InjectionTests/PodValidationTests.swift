@@ -1,47 +1,102 @@
 import AgentProtocols
 import CASACore
-@testable import Injection
 import Testing
+
+@testable import Injection
 
 /// Ways past the sidecar that a pod's author may try, each with a word of the reason it is refused for.
 private let bypasses: [(String, JSONValue, String)] = [
-  ("a label that opts out", Pods.app(metadata: ["labels": ["casa.io/injection": "disabled", "pod-template-hash": "7d9c6b5f4"]]), "labels[casa.io/injection]"),
-  ("an annotation that opts out", Pods.app(metadata: ["annotations": ["casa.io/injection": "false"]]), "annotations[casa.io/injection]"),
+  (
+    "a label that opts out",
+    Pods.app(metadata: ["labels": ["casa.io/injection": "disabled", "pod-template-hash": "7d9c6b5f4"]]),
+    "labels[casa.io/injection]"
+  ),
+  (
+    "an annotation that opts out", Pods.app(metadata: ["annotations": ["casa.io/injection": "false"]]),
+    "annotations[casa.io/injection]"
+  ),
   ("the node's network", Pods.app(spec: ["hostNetwork": true]), "hostNetwork"),
   ("the node's processes", Pods.app(spec: ["hostPID": true]), "hostPID"),
   ("the node's IPC", Pods.app(spec: ["hostIPC": true]), "hostIPC"),
   ("the sidecar's processes", Pods.app(spec: ["shareProcessNamespace": true]), "shareProcessNamespace"),
   ("another system", Pods.app(spec: ["os": ["name": "windows"]]), "os.name"),
-  ("names of its own for addresses", Pods.app(spec: ["hostAliases": [["ip": "10.0.0.9", "hostnames": ["casa-runtime"]]]]), "hostAliases"),
+  (
+    "names of its own for addresses",
+    Pods.app(spec: ["hostAliases": [["ip": "10.0.0.9", "hostnames": ["casa-runtime"]]]]), "hostAliases"
+  ),
   ("a resolver of its own", Pods.app(spec: ["dnsPolicy": "None"]), "dnsPolicy"),
   ("a resolver more", Pods.app(spec: ["dnsConfig": ["nameservers": ["10.0.0.9"]]]), "dnsConfig.nameservers"),
   ("a domain that is tried first", Pods.app(spec: ["dnsConfig": ["searches": ["evil.example"]]]), "dnsConfig.searches"),
   ("the LLM's name", Pods.app(spec: ["hostnameOverride": "api.openai.com"]), "hostnameOverride"),
   ("the sidecar's user for the pod", Pods.app(spec: ["securityContext": ["runAsUser": 1337]]), "runAsUser"),
-  ("the sidecar's group for the pod", Pods.app(spec: ["securityContext": ["runAsUser": 1, "runAsGroup": 1337]]), "runAsGroup"),
+  (
+    "the sidecar's group for the pod", Pods.app(spec: ["securityContext": ["runAsUser": 1, "runAsGroup": 1337]]),
+    "runAsGroup"
+  ),
   ("the sidecar's group for files", Pods.app(spec: ["securityContext": ["runAsUser": 1, "fsGroup": 1337]]), "fsGroup"),
-  ("the sidecar's group besides", Pods.app(spec: ["securityContext": ["runAsUser": 1, "supplementalGroups": [1, 1337]]]), "supplementalGroups"),
+  (
+    "the sidecar's group besides",
+    Pods.app(spec: ["securityContext": ["runAsUser": 1, "supplementalGroups": [1, 1337]]]), "supplementalGroups"
+  ),
   ("the image's own user", Pods.app(spec: ["securityContext": nil]), "runAsUser"),
-  ("a setting of the kernel", Pods.app(spec: ["securityContext": ["runAsUser": 1, "sysctls": [["name": "net/ipv4/conf/all/route_localnet", "value": "1"]]]]), "sysctls[0]"),
-  ("no seccomp for the pod", Pods.app(spec: ["securityContext": ["runAsUser": 1, "seccompProfile": ["type": "Unconfined"]]]), "seccompProfile"),
+  (
+    "a setting of the kernel",
+    Pods.app(spec: [
+      "securityContext": ["runAsUser": 1, "sysctls": [["name": "net/ipv4/conf/all/route_localnet", "value": "1"]]]
+    ]), "sysctls[0]"
+  ),
+  (
+    "no seccomp for the pod",
+    Pods.app(spec: ["securityContext": ["runAsUser": 1, "seccompProfile": ["type": "Unconfined"]]]), "seccompProfile"
+  ),
   ("a container as the sidecar's user", Pods.app(security: ["runAsUser": 1337]), "runAsUser"),
   ("a container in the sidecar's group", Pods.app(security: ["runAsGroup": 1337]), "runAsGroup"),
   ("privileges", Pods.app(security: ["privileged": true]), "privileged"),
-  ("programs that run as their owner", Pods.app(security: ["allowPrivilegeEscalation": true]), "allowPrivilegeEscalation"),
+  (
+    "programs that run as their owner", Pods.app(security: ["allowPrivilegeEscalation": true]),
+    "allowPrivilegeEscalation"
+  ),
   ("the kernel's files unmasked", Pods.app(security: ["procMount": "Unmasked"]), "procMount"),
   ("no seccomp", Pods.app(security: ["seccompProfile": ["type": "Unconfined"]]), "seccompProfile"),
   ("no AppArmor", Pods.app(security: ["appArmorProfile": ["type": "Unconfined"]]), "appArmorProfile"),
   ("a process of the host", Pods.app(security: ["windowsOptions": ["hostProcess": true]]), "hostProcess"),
   ("a port of the node", Pods.app(container: ["ports": [["containerPort": 80, "hostPort": 80]]]), "hostPort"),
   ("the sidecar's port", Pods.app(container: ["ports": [["containerPort": 15_006]]]), "containerPort"),
-  ("the node's files", Pods.app(spec: ["volumes": [["name": "v", "hostPath": ["path": "/var/lib/kubelet"]]]]), "hostPath"),
-  ("a Secret of the sidecar's as volume", Pods.app(spec: ["volumes": [["name": "v", "secret": ["secretName": "casa-workload-teller"]]]]), "volumes[0]"),
-  ("one projected", Pods.app(spec: ["volumes": [["name": "v", "projected": ["sources": [["secret": ["name": "casa-workload-teller"]]]]]]]), "volumes[0]"),
-  ("one by a driver", Pods.app(spec: ["volumes": [["name": "v", "csi": ["driver": "x", "nodePublishSecretRef": ["name": "casa-workload-teller"]]]]]), "volumes[0]"),
+  (
+    "the node's files", Pods.app(spec: ["volumes": [["name": "v", "hostPath": ["path": "/var/lib/kubelet"]]]]),
+    "hostPath"
+  ),
+  (
+    "a Secret of the sidecar's as volume",
+    Pods.app(spec: ["volumes": [["name": "v", "secret": ["secretName": "casa-workload-teller"]]]]), "volumes[0]"
+  ),
+  (
+    "one projected",
+    Pods.app(spec: [
+      "volumes": [["name": "v", "projected": ["sources": [["secret": ["name": "casa-workload-teller"]]]]]]
+    ]), "volumes[0]"
+  ),
+  (
+    "one by a driver",
+    Pods.app(spec: [
+      "volumes": [["name": "v", "csi": ["driver": "x", "nodePublishSecretRef": ["name": "casa-workload-teller"]]]]
+    ]), "volumes[0]"
+  ),
   ("one for pulling", Pods.app(spec: ["imagePullSecrets": [["name": "casa-workload-teller"]]]), "imagePullSecrets[0]"),
-  ("one as variable", Pods.app(container: ["env": [["name": "A", "valueFrom": ["secretKeyRef": ["name": "casa-workload-teller", "key": "k"]]]]]), "env[0]"),
-  ("one as variables", Pods.app(container: ["envFrom": [["secretRef": ["name": "casa-workload-teller"]]]]), "envFrom[0]"),
-  ("another workload's", Pods.app(container: ["envFrom": [["secretRef": ["name": "casa-workload-bank"]]]]), "envFrom[0]"),
+  (
+    "one as variable",
+    Pods.app(container: [
+      "env": [["name": "A", "valueFrom": ["secretKeyRef": ["name": "casa-workload-teller", "key": "k"]]]]
+    ]), "env[0]"
+  ),
+  (
+    "one as variables", Pods.app(container: ["envFrom": [["secretRef": ["name": "casa-workload-teller"]]]]),
+    "envFrom[0]"
+  ),
+  (
+    "another workload's", Pods.app(container: ["envFrom": [["secretRef": ["name": "casa-workload-bank"]]]]),
+    "envFrom[0]"
+  ),
 ]
 
 @Suite("Validation of a pod")
@@ -132,7 +187,9 @@ struct PodValidationTests {
       case .order: return list("initContainers") { [$0[1], $0[0], $0[2]] }
       case .moreMounts:
         return change("casa-sidecar") {
-          $0.setting("volumeMounts", to: .array(($0["volumeMounts"]?.array ?? []) + [["name": "scratch", "mountPath": "/etc/casa/x"]]))
+          $0.setting(
+            "volumeMounts",
+            to: .array(($0["volumeMounts"]?.array ?? []) + [["name": "scratch", "mountPath": "/etc/casa/x"]]))
         }
       case .writableSecret:
         return change("casa-workload") {
@@ -150,7 +207,8 @@ struct PodValidationTests {
         return change("app") { $0.setting("readinessProbe", to: ["httpGet": ["port": 8080], "timeoutSeconds": 1]) }
       case .otherProbe:
         return change("app") {
-          $0.setting("livenessProbe", to: ["httpGet": ["path": "/ready", "port": 15021, "scheme": "HTTP"], "timeoutSeconds": 2])
+          $0.setting(
+            "livenessProbe", to: ["httpGet": ["path": "/ready", "port": 15021, "scheme": "HTTP"], "timeoutSeconds": 2])
         }
       case .badProbes: return change("casa-sidecar") { $0.setting("env", to: [["name": "CASA_PROBES", "value": "{"]]) }
       case .sidecarAsApp:
@@ -177,7 +235,8 @@ struct PodValidationTests {
     #expect(try update(old.setting("metadata", to: metadata.setting("finalizers", to: ["x/y"])), old).isAllowed)
     let app = old.setting(
       "spec",
-      to: try #require(old["spec"]).setting("containers", to: [try #require(old.container("app")).setting("image", to: "b")]))
+      to: try #require(old["spec"]).setting(
+        "containers", to: [try #require(old.container("app")).setting("image", to: "b")]))
     #expect(try update(app, old).isAllowed)
     for forgery in [PodValidationTests.Forgery.otherImage, .noLabel, .noAnnotation, .noVolume, .noSidecar] {
       for subresource in [nil, "status", "resize"] {

@@ -1,5 +1,6 @@
 import AgentProtocols
 import CASACore
+
 @testable import Injection
 
 /// Pods and reviews as the API server sends them.
@@ -65,7 +66,8 @@ func reviewJSON(
   user: String = "jane", groups: [String] = []
 ) -> JSONValue {
   var request: [String: JSONValue] = [
-    "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "kind": ["group": .string(group), "version": "v1", "kind": .string(kind)],
+    "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+    "kind": ["group": .string(group), "version": "v1", "kind": .string(kind)],
     "resource": ["group": .string(group), "version": "v1", "resource": .string(resource)], "name": .string(name),
     "namespace": "bank", "operation": .string(operation),
     "userInfo": ["username": .string(user), "groups": .array(groups.map { .string($0) })],

@@ -1,8 +1,9 @@
 import AgentProtocols
 import CASACore
-@testable import Injection
 import Sidecar
 import Testing
+
+@testable import Injection
 
 @Suite("Any pod")
 struct RandomPodTests {
@@ -34,7 +35,9 @@ struct RandomPodTests {
     let forged = made.setting(
       "spec", to: try #require(made["spec"]).setting("initContainers", to: .array(other.containers("initContainers"))))
     let differs = forged != made
-    #expect(try validation(of: forged, settings).isAllowed == !differs || other["spec"]?["volumes"] != made["spec"]?["volumes"])
+    #expect(
+      try validation(of: forged, settings).isAllowed == !differs
+        || other["spec"]?["volumes"] != made["spec"]?["volumes"])
   }
 }
 

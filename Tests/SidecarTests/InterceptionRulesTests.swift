@@ -36,7 +36,8 @@ struct InterceptionRulesTests {
     #expect(try chain("CASA_OUTBOUND", .ipv6).contains("-d fd00::a/128 -p tcp -m tcp --dport 53 -j RETURN"))
   }
 
-  @Test("let probes reach the sidecar where it answers them, and nobody else answer there", arguments: IPFamily.allCases)
+  @Test(
+    "let probes reach the sidecar where it answers them, and nobody else answer there", arguments: IPFamily.allCases)
   func probes(family: IPFamily) throws {
     let rule = "-p tcp -m tcp --dport 15021 -j RETURN"
     let probed = InterceptionRules(

@@ -1,6 +1,7 @@
 import CASACore
-@testable import Sidecar
 import Testing
+
+@testable import Sidecar
 
 @Suite("The probes that a sidecar carries out")
 struct WorkloadProbesTests {

@@ -17,7 +17,9 @@ struct GuardedPod {
   func guarded(_ pod: JSONValue) throws(AdmissionRefusal) -> JSONValue {
     let fields = try Fields(pod, at: "")
     let parts = InjectedParts(configuration: configuration, workload: try WorkloadName.of(fields, named: name))
-    let spec = try fields.fields("spec")
+    guard let spec = try fields.optionalFields("spec") else {
+      throw AdmissionRefusal(malformed: "spec", expected: "there")
+    }
     var probes = WorkloadProbes()
     var reasons: [String] = []
     var lists: [String: [JSONValue]] = [:]
@@ -76,7 +78,9 @@ struct GuardedPod {
     }
     for kind in WorkloadProbes.Kind.allCases {
       guard let fields = try container.optionalFields(kind.member) else { continue }
-      let name = WorkloadProbes.Name(container: containerName, kind: kind)
+      guard let name = WorkloadProbes.Name("\(containerName)/\(kind.rawValue)") else {
+        throw AdmissionRefusal(malformed: container.place("name"), expected: "a DNS label")
+      }
       let probe: WorkloadProbe?
       do throws(InvalidField) {
         probe = try WorkloadProbe(.object(fields.members), namedPorts: ports)

@@ -19,7 +19,8 @@ public enum PodInjection {
     _ review: AdmissionReview, _ configuration: InjectionConfiguration
   ) throws(AdmissionRefusal) -> [JSONPatchOperation] {
     guard review.resource.group.isEmpty, review.resource.resource == "pods" else {
-      throw AdmissionRefusal("/mutate is for pods; got \(review.resource.resource): mend the webhook's rules", code: 400)
+      throw AdmissionRefusal(
+        "/mutate is for pods; got \(review.resource.resource): mend the webhook's rules", code: 400)
     }
     guard review.resource.subresource == nil else {
       // Nothing of an existing pod is changed: whether it may be is the validation's to say.

@@ -123,8 +123,9 @@ public enum PodValidation {
       guard !container.hasPrefix(InjectedParts.reservedPrefix),
         configuration.mode != .istio || !IstioRules.containerNames.contains(container)
       else {
-        throw AdmissionRefusal("\(container.bounded(to: 63)) is the sidecar's container, which holds secrets: read its "
-          + "logs instead")
+        throw AdmissionRefusal(
+          "\(container.bounded(to: 63)) is the sidecar's container, which holds secrets: read its "
+            + "logs instead")
       }
     case "portforward":
       // It begins within the pod, where nothing is intercepted.

@@ -120,7 +120,8 @@ struct PodRules {
       let name = try volume.string("name") ?? ""
       if configuration.mode == .cilium, InjectedParts.volumeNames.contains(name) { continue }
       if name.hasPrefix(InjectedParts.reservedPrefix) {
-        reasons.append("\(volume.path).name must not begin with \(InjectedParts.reservedPrefix), which is the sidecar's")
+        reasons.append(
+          "\(volume.path).name must not begin with \(InjectedParts.reservedPrefix), which is the sidecar's")
       }
       if volume["hostPath"] != nil {
         reasons.append("\(volume.path) must not be a hostPath: it reaches the kubelet's copies of Secrets")

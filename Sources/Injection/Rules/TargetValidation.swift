@@ -17,7 +17,8 @@ public enum TargetValidation {
     let spec = try Fields(object, at: "").fields("spec")
     if let target = try spec.optionalFields("targetRef") {
       for name in target.members.keys.sorted() where !["kind", "name"].contains(name) {
-        throw AdmissionRefusal("\(target.place(name.bounded(to: 63))) must be left out: a policy is for its own namespace")
+        throw AdmissionRefusal(
+          "\(target.place(name.bounded(to: 63))) must be left out: a policy is for its own namespace")
       }
       try requireName(try target.string("name") ?? "", at: target.place("name"))
     }

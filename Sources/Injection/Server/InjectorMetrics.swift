@@ -33,7 +33,9 @@ final class InjectorMetrics: Sendable {
 
   func text(certificateExpires: Date, reloads: Int, failures: Int) -> String {
     let state = self.state.withLock { $0 }
-    var lines = ["# HELP casa_admission_reviews_total Reviews answered.", "# TYPE casa_admission_reviews_total counter"]
+    var lines = [
+      "# HELP casa_admission_reviews_total Reviews answered.", "# TYPE casa_admission_reviews_total counter",
+    ]
     for webhook in Admission.Webhook.allCases {
       for outcome in Outcome.allCases {
         let count = state.reviews[Series(webhook: webhook, outcome: outcome), default: 0]

@@ -44,7 +44,8 @@ struct InjectorResponder: HTTPResponder {
       case .allowed(let patch): metrics.count(webhook, patch.isEmpty ? .allowed : .patched, duration: duration)
       case .refused(let refusal):
         metrics.count(webhook, .refused, duration: duration)
-        logger.info("refused", metadata: ["webhook": "\(webhook.rawValue)", "uid": "\(answer.uid)", "why": "\(refusal)"])
+        logger.info(
+          "refused", metadata: ["webhook": "\(webhook.rawValue)", "uid": "\(answer.uid)", "why": "\(refusal)"])
       }
       return Self.response(.ok, ByteBuffer(bytes: answer.json.canonicalBytes), "application/json")
     } catch {

@@ -44,14 +44,16 @@ public struct ProbeServer: Service {
           responder: responder,
           configuration: .init(
             additionalChannelHandlers: [RequestArrival(deadlines: Self.deadlines)], idleTimeout: .seconds(30),
-            httpDecoderConfiguration: .init(maxHeaderFieldSize: 4096, maxHeaderListSize: 8192, maxHeaderFieldCount: 50)))
+            httpDecoderConfiguration: .init(maxHeaderFieldSize: 4096, maxHeaderListSize: 8192, maxHeaderFieldCount: 50))
+        )
       },
       configuration: ApplicationConfiguration(
         address: .hostname(address.host, port: address.port), serverName: nil,
         availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: logger)),
       onServerRunning: { _ in
         logger.notice(
-          "answering probes", metadata: ["address": "\(address.host):\(address.port)", "probes": "\(probes.probes.count)"])
+          "answering probes",
+          metadata: ["address": "\(address.host):\(address.port)", "probes": "\(probes.probes.count)"])
       }, logger: logger)
     let result: Result<Void, any Error>
     do {

@@ -74,7 +74,8 @@ public struct WorkloadProbe: Sendable, Hashable {
         "\(kind).host",
         expected: "left out, since the sidecar asks the app in its own pod; a name goes into the header Host")
     }
-    let port = handler["port"].flatMap { port in port.integer.map { Int($0) } ?? port.string.flatMap { namedPorts[$0] } }
+    let port = handler["port"].flatMap { port in port.integer.map { Int($0) } ?? port.string.flatMap { namedPorts[$0] }
+    }
     guard let port, (1...65_535).contains(port) else {
       throw InvalidField("\(kind).port", expected: "from 1 to 65535, or the name of one of the container's ports")
     }
