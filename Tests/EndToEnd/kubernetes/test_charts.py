@@ -7,6 +7,7 @@ What is made from the charts (golden manifests, tables of values, the chart's co
 from __future__ import annotations
 
 import base64
+import importlib.util
 import itertools
 import json
 import os
@@ -500,6 +501,10 @@ class TestRights:
 
 # --- webhooks ------------------------------------------------------------------------------------
 
+CONTROLLER = "system:serviceaccount:casa-system:casa-controller"
+COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
+has_cel = importlib.util.find_spec("cel") is not None
+
 
 class TestWebhooks:
     @staticmethod
@@ -554,6 +559,64 @@ class TestWebhooks:
             ("UPDATE", "secrets"),
             ("DELETE", "secrets"),
         }
+
+    @pytest.mark.skipif(not has_cel, reason="the package common-expression-language is not installed")
+    @pytest.mark.parametrize(
+        ("old", "new", "asked"),
+        [
+            ({"casa.io/injection": "enabled"}, None, True),
+            ({"casa.io/injection": "enabled"}, {"team": "a"}, True),
+            ({"casa.io/injection": "enabled"}, {"casa.io/injection": "off"}, True),
+            ({"casa.io/injection": "enabled"}, {"casa.io/injection": "enabled", "team": "a"}, False),
+            (None, {"casa.io/injection": "enabled"}, False),
+            ({"team": "a"}, {"casa.io/injection": "enabled"}, False),
+        ],
+    )
+    def test_are_asked_when_a_namespace_loses_its_label(self, old: Any, new: Any, asked: bool) -> None:
+        context = {
+            "oldObject": {"metadata": {"labels": old} if old else {}},
+            "object": {"metadata": {"labels": new} if new else {}},
+        }
+        assert self.is_asked("namespaces.casa.io", context) is asked
+
+    @pytest.mark.skipif(not has_cel, reason="the package common-expression-language is not installed")
+    @pytest.mark.parametrize(
+        ("operation", "request_name", "metadata", "user", "asked"),
+        [
+            ("CREATE", "casa-workload-a", {"name": "casa-workload-a"}, "jane", True),
+            ("CREATE", "", {"name": "casa-workload-a"}, "jane", True),
+            ("CREATE", "", {"generateName": "casa-workload-"}, "jane", True),
+            ("CREATE", "mine", {"name": "mine"}, "jane", False),
+            ("UPDATE", "casa-workload-a", {"name": "casa-workload-a"}, "jane", True),
+            ("DELETE", "casa-workload-a", {"name": "casa-workload-a"}, "jane", True),
+            # Deleting all at once has no name.
+            ("DELETE", "", {"name": "casa-workload-a"}, "jane", True),
+            ("UPDATE", "casa-workload-a", {"name": "casa-workload-a"}, CONTROLLER, False),
+            ("UPDATE", "casa-workload-a", {"name": "casa-workload-a"}, "system:serviceaccount:x:casa-controller", True),
+            ("DELETE", "casa-workload-a", {"name": "casa-workload-a"}, COLLECTOR, False),
+            ("UPDATE", "casa-workload-a", {"name": "casa-workload-a"}, COLLECTOR, True),
+        ],
+    )
+    def test_are_asked_when_others_touch_a_workloads_secret(
+        self, operation: str, request_name: str, metadata: dict[str, str], user: str, asked: bool
+    ) -> None:
+        request = {"operation": operation, "name": request_name, "userInfo": {"username": user}}
+        stored = {"metadata": metadata}
+        context = {
+            "request": request,
+            "object": {} if operation == "DELETE" else stored,
+            "oldObject": {} if operation == "CREATE" else stored,
+        }
+        assert self.is_asked("secrets.casa.io", context) is asked
+
+    def is_asked(self, name: str, context: dict[str, Any]) -> bool:
+        """Whether all conditions hold. They read on where Kubernetes would stop at the first that does not."""
+        import cel
+
+        return all(
+            cel.evaluate(condition["expression"], context) is True
+            for condition in self.webhooks(EXTERNAL)[name]["matchConditions"]
+        )
 
     def test_inject_with_our_own_sidecars_only(self) -> None:
         assert named(manifests(RUNTIME, EXTERNAL), "MutatingWebhookConfiguration") == {"casa-injector"}

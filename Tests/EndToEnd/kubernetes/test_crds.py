@@ -376,8 +376,7 @@ BY_RULE = [
 def test_a_rule_refuses(kind: str, path: str, value: Any, message: str) -> None:
     resource = changed(kind, path, value)
     assert problems(resource) == [], "the schema refuses it already"
-    found = broken_rules(resource)
-    assert len(found) == 1 and message in found[0]
+    assert any(message in text for text in broken_rules(resource))
 
 
 @with_cel
