@@ -62,8 +62,8 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "AgentProtocols", "CASACore", "EnvoyAuthorization", "Explorer", "IntentChecks", "LocalMode", "NodeGuard",
-        "RuntimeAPI",
+        "AgentProtocols", "CASACore", "CustomResources", "EnvoyAuthorization", "Explorer", "IntentChecks", "LocalMode",
+        "NodeGuard", "RuntimeAPI",
         "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -72,8 +72,8 @@ let package = Package(
     .target(
       name: "LocalMode",
       dependencies: [
-        "AgentProtocols", "CASACore", "Sidecar", .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix,
-        .serviceLifecycle, .subprocess, .system, .yams,
+        "AgentProtocols", "CASACore", "CustomResources", "NodeGuard", "Sidecar", .asyncHTTPClient, .crypto, .logging,
+        .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle, .subprocess, .system, .yams,
       ],
       swiftSettings: settings),
     .target(
@@ -95,6 +95,7 @@ let package = Package(
       name: "CustomResources",
       dependencies: ["AgentProtocols", "CASACore", .yams],
       swiftSettings: settings),
+    .target(name: "Doctor", dependencies: ["CASACore"], swiftSettings: settings),
     .target(
       name: "EnvoyAuthorization",
       dependencies: [
@@ -208,8 +209,13 @@ let package = Package(
       name: "CASACore",
       dependencies: [.logging],
       swiftSettings: settings),
+    .testTarget(name: "DoctorTests", dependencies: ["CASACore", "Doctor"], swiftSettings: settings),
     .testTarget(
       name: "CustomResourcesTests", dependencies: ["CASACore", "CustomResources"], swiftSettings: settings),
+    .testTarget(
+      name: "LocalModeTests",
+      dependencies: ["AgentProtocols", "CASACore", "CustomResources", "LocalMode", "NodeGuard", "Sidecar"],
+      swiftSettings: settings),
     .testTarget(
       name: "AgentProtocolsTests",
       dependencies: ["AgentProtocols", "CASACore"],

@@ -8,6 +8,7 @@ struct Casa: AsyncParsableCommand {
     discussion: """
       casa demo                          watch good calls pass and bad ones be refused
       casa up system.yaml                run everything around the apps of a system
+      casa run agent -- python agent.py  start one of its apps, pointed at its sidecar
       casa runtime --data ./data         issue, exchange and introspect tokens
       casa authorize agent.yaml          answer Envoy's questions for a workload
       casa sidecar agent.yaml            run Envoy beside a workload
@@ -20,7 +21,7 @@ struct Casa: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      DemoCommand.self, UpCommand.self, RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self,
+      DemoCommand.self, UpCommand.self, RunCommand.self, RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self,
       IntentCommand.self, NodeCommand.self, TracesCommand.self,
     ])
 }

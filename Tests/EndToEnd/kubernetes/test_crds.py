@@ -240,9 +240,9 @@ def test_the_full_example_uses_every_field() -> None:
             found |= used(schema["items"], element, f"{path}[]")
         return found
 
-    for kind, file in (("MultiAgentSystem", "mas.yaml"), ("CASAPolicy", "policy.yaml")):
+    for kind, file in (("MultiAgentSystem", "every-field-mas.yaml"), ("CASAPolicy", "every-field-policies.yaml")):
         spec = schema_of(PLURALS[kind])["properties"]["spec"]
-        shown = set().union(*(used(spec, resource["spec"], "") for resource in read(EXAMPLES / "banking" / file)))
+        shown = set().union(*(used(spec, resource["spec"], "") for resource in read(EXAMPLES / file)))
         every = {path for path, _ in nodes(spec) if not path.endswith(("[]", "{}")) and ".calibration" not in path}
         every -= {path for path in every if "{}" in path}
         assert every - shown <= {".apps[].httpRequestSchema", ".apps[].httpRequestSchema.promptFieldJsonPath"}
@@ -416,7 +416,7 @@ def test_kustomize_takes_the_folder() -> None:
 
 
 def test_the_example_is_the_system_of_the_demo() -> None:
-    (example,) = read(ROOT / "examples/kubernetes/banking/mas.yaml")
+    (example,) = read(ROOT / "examples/kubernetes/every-field-mas.yaml")
     (made,) = [made for made in manifests(DEMO) if made["kind"] == "MultiAgentSystem"]
     assert example["spec"]["llm_host"] == made["spec"]["llm_host"]
     for shown, run in zip(example["spec"]["apps"], made["spec"]["apps"], strict=True):
