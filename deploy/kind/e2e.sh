@@ -183,11 +183,11 @@ for file in examples/kubernetes/original-banking-mas.yaml examples/kubernetes/or
   sed -E 's/namespace: (banking|travel)$/namespace: scratch/' "$file" >"$work/original.yaml"
   expect "$(basename "$file") is taken" k -n scratch apply --dry-run=server --validate=strict -f "$work/original.yaml"
 done
-sed 's/namespace: banking$/namespace: scratch/; s/host: bank:8101/host: 10.0.0.1/' examples/kubernetes/banking/mas.yaml >"$work/wrong.yaml"
+sed 's/namespace: banking$/namespace: scratch/; s/host: bank:8101/host: 10.0.0.1/' examples/kubernetes/every-field-mas.yaml >"$work/wrong.yaml"
 refuse "an address instead of a Service" "should match" k apply --dry-run=server -f "$work/wrong.yaml"
-sed 's/namespace: banking$/namespace: scratch/; s/calls: \[bank\]/calls: [agent]/' examples/kubernetes/banking/mas.yaml >"$work/wrong.yaml"
+sed 's/namespace: banking$/namespace: scratch/; s/calls: \[bank\]/calls: [agent]/' examples/kubernetes/every-field-mas.yaml >"$work/wrong.yaml"
 refuse "an agent that calls itself" "can't call itself" k apply --dry-run=server -f "$work/wrong.yaml"
-sed 's/namespace: banking$/namespace: scratch/; s/fqdn: .*/fqdn: "*.example.com"/' examples/kubernetes/banking/policy.yaml >"$work/wrong.yaml"
+sed 's/namespace: banking$/namespace: scratch/; s/fqdn: .*/fqdn: "*.example.com"/' examples/kubernetes/every-field-policies.yaml >"$work/wrong.yaml"
 refuse "a wildcard for the LLM" "wildcard" k apply --dry-run=server -f "$work/wrong.yaml"
 expect "kubectl explain knows the fields" k explain mas.spec.apps.baseUrl.host
 k delete namespace scratch --wait=false
@@ -255,6 +255,8 @@ refuse "a workload's Secret can't be written" "denied the request" \
 refuse "nor deleted" "denied the request" k -n banking delete secret casa-workload-agent
 refuse "a policy can't be turned to another workload" "can't be changed" \
   k -n banking patch casap bank --type=merge -p '{"spec": {"targetRef": {"name": "agent"}}}'
+refuse "no port of a guarded pod is forwarded" "denied the request" \
+  timeout 20 kubectl --context "$context" -n banking port-forward deploy/bank 18101:8101
 if [[ $mode == cilium ]]; then
   agent=$(k -n banking get pod -l app.kubernetes.io/name=agent -o jsonpath='{.items[0].metadata.name}')
   refuse "nobody gets a shell beside the credentials" "denied the request" \

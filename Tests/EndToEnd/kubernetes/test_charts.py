@@ -68,8 +68,14 @@ CASES = [
 ] + [pytest.param(DEMO, {}, id="casa-demo-defaults")]
 
 
-def values_of(mode: str, database: str, guard: bool) -> Values:
-    return {**DATABASES[database], "mode": mode, "nodeGuard": {"enabled": guard}}
+MODES: dict[str, Values] = {
+    "cilium": {"mode": "cilium"},
+    "istio": {"mode": "istio", "injector": {"istioProxyImage": "docker.io/istio/proxyv2:1.27.0"}},
+}
+
+
+def values_of(mode: str, database: str = "external", guard: bool = False) -> Values:
+    return {**DATABASES[database], **MODES[mode], "nodeGuard": {"enabled": guard}}
 
 
 # --- what Kubernetes takes -----------------------------------------------------------------------
@@ -198,6 +204,8 @@ class TestValues:
         ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
         ({"injector": {"nativeSidecars": "maybe"}}, "nativeSidecars"),
         ({"injector": {"timeoutSeconds": 31}}, "timeoutSeconds"),
+        ({"injector": {"defaultUser": 1337}}, "defaultUser"),
+        ({"injector": {"exemptGroups": []}}, "exemptGroups"),
         ({"injector": {"failurePolicy": "Ignore"}}, "failurePolicy"),
         ({"nodeGuard": {"namespace": "Casa Node"}}, "namespace"),
         ({"networkPolicy": {"apiServerPorts": [70000]}}, "apiServerPorts"),
@@ -224,6 +232,7 @@ def test_values_that_make_no_sense_are_refused(values: Values, named_field: str)
         ),
         ({**EXTERNAL, "runtime": {"autoscaling": {"minReplicas": 11}}}, "minReplicas must not be more"),
         ({**EXTERNAL, "nodeGuard": {"namespace": "casa-system"}}, "must be another namespace"),
+        ({**EXTERNAL, "mode": "istio"}, "istioProxyImage must name"),
         ({**EXTERNAL, "injector": {"tls": {"caBundle": "QUJD"}}}, "existingSecret, which is not set"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -447,7 +456,7 @@ def rules_of(objects: list[Manifest], account: str) -> list[tuple[str | None, di
 
 
 class TestRights:
-    @pytest.mark.parametrize("values", [EXTERNAL, {**EXTERNAL, "mode": "istio"}, EVERYTHING], ids=["cilium", "istio", "all"])
+    @pytest.mark.parametrize("values", [EXTERNAL, values_of("istio"), EVERYTHING], ids=["cilium", "istio", "all"])
     def test_name_everything_and_nothing_dangerous(self, values: Values) -> None:
         dangerous = {"*", "escalate", "bind", "impersonate", "deletecollection"}
         for made in manifests(RUNTIME, values):
@@ -492,7 +501,7 @@ class TestRights:
 
     def test_over_a_modes_objects_are_given_in_that_mode_only(self) -> None:
         def groups(mode: str) -> set[str]:
-            rules = rules_of(manifests(RUNTIME, {**EXTERNAL, "mode": mode}), "casa-controller")
+            rules = rules_of(manifests(RUNTIME, values_of(mode)), "casa-controller")
             return {group for _, rule in rules for group in rule["apiGroups"]}
 
         assert "cilium.io" in groups("cilium") and not {g for g in groups("cilium") if g.endswith("istio.io")}
@@ -518,7 +527,7 @@ class TestWebhooks:
 
     @pytest.mark.parametrize("mode", ["cilium", "istio"])
     def test_fail_closed_and_soon(self, mode: str) -> None:
-        for webhook in self.webhooks({**EXTERNAL, "mode": mode}).values():
+        for webhook in self.webhooks(values_of(mode)).values():
             assert webhook["failurePolicy"] == "Fail" and webhook["timeoutSeconds"] == 5
             assert webhook["sideEffects"] == "None" and webhook["admissionReviewVersions"] == ["v1"]
             service = webhook["clientConfig"]["service"]
@@ -554,6 +563,12 @@ class TestWebhooks:
             ("UPDATE", "pods/ephemeralcontainers"),
             ("CONNECT", "pods/exec"),
             ("CONNECT", "pods/attach"),
+            ("CONNECT", "pods/portforward"),
+            ("UPDATE", "pods/resize"),
+            ("CREATE", "multiagentsystems"),
+            ("UPDATE", "multiagentsystems"),
+            ("CREATE", "casapolicies"),
+            ("UPDATE", "casapolicies"),
             ("UPDATE", "namespaces"),
             ("CREATE", "secrets"),
             ("UPDATE", "secrets"),
@@ -620,17 +635,25 @@ class TestWebhooks:
 
     def test_inject_with_our_own_sidecars_only(self) -> None:
         assert named(manifests(RUNTIME, EXTERNAL), "MutatingWebhookConfiguration") == {"casa-injector"}
-        objects = manifests(RUNTIME, {**EXTERNAL, "mode": "istio"})
+        objects = manifests(RUNTIME, values_of("istio"))
         assert named(objects, "MutatingWebhookConfiguration") == set()
         assert named(objects, "ValidatingWebhookConfiguration") == {"casa-injector"}
 
     @pytest.mark.parametrize(
         ("version", "asked", "native"),
-        [("1.28", "auto", "false"), ("1.29", "auto", "true"), ("1.35", "auto", "true"), ("1.35", False, "false")],
+        [
+            ("1.28", "auto", "--no-native-sidecars"),
+            ("1.29", "auto", "--native-sidecars"),
+            ("1.35", "auto", "--native-sidecars"),
+            ("1.35", False, "--no-native-sidecars"),
+            ("1.35", "false", "--no-native-sidecars"),
+            ("1.28", True, "--native-sidecars"),
+        ],
     )
     def test_use_native_sidecars_where_the_cluster_has_them(self, version: str, asked: Any, native: str) -> None:
         objects = manifests(RUNTIME, {**EXTERNAL, "injector": {"nativeSidecars": asked}}, version=version)
-        assert option(one(objects, "Deployment", "casa-injector"), "--native-sidecars") == native
+        given = arguments(one(objects, "Deployment", "casa-injector"))
+        assert [name for name in given if "native" in name] == [native]
 
 
 # --- networks ------------------------------------------------------------------------------------
@@ -669,7 +692,7 @@ class TestNetworks:
 
     def test_know_the_api_server_as_an_identity_with_cilium(self) -> None:
         assert named(manifests(RUNTIME, EXTERNAL), "CiliumNetworkPolicy") == {"casa-controller-api-server"}
-        assert named(manifests(RUNTIME, {**EXTERNAL, "mode": "istio"}), "CiliumNetworkPolicy") == set()
+        assert named(manifests(RUNTIME, values_of("istio")), "CiliumNetworkPolicy") == set()
 
     def test_can_be_left_to_others(self) -> None:
         objects = manifests(RUNTIME, {**EXTERNAL, "networkPolicy": {"enabled": False}})
@@ -710,7 +733,7 @@ class TestRuntime:
 
     @pytest.mark.parametrize("mode", ["cilium", "istio"])
     def test_mode_is_said_once_and_reaches_all(self, mode: str) -> None:
-        objects = manifests(RUNTIME, {**EXTERNAL, "mode": mode})
+        objects = manifests(RUNTIME, values_of(mode))
         for part in ("controller", "injector"):
             assert option(one(objects, "Deployment", f"casa-{part}"), "--mode") == mode
 

@@ -253,8 +253,8 @@ def test_the_full_example_uses_every_field() -> None:
 
 def changed(kind: str, path: str, value: Any) -> Object:
     """The full example with one field changed; `...` removes it. A path is `apps.1.baseUrl.host`."""
-    file, index = {"MultiAgentSystem": ("mas.yaml", 0), "CASAPolicy": ("policy.yaml", 1)}[kind]
-    resource = copy.deepcopy(read(EXAMPLES / "banking" / file)[index])
+    file, index = {"MultiAgentSystem": ("every-field-mas.yaml", 0), "CASAPolicy": ("every-field-policies.yaml", 1)}[kind]
+    resource = copy.deepcopy(read(EXAMPLES / file)[index])
     target: Any = resource["spec"]
     *parents, last = path.split(".")
     for step in parents:

@@ -152,6 +152,9 @@ http://casa-runtime.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:870
 {{- if gt (int .Values.runtime.autoscaling.minReplicas) (int .Values.runtime.autoscaling.maxReplicas) -}}
 {{- fail "runtime.autoscaling.minReplicas must not be more than maxReplicas" -}}
 {{- end -}}
+{{- if and (eq .Values.mode "istio") (not .Values.injector.istioProxyImage) -}}
+{{- fail "injector.istioProxyImage must name the image that Istio was installed with, such as docker.io/istio/proxyv2:1.27.0: pods with another one are refused" -}}
+{{- end -}}
 {{- if and .Values.injector.tls.caBundle (not .Values.injector.tls.existingSecret) -}}
 {{- fail "injector.tls.caBundle is the CA of injector.tls.existingSecret, which is not set" -}}
 {{- end -}}
