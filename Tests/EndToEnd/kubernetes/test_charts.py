@@ -368,6 +368,11 @@ class TestPods:
         ]
         assert holders == (["follow"] if name == "casa-node-guard" else [])
 
+    def test_are_not_started_anew_for_a_new_chart_alone(
+        self, chart: Path, name: str, template: Manifest, spec: dict[str, Any]
+    ) -> None:
+        assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(template["metadata"]["labels"])
+
     def test_mount_what_there_is(self, chart: Path, name: str, template: Manifest, spec: dict[str, Any]) -> None:
         volumes = {volume["name"] for volume in spec.get("volumes", [])}
         volumes |= {"data"} if name == "casa-postgresql" else set()
