@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import CASACore
+import HTTPServing
 public import Hummingbird
 import HummingbirdCore
 public import IntentChecks

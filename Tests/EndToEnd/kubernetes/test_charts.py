@@ -7,6 +7,7 @@ What is made from the charts (golden manifests, tables of values, the chart's co
 from __future__ import annotations
 
 import base64
+import importlib.util
 import itertools
 import json
 import os
@@ -67,8 +68,14 @@ CASES = [
 ] + [pytest.param(DEMO, {}, id="casa-demo-defaults")]
 
 
-def values_of(mode: str, database: str, guard: bool) -> Values:
-    return {**DATABASES[database], "mode": mode, "nodeGuard": {"enabled": guard}}
+MODES: dict[str, Values] = {
+    "cilium": {"mode": "cilium"},
+    "istio": {"mode": "istio", "injector": {"istioProxyImage": "docker.io/istio/proxyv2:1.27.0"}},
+}
+
+
+def values_of(mode: str, database: str = "external", guard: bool = False) -> Values:
+    return {**DATABASES[database], **MODES[mode], "nodeGuard": {"enabled": guard}}
 
 
 # --- what Kubernetes takes -----------------------------------------------------------------------
@@ -197,6 +204,8 @@ class TestValues:
         ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
         ({"injector": {"nativeSidecars": "maybe"}}, "nativeSidecars"),
         ({"injector": {"timeoutSeconds": 31}}, "timeoutSeconds"),
+        ({"injector": {"defaultUser": 1337}}, "defaultUser"),
+        ({"injector": {"exemptGroups": []}}, "exemptGroups"),
         ({"injector": {"failurePolicy": "Ignore"}}, "failurePolicy"),
         ({"nodeGuard": {"namespace": "Casa Node"}}, "namespace"),
         ({"networkPolicy": {"apiServerPorts": [70000]}}, "apiServerPorts"),
@@ -223,6 +232,7 @@ def test_values_that_make_no_sense_are_refused(values: Values, named_field: str)
         ),
         ({**EXTERNAL, "runtime": {"autoscaling": {"minReplicas": 11}}}, "minReplicas must not be more"),
         ({**EXTERNAL, "nodeGuard": {"namespace": "casa-system"}}, "must be another namespace"),
+        ({**EXTERNAL, "mode": "istio"}, "istioProxyImage must name"),
         ({**EXTERNAL, "injector": {"tls": {"caBundle": "QUJD"}}}, "existingSecret, which is not set"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -358,6 +368,11 @@ class TestPods:
         ]
         assert holders == (["follow"] if name == "casa-node-guard" else [])
 
+    def test_are_not_started_anew_for_a_new_chart_alone(
+        self, chart: Path, name: str, template: Manifest, spec: dict[str, Any]
+    ) -> None:
+        assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(template["metadata"]["labels"])
+
     def test_mount_what_there_is(self, chart: Path, name: str, template: Manifest, spec: dict[str, Any]) -> None:
         volumes = {volume["name"] for volume in spec.get("volumes", [])}
         volumes |= {"data"} if name == "casa-postgresql" else set()
@@ -446,7 +461,7 @@ def rules_of(objects: list[Manifest], account: str) -> list[tuple[str | None, di
 
 
 class TestRights:
-    @pytest.mark.parametrize("values", [EXTERNAL, {**EXTERNAL, "mode": "istio"}, EVERYTHING], ids=["cilium", "istio", "all"])
+    @pytest.mark.parametrize("values", [EXTERNAL, values_of("istio"), EVERYTHING], ids=["cilium", "istio", "all"])
     def test_name_everything_and_nothing_dangerous(self, values: Values) -> None:
         dangerous = {"*", "escalate", "bind", "impersonate", "deletecollection"}
         for made in manifests(RUNTIME, values):
@@ -491,7 +506,7 @@ class TestRights:
 
     def test_over_a_modes_objects_are_given_in_that_mode_only(self) -> None:
         def groups(mode: str) -> set[str]:
-            rules = rules_of(manifests(RUNTIME, {**EXTERNAL, "mode": mode}), "casa-controller")
+            rules = rules_of(manifests(RUNTIME, values_of(mode)), "casa-controller")
             return {group for _, rule in rules for group in rule["apiGroups"]}
 
         assert "cilium.io" in groups("cilium") and not {g for g in groups("cilium") if g.endswith("istio.io")}
@@ -499,6 +514,10 @@ class TestRights:
 
 
 # --- webhooks ------------------------------------------------------------------------------------
+
+CONTROLLER = "system:serviceaccount:casa-system:casa-controller"
+COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
+has_cel = importlib.util.find_spec("cel") is not None
 
 
 class TestWebhooks:
@@ -513,7 +532,7 @@ class TestWebhooks:
 
     @pytest.mark.parametrize("mode", ["cilium", "istio"])
     def test_fail_closed_and_soon(self, mode: str) -> None:
-        for webhook in self.webhooks({**EXTERNAL, "mode": mode}).values():
+        for webhook in self.webhooks(values_of(mode)).values():
             assert webhook["failurePolicy"] == "Fail" and webhook["timeoutSeconds"] == 5
             assert webhook["sideEffects"] == "None" and webhook["admissionReviewVersions"] == ["v1"]
             service = webhook["clientConfig"]["service"]
@@ -549,25 +568,97 @@ class TestWebhooks:
             ("UPDATE", "pods/ephemeralcontainers"),
             ("CONNECT", "pods/exec"),
             ("CONNECT", "pods/attach"),
+            ("CONNECT", "pods/portforward"),
+            ("UPDATE", "pods/resize"),
+            ("CREATE", "multiagentsystems"),
+            ("UPDATE", "multiagentsystems"),
+            ("CREATE", "casapolicies"),
+            ("UPDATE", "casapolicies"),
             ("UPDATE", "namespaces"),
             ("CREATE", "secrets"),
             ("UPDATE", "secrets"),
             ("DELETE", "secrets"),
         }
 
+    @pytest.mark.skipif(not has_cel, reason="the package common-expression-language is not installed")
+    @pytest.mark.parametrize(
+        ("old", "new", "asked"),
+        [
+            ({"casa.io/injection": "enabled"}, None, True),
+            ({"casa.io/injection": "enabled"}, {"team": "a"}, True),
+            ({"casa.io/injection": "enabled"}, {"casa.io/injection": "off"}, True),
+            ({"casa.io/injection": "enabled"}, {"casa.io/injection": "enabled", "team": "a"}, False),
+            (None, {"casa.io/injection": "enabled"}, False),
+            ({"team": "a"}, {"casa.io/injection": "enabled"}, False),
+        ],
+    )
+    def test_are_asked_when_a_namespace_loses_its_label(self, old: Any, new: Any, asked: bool) -> None:
+        context = {
+            "oldObject": {"metadata": {"labels": old} if old else {}},
+            "object": {"metadata": {"labels": new} if new else {}},
+        }
+        assert self.is_asked("namespaces.casa.io", context) is asked
+
+    @pytest.mark.skipif(not has_cel, reason="the package common-expression-language is not installed")
+    @pytest.mark.parametrize(
+        ("operation", "request_name", "metadata", "user", "asked"),
+        [
+            ("CREATE", "casa-workload-a", {"name": "casa-workload-a"}, "jane", True),
+            ("CREATE", "", {"name": "casa-workload-a"}, "jane", True),
+            ("CREATE", "", {"generateName": "casa-workload-"}, "jane", True),
+            ("CREATE", "mine", {"name": "mine"}, "jane", False),
+            ("UPDATE", "casa-workload-a", {"name": "casa-workload-a"}, "jane", True),
+            ("DELETE", "casa-workload-a", {"name": "casa-workload-a"}, "jane", True),
+            # Deleting all at once has no name.
+            ("DELETE", "", {"name": "casa-workload-a"}, "jane", True),
+            ("UPDATE", "casa-workload-a", {"name": "casa-workload-a"}, CONTROLLER, False),
+            ("UPDATE", "casa-workload-a", {"name": "casa-workload-a"}, "system:serviceaccount:x:casa-controller", True),
+            ("DELETE", "casa-workload-a", {"name": "casa-workload-a"}, COLLECTOR, False),
+            ("UPDATE", "casa-workload-a", {"name": "casa-workload-a"}, COLLECTOR, True),
+        ],
+    )
+    def test_are_asked_when_others_touch_a_workloads_secret(
+        self, operation: str, request_name: str, metadata: dict[str, str], user: str, asked: bool
+    ) -> None:
+        request = {"operation": operation, "name": request_name, "userInfo": {"username": user}}
+        stored = {"metadata": metadata}
+        context = {
+            "request": request,
+            "object": {} if operation == "DELETE" else stored,
+            "oldObject": {} if operation == "CREATE" else stored,
+        }
+        assert self.is_asked("secrets.casa.io", context) is asked
+
+    def is_asked(self, name: str, context: dict[str, Any]) -> bool:
+        """Whether all conditions hold. They read on where Kubernetes would stop at the first that does not."""
+        import cel
+
+        return all(
+            cel.evaluate(condition["expression"], context) is True
+            for condition in self.webhooks(EXTERNAL)[name]["matchConditions"]
+        )
+
     def test_inject_with_our_own_sidecars_only(self) -> None:
         assert named(manifests(RUNTIME, EXTERNAL), "MutatingWebhookConfiguration") == {"casa-injector"}
-        objects = manifests(RUNTIME, {**EXTERNAL, "mode": "istio"})
+        objects = manifests(RUNTIME, values_of("istio"))
         assert named(objects, "MutatingWebhookConfiguration") == set()
         assert named(objects, "ValidatingWebhookConfiguration") == {"casa-injector"}
 
     @pytest.mark.parametrize(
         ("version", "asked", "native"),
-        [("1.28", "auto", "false"), ("1.29", "auto", "true"), ("1.35", "auto", "true"), ("1.35", False, "false")],
+        [
+            ("1.28", "auto", "--no-native-sidecars"),
+            ("1.29", "auto", "--native-sidecars"),
+            ("1.35", "auto", "--native-sidecars"),
+            ("1.35", False, "--no-native-sidecars"),
+            ("1.35", "false", "--no-native-sidecars"),
+            ("1.28", True, "--native-sidecars"),
+        ],
     )
     def test_use_native_sidecars_where_the_cluster_has_them(self, version: str, asked: Any, native: str) -> None:
         objects = manifests(RUNTIME, {**EXTERNAL, "injector": {"nativeSidecars": asked}}, version=version)
-        assert option(one(objects, "Deployment", "casa-injector"), "--native-sidecars") == native
+        given = arguments(one(objects, "Deployment", "casa-injector"))
+        assert [name for name in given if "native" in name] == [native]
 
 
 # --- networks ------------------------------------------------------------------------------------
@@ -606,7 +697,7 @@ class TestNetworks:
 
     def test_know_the_api_server_as_an_identity_with_cilium(self) -> None:
         assert named(manifests(RUNTIME, EXTERNAL), "CiliumNetworkPolicy") == {"casa-controller-api-server"}
-        assert named(manifests(RUNTIME, {**EXTERNAL, "mode": "istio"}), "CiliumNetworkPolicy") == set()
+        assert named(manifests(RUNTIME, values_of("istio")), "CiliumNetworkPolicy") == set()
 
     def test_can_be_left_to_others(self) -> None:
         objects = manifests(RUNTIME, {**EXTERNAL, "networkPolicy": {"enabled": False}})
@@ -647,7 +738,7 @@ class TestRuntime:
 
     @pytest.mark.parametrize("mode", ["cilium", "istio"])
     def test_mode_is_said_once_and_reaches_all(self, mode: str) -> None:
-        objects = manifests(RUNTIME, {**EXTERNAL, "mode": mode})
+        objects = manifests(RUNTIME, values_of(mode))
         for part in ("controller", "injector"):
             assert option(one(objects, "Deployment", f"casa-{part}"), "--mode") == mode
 

@@ -253,8 +253,8 @@ def test_the_full_example_uses_every_field() -> None:
 
 def changed(kind: str, path: str, value: Any) -> Object:
     """The full example with one field changed; `...` removes it. A path is `apps.1.baseUrl.host`."""
-    file, index = {"MultiAgentSystem": ("mas.yaml", 0), "CASAPolicy": ("policy.yaml", 1)}[kind]
-    resource = copy.deepcopy(read(EXAMPLES / "banking" / file)[index])
+    file, index = {"MultiAgentSystem": ("every-field-mas.yaml", 0), "CASAPolicy": ("every-field-policies.yaml", 1)}[kind]
+    resource = copy.deepcopy(read(EXAMPLES / file)[index])
     target: Any = resource["spec"]
     *parents, last = path.split(".")
     for step in parents:
@@ -376,8 +376,7 @@ BY_RULE = [
 def test_a_rule_refuses(kind: str, path: str, value: Any, message: str) -> None:
     resource = changed(kind, path, value)
     assert problems(resource) == [], "the schema refuses it already"
-    found = broken_rules(resource)
-    assert len(found) == 1 and message in found[0]
+    assert any(message in text for text in broken_rules(resource))
 
 
 @with_cel

@@ -18,6 +18,17 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
+{{/* Labels of pods: nothing that changes with the chart's version alone, since that would start them anew. */}}
+{{- define "casa.podLabels" -}}
+{{- $root := index . 0 -}}
+{{ include "casa.selectorLabels" (index . 1) }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/part-of: casa
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* An image by its digest, or else by its tag. */}}
 {{- define "casa.imageOf" -}}
 {{- $image := index . 0 -}}
@@ -152,6 +163,9 @@ http://casa-runtime.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:870
 {{- if gt (int .Values.runtime.autoscaling.minReplicas) (int .Values.runtime.autoscaling.maxReplicas) -}}
 {{- fail "runtime.autoscaling.minReplicas must not be more than maxReplicas" -}}
 {{- end -}}
+{{- if and (eq .Values.mode "istio") (not .Values.injector.istioProxyImage) -}}
+{{- fail "injector.istioProxyImage must name the image that Istio was installed with, such as docker.io/istio/proxyv2:1.27.0: pods with another one are refused" -}}
+{{- end -}}
 {{- if and .Values.injector.tls.caBundle (not .Values.injector.tls.existingSecret) -}}
 {{- fail "injector.tls.caBundle is the CA of injector.tls.existingSecret, which is not set" -}}
 {{- end -}}
@@ -174,6 +188,18 @@ http://casa-runtime.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:870
       protocol: UDP
     - port: 53
       protocol: TCP
+{{- with .Values.networkPolicy.dnsCIDRs }}
+- to:
+    {{- range . }}
+    - ipBlock:
+        cidr: {{ . }}
+    {{- end }}
+  ports:
+    - port: 53
+      protocol: UDP
+    - port: 53
+      protocol: TCP
+{{- end }}
 {{- end }}
 {{- define "casa.apiServerEgress" -}}
 - to:
