@@ -20,19 +20,26 @@ public enum IstioObjects {
     of resolution: Resolution, revisions: [String: String] = [:], settings: ClusterSettings
   ) -> [ClusterObject] {
     guard settings.mode == .istio else { return [] }
-    var objects: [ClusterObject] = []
-    for (namespace, systems) in resolution.byNamespace {
-      objects += AuthorizeObjects.objects(
-        in: namespace, systems, revision: revisions[namespace], settings: settings)
-      objects += llmObjects(in: namespace, systems, settings)
-      for system in systems {
-        for app in system.apps where app.app.workloadName != nil {
-          let reach = Reach(of: app, in: system, settings: settings)
-          objects += [filters(reach), sidecar(reach), portPolicy(reach)]
-        }
-      }
+    return resolution.byNamespace.flatMap { namespace, systems in
+      shared(in: namespace, systems, revision: revisions[namespace], settings: settings)
+        + systems.flatMap { ofWorkloads($0, settings: settings) }
     }
-    return objects
+  }
+
+  /// What all systems of a namespace own together.
+  static func shared(
+    in namespace: String, _ systems: [ResolvedSystem], revision: String?, settings: ClusterSettings
+  ) -> [ClusterObject] {
+    AuthorizeObjects.objects(in: namespace, systems, revision: revision, settings: settings)
+      + llmObjects(in: namespace, systems, settings)
+  }
+
+  /// What one system owns.
+  static func ofWorkloads(_ system: ResolvedSystem, settings: ClusterSettings) -> [ClusterObject] {
+    system.apps.filter { $0.app.workloadName != nil }.flatMap { app in
+      let reach = Reach(of: app, in: system, settings: settings)
+      return [filters(reach), sidecar(reach), portPolicy(reach)]
+    }
   }
 
   private static func object(

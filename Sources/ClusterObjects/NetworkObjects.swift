@@ -11,19 +11,26 @@ public import CustomResources
 /// sidecar takes redirected connections, so on the wire they keep the app's own port.
 public enum NetworkObjects {
   public static func objects(of resolution: Resolution, settings: ClusterSettings) -> [ClusterObject] {
-    var objects: [ClusterObject] = []
-    for (namespace, systems) in resolution.byNamespace {
-      objects.append(denyAll(in: namespace, systems))
-      if settings.mode == .istio { objects.append(authorizePolicy(in: namespace, systems, settings)) }
-      for system in systems {
-        for app in system.apps where app.app.workloadName != nil {
-          let reach = Reach(of: app, in: system, settings: settings)
-          objects.append(networkPolicy(reach))
-          if settings.mode == .cilium { objects.append(ciliumPolicy(reach)) }
-        }
-      }
+    resolution.byNamespace.flatMap { namespace, systems in
+      shared(in: namespace, systems, settings: settings)
+        + systems.flatMap { ofWorkloads($0, settings: settings) }
     }
-    return objects
+  }
+
+  /// What all systems of a namespace own together.
+  static func shared(
+    in namespace: String, _ systems: [ResolvedSystem], settings: ClusterSettings
+  ) -> [ClusterObject] {
+    [denyAll(in: namespace, systems)]
+      + (settings.mode == .istio ? [authorizePolicy(in: namespace, systems, settings)] : [])
+  }
+
+  /// What one system owns.
+  static func ofWorkloads(_ system: ResolvedSystem, settings: ClusterSettings) -> [ClusterObject] {
+    system.apps.filter { $0.app.workloadName != nil }.flatMap { app in
+      let reach = Reach(of: app, in: system, settings: settings)
+      return [networkPolicy(reach)] + (settings.mode == .cilium ? [ciliumPolicy(reach)] : [])
+    }
   }
 
   /// For pods that have a workload's label and are no app's, such as those of a system that was taken away.

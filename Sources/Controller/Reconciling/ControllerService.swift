@@ -92,6 +92,8 @@ package struct ControllerService: Service {
   private enum Work: Hashable, Sendable {
     case system(ObjectKey)
     case policy(ObjectKey)
+    /// What the systems of a namespace own together.
+    case namespace(String)
     /// Looks at all whose outcome others' changes changed.
     case changes
     /// Compares the runtime with the cluster.
@@ -103,8 +105,8 @@ package struct ControllerService: Service {
     let declared = DeclaredObjects()
     let written = WrittenObjects()
     let caches = Mutex<ControllerCaches?>(nil)
-    let made = ControllerCaches(client, made: ClusterObjects.kinds(configuration.settings).compactMap { kind in
-      KubernetesResource.all.first { $0.apiVersion == kind.apiVersion && $0.kind == kind.kind }
+    let made = ControllerCaches(client, made: SystemObjects.kinds(configuration.settings).compactMap {
+      KubernetesResource.of(apiVersion: $0.apiVersion, kind: $0.kind)
     }, logger: logger) { resource, key in
       guard let caches = caches.withLock({ $0 }) else { return }
       take(key, of: resource, caches, declared, written, queue)
@@ -150,8 +152,7 @@ package struct ControllerService: Service {
       queue.add(.policy(key))
     case .pods:
       guard let namespace = key.namespace else { return }
-      let workload = object?.labels["casa.io/workload"]
-      if let workload, let system = declared.system(ofWorkload: workload, in: namespace) {
+      if let label = object?.labels[WorkloadLabel.key], let system = declared.system(ofLabel: label, in: namespace) {
         queue.add(.system(system))
       } else if object == nil {
         // Whose it was is not known any more.
@@ -159,10 +160,13 @@ package struct ControllerService: Service {
       }
     default:
       written.changed(resource, key, live: object)
-      if let owner = object?.ownerReferences.first(where: { $0.kind == MultiAgentSystem.kind }) {
-        queue.add(.system(ObjectKey(namespace: key.namespace, name: owner.name)))
+      guard let namespace = key.namespace else { return }
+      if !key.name.hasPrefix(SystemObjects.workloadPrefix) {
+        queue.add(.namespace(namespace))
+      } else if let owner = object?.ownerReferences.first(where: { $0.kind == MultiAgentSystem.kind }) {
+        queue.add(.system(ObjectKey(namespace: namespace, name: owner.name)))
       } else {
-        for system in declared.keys.systems where system.namespace == key.namespace { queue.add(.system(system)) }
+        for system in declared.keys.systems where system.namespace == namespace { queue.add(.system(system)) }
       }
     }
   }
@@ -189,6 +193,7 @@ package struct ControllerService: Service {
       }
     }
     logger.notice("ready", metadata: ["systems": "\(caches.systems.count)", "policies": "\(caches.policies.count)"])
+    queue.add(.changes)
     queue.add(.resync, after: configuration.resyncInterval)
     await queue.run(concurrency: configuration.concurrency) { work in
       do {
@@ -196,10 +201,12 @@ package struct ControllerService: Service {
         switch work {
         case .system(let key): again = try await reconciler.reconcileSystem(key)
         case .policy(let key): again = try await reconciler.reconcilePolicy(key)
+        case .namespace(let name): again = try await reconciler.reconcileNamespace(name)
         case .changes:
-          let changed = declared.changedKeys()
+          let changed = declared.changes()
           for key in changed.systems { queue.add(.system(key)) }
           for key in changed.policies { queue.add(.policy(key)) }
+          for namespace in changed.namespaces { queue.add(.namespace(namespace)) }
           again = nil
         case .resync: again = try await resync(registration, caches, declared, queue)
         }
@@ -229,6 +236,8 @@ package struct ControllerService: Service {
       try await registration.unregister(owner: orphan)
     }
     for key in declared.keys.systems { queue.add(.system(key)) }
+    for key in declared.keys.policies { queue.add(.policy(key)) }
+    for namespace in Set(declared.keys.systems.compactMap(\.namespace)) { queue.add(.namespace(namespace)) }
     return configuration.resyncInterval
   }
 
