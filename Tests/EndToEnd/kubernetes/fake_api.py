@@ -111,7 +111,7 @@ class Fault:
         return self.verb in ("*", verb) and self.resource in ("*", resource)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Resource:
     """A kind of object and what the server knows of it."""
 
@@ -913,7 +913,8 @@ class API:
             if who != mine:
                 others |= paths
         obj = before.obj
-        for path in sorted(mine_before - set(applied) - others, key=len, reverse=True):
+        # Elements of lists first, while the keys that they are found by are there.
+        for path in sorted(mine_before - set(applied) - others, key=lambda path: (path[-1] != (".",), -len(path), path)):
             if path[-1] == (".",) and any(other[: len(path) - 1] == path[:-1] for other in others | set(applied)):
                 continue
             obj = fields.remove(obj, path, resource.node) or {}
