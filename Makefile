@@ -66,6 +66,10 @@ check-bpf: ## Compare the committed kernel programs with what the sources compil
 	scripts/bpf .build/guard.bpf.o
 	cmp .build/guard.bpf.o Sources/CNodeGuard/guard.bpf.o
 
+.PHONY: charts
+charts: build-tests ## Write what is made from deploy/: golden manifests, tables of values, the charts' CRDs
+	CASA_GOLDEN=write $(PYTEST) Tests/EndToEnd/kubernetes
+
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## Feed every reader generated input; FUZZ_SECONDS=60 for each, FUZZ_JOBS=2 at a time

@@ -16,6 +16,7 @@ extension Target.Dependency {
   static let crypto = product(name: "Crypto", package: "swift-crypto")
   static let grdb = product(name: "GRDB", package: "GRDB.swift")
   static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+  static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
   static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
   static let logging = product(name: "Logging", package: "swift-log")
   static let mustache = product(name: "Mustache", package: "swift-mustache")
@@ -29,6 +30,8 @@ extension Target.Dependency {
   static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
   static let swiftProtobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
   static let system = product(name: "SystemPackage", package: "swift-system")
+  static let swiftASN1 = product(name: "SwiftASN1", package: "swift-asn1")
+  static let x509 = product(name: "X509", package: "swift-certificates")
   static let yams = product(name: "Yams", package: "Yams")
 }
 
@@ -42,6 +45,8 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-http-types", from: "1.5.1"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -62,8 +67,8 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "AgentProtocols", "CASACore", "EnvoyAuthorization", "Explorer", "IntentChecks", "LocalMode", "NodeGuard",
-        "RuntimeAPI",
+        "AgentProtocols", "CASACore", "ClusterObjects", "Controller", "CustomResources", "Doctor", "EnvoyAuthorization",
+        "Explorer", "Injection", "IntentChecks", "LocalMode", "NodeGuard", "RuntimeAPI",
         "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -79,14 +84,14 @@ let package = Package(
     .target(
       name: "LocalMode",
       dependencies: [
-        "AgentProtocols", "CASACore", "Sidecar", .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix,
-        .serviceLifecycle, .subprocess, .system, .yams,
+        "AgentProtocols", "CASACore", "CustomResources", "NodeGuard", "Sidecar", .asyncHTTPClient, .crypto, .logging,
+        .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle, .subprocess, .system, .yams,
       ],
       swiftSettings: settings),
     .target(
       name: "RuntimeAPI",
       dependencies: [
-        "AgentProtocols", "CASACore", "EventLoopExecution", "IntentChecks", "Storage", "TokenService", "Traces",
+        "AgentProtocols", "CASACore", "HTTPServing", "IntentChecks", "Storage", "TokenService", "Traces",
         .asyncHTTPClient, .hummingbird, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
       ],
       resources: [.embedInCode("openapi.json")],
@@ -102,6 +107,13 @@ let package = Package(
       name: "CustomResources",
       dependencies: ["AgentProtocols", "CASACore", .yams],
       swiftSettings: settings),
+    .target(name: "Doctor", dependencies: ["CASACore"], swiftSettings: settings),
+    .target(
+      name: "ClusterObjects",
+      dependencies: [
+        "AgentProtocols", "CASACore", "CustomResources", "Enforcement", "NodeGuard", "Sidecar", .crypto, .yams,
+      ],
+      swiftSettings: settings),
     .target(
       name: "EnvoyAuthorization",
       dependencies: [
@@ -115,9 +127,17 @@ let package = Package(
       dependencies: ["AgentProtocols", "CASACore", .crypto],
       swiftSettings: settings),
     .target(
+      name: "Injection",
+      dependencies: [
+        "AgentProtocols", "CASACore", "HTTPServing", "Sidecar", .crypto, .hummingbird, .logging, .nioCore, .nioSSL,
+        .serviceLifecycle, .swiftASN1, .x509,
+      ],
+      swiftSettings: settings),
+    .target(
       name: "Sidecar",
       dependencies: [
-        "AgentProtocols", "CASACore", "Enforcement", .logging, .serviceLifecycle, .subprocess, .system, .yams,
+        "AgentProtocols", "CASACore", "Enforcement", "HTTPServing", .asyncHTTPClient, .hummingbird, .logging, .nioCore,
+        .nioHPACK, .nioHTTP1, .nioHTTP2, .nioPosix, .nioSSL, .serviceLifecycle, .subprocess, .system, .yams,
       ],
       resources: [.embedInCode("Lua/casa.lua")],
       swiftSettings: settings),
@@ -208,6 +228,10 @@ let package = Package(
       cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"]), .unsafeFlags(["-O2"], .when(configuration: .debug))]),
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-pthread-dev"])]),
     .target(
+      name: "HTTPServing",
+      dependencies: ["EventLoopExecution", .hummingbirdCore, .logging, .nioCore, .nioHTTP1],
+      swiftSettings: settings),
+    .target(
       name: "EventLoopExecution",
       dependencies: [.nioCore],
       swiftSettings: settings),
@@ -215,8 +239,17 @@ let package = Package(
       name: "CASACore",
       dependencies: [.logging],
       swiftSettings: settings),
+    .testTarget(name: "DoctorTests", dependencies: ["CASACore", "Doctor"], swiftSettings: settings),
     .testTarget(
       name: "CustomResourcesTests", dependencies: ["CASACore", "CustomResources"], swiftSettings: settings),
+    .testTarget(
+      name: "ClusterObjectsTests",
+      dependencies: ["AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "NodeGuard", "Sidecar"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "LocalModeTests",
+      dependencies: ["AgentProtocols", "CASACore", "CustomResources", "LocalMode", "NodeGuard", "Sidecar"],
+      swiftSettings: settings),
     .testTarget(
       name: "AgentProtocolsTests",
       dependencies: ["AgentProtocols", "CASACore"],
@@ -264,6 +297,10 @@ let package = Package(
     .testTarget(
       name: "SidecarTests",
       dependencies: ["AgentProtocols", "CASACore", "Sidecar"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "InjectionTests",
+      dependencies: ["AgentProtocols", "CASACore", "Injection", "Sidecar", .crypto, .swiftASN1, .x509],
       swiftSettings: settings),
     .testTarget(
       name: "EnvoyAuthorizationTests",

@@ -3,7 +3,7 @@
 Prints a table and writes `Benchmarks/results/latest.json`. CASA_BENCH_SECONDS (default 5) is how long each of
 CASA_BENCH_ROUNDS (default 3) rounds of a measurement lasts; the median round counts. Arguments choose parts of it, whose
 results then replace those of their names: `token-service`, `ingress`, `mcp-call`, `memory`, `encoder`, `kernel`,
-`storage`, `traces`.
+`storage`, `traces`, `webhook`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import native
 import storage
 import token_service
 import traces
+import webhook
 from results import Result
 from stack import ROOT, Stack, accepted_adapters, answers, free_ports, running_stack, wait_until
 
@@ -43,6 +44,7 @@ PARTS: dict[str, list[Callable[[Stack, Path, int], Iterator[Result]]]] = {
     "kernel": [kernel.kernel_results],
     "storage": [storage.part_results],
     "traces": [traces.part_results],
+    "webhook": [webhook.part_results],
     "memory": [resting_results, memory.sidecar_results, memory.session_results],
 }
 

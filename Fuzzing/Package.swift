@@ -28,8 +28,8 @@ let package = Package(
     .executableTarget(
       name: "FuzzParsers",
       dependencies: [
-        "AgentProtocols", "CASACore", "CNodeGuard", "Enforcement", "EnvoyAuthorization", "IntentChecks", "NodeGuard",
-        "TextEmbedding", "TokenService", "Traces",
+        "AgentProtocols", "CASACore", "CNodeGuard", "Enforcement", "EnvoyAuthorization", "Injection", "IntentChecks",
+        "NodeGuard", "TextEmbedding", "TokenService", "Traces",
       ],
       // libFuzzer brings `main`.
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
@@ -39,6 +39,12 @@ let package = Package(
       name: "EnvoyAuthorization",
       dependencies: ["AgentProtocols", "CASACore", "Enforcement", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: settings),
+    // That module without its server and its certificates.
+    .target(
+      name: "Injection", dependencies: ["AgentProtocols", "CASACore", "Sidecar"],
+      swiftSettings: settings + [.unsafeFlags(["-enable-testing"])]),
+    // Single files of that module: those that injection and validation of pods go by.
+    .target(name: "Sidecar", dependencies: ["AgentProtocols", "CASACore"], swiftSettings: settings),
     // Single files of that module: those that need neither the kernel nor a disk.
     .target(
       name: "NodeGuard",

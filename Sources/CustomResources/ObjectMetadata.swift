@@ -1,4 +1,4 @@
-import CASACore
+public import CASACore
 
 /// What CASA reads of an object's `metadata`.
 public struct ObjectMetadata: Sendable, Hashable {
@@ -14,9 +14,11 @@ public struct ObjectMetadata: Sendable, Hashable {
   /// `namespace/name`
   public var reference: String { "\(namespace)/\(name)" }
 
-  /// - Parameter defaultNamespace: of an object that names none.
+  /// - Parameters:
+  ///   - json: the object's `metadata`.
+  ///   - defaultNamespace: of an object that names none.
   /// - Throws: `ResourceError` when names are no names.
-  init(json: JSONValue?, defaultNamespace: String) throws(ResourceError) {
+  public init(json: JSONValue?, defaultNamespace: String = "default") throws(ResourceError) {
     guard let json, json.object != nil else { throw ResourceError("metadata", expected: "an object") }
     func name(_ member: String, isLabel: Bool) throws(ResourceError) -> String? {
       guard let value = json[member], value != .null else { return nil }

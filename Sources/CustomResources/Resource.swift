@@ -29,8 +29,11 @@ public enum Resource: Sendable, Hashable {
   public static let maximumFileBytes = 1 << 20
 
   /// Reads all objects of a YAML stream, in order.
+  /// - Parameter othersToo: whether the stream may hold objects of other groups, which are passed over.
   /// - Throws: `ResourceError`; what can't be read as YAML has the path `line N` or `file`.
-  public static func read(yaml: String, defaultNamespace: String = "default") throws(ResourceError) -> [Resource] {
+  public static func read(
+    yaml: String, defaultNamespace: String = "default", othersToo: Bool = false
+  ) throws(ResourceError) -> [Resource] {
     guard yaml.utf8.count <= maximumFileBytes else {
       throw ResourceError("file", expected: "at most \(maximumFileBytes) bytes", got: "\(yaml.utf8.count)")
     }
@@ -44,9 +47,11 @@ public enum Resource: Sendable, Hashable {
     for node in nodes {
       // `---` at a stream's end is a document without content.
       if node.scalar?.string == "" || node.scalar?.string == "null" { continue }
-      resources.append(try Resource(json: try Self.json(node, depth: 0), defaultNamespace: defaultNamespace))
+      let json = try Self.json(node, depth: 0)
+      if othersToo, let other = json["apiVersion"]?.string, !other.hasPrefix(group + "/") { continue }
+      resources.append(try Resource(json: json, defaultNamespace: defaultNamespace))
     }
-    guard !resources.isEmpty else {
+    guard othersToo || !resources.isEmpty else {
       throw ResourceError("file", expected: "\(MultiAgentSystem.kind) and \(CASAPolicy.kind) objects")
     }
     return resources

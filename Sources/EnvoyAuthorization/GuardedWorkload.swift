@@ -24,6 +24,7 @@ final class GuardedWorkload: Sendable {
   private let owners = Mutex(GenerationalCache<MCPSessionID, AppID>(capacity: 50_000))
   private let discovery = Mutex([AppID: HeldToken]())
   private let points: [Listener: EnforcementPoint]
+  private let listenersByAuthority: [String: Listener]
   /// The LLM's API keys by listener, for those the sidecar keeps.
   private let apiKeys: [Listener: String]
 
@@ -39,6 +40,7 @@ final class GuardedWorkload: Sendable {
     }
     apiKeys = keys
     points = workload.enforcementPoints
+    listenersByAuthority = workload.listenersByAuthority
     self.workload = workload
     self.clock = clock
     active = ActiveTokens(clock: clock)
@@ -51,6 +53,14 @@ final class GuardedWorkload: Sendable {
     held = HeldTokens(clock: clock)
     sessions = LiveSessions(clock: clock)
     reporter = CallReporter(runtime: runtime, logger: logger)
+  }
+
+  /// The way out to the destination that a request names, for a proxy that has one listener for all of them.
+  /// - Parameter host: as the proxy read it.
+  /// - Returns: nil when the workload has no such destination.
+  func egress(to host: ArraySlice<UInt8>) -> Listener? {
+    guard host.count <= 512, host.allSatisfy({ (0x21...0x7E).contains($0) }) else { return nil }
+    return listenersByAuthority[String(decoding: host, as: UTF8.self).lowercased()]
   }
 
   /// Decides about a request at `listener` and records what was decided.
@@ -368,7 +378,7 @@ final class GuardedWorkload: Sendable {
   func check(_ card: AgentCard, of app: Name) throws(Refusal) {
     let ways = workload.egress.filter { $0.destination == .app(app) }
     for way in ways {
-      let origins = ["\(way.url.scheme.rawValue)://\(way.url.authority)"] + (way.listen.map { ["http://\($0)"] } ?? [])
+      let origins = way.origins + (way.listen.map { ["http://\($0)"] } ?? [])
       if origins.contains(where: { (try? card.requireEndpoints(at: $0)) != nil }) { return }
     }
     throw Refusal(.destinationNotAllowed, "the agent's card names an address that is not the agent's")

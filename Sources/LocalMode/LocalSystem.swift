@@ -10,8 +10,12 @@ public struct LocalSystem: Sendable, Hashable {
   public let runtime: ListenAddress
   /// Where the authorization service listens; nil for a Unix socket among the system's files.
   public let authorization: ListenAddress?
-  /// The checks of tool calls to be switched on; nil for all.
+  /// The checks of tool calls to be switched on; nil for those that the runtime has on, which are all at first.
   public let checks: Set<CheckName>?
+  /// Whether a call passes that no check could judge; nil for what the runtime has.
+  public let allowUndecided: Bool?
+  /// How the checks of intent judge, as `PUT /mas/{id}` takes it; nil for what the runtime has.
+  public let intent: JSONValue?
   public let apps: [App]
 
   public struct App: Sendable, Hashable {
@@ -19,8 +23,14 @@ public struct LocalSystem: Sendable, Hashable {
     public let kind: AppKind
     /// What others call it by; nil for an app that nobody calls.
     public let entrance: Entrance?
-    /// Where a request carries the user's input, when it is not an A2A message.
+    /// Where a client takes its users' requests itself: no sidecar stands before it. nil for all others.
+    public let usersCall: HTTPEndpoint?
+    /// Where a request to it carries the user's input, when it is not an A2A message.
     public let promptJSONPath: String?
+    /// The same of the requests that it sends to the agents it calls.
+    public let callsPromptJSONPath: String?
+    /// MCP methods beside tools that are let through to it; nil for those that the runtime has.
+    public let allowedMethods: [String]?
     public let calls: [Call]
     /// By what its sidecar asks the authorization service.
     public let adapter: Workload.Adapter
@@ -48,13 +58,16 @@ public struct LocalSystem: Sendable, Hashable {
     public let destination: Destination
   }
 
-  public init(
-    mas: Name, runtime: ListenAddress, authorization: ListenAddress? = nil, checks: Set<CheckName>? = nil, apps: [App]
+  init(
+    mas: Name, runtime: ListenAddress, authorization: ListenAddress? = nil, checks: Set<CheckName>? = nil,
+    allowUndecided: Bool? = nil, intent: JSONValue? = nil, apps: [App]
   ) {
     self.mas = mas
     self.runtime = runtime
     self.authorization = authorization
     self.checks = checks
+    self.allowUndecided = allowUndecided
+    self.intent = intent
     self.apps = apps
   }
 }
@@ -77,6 +90,7 @@ extension LocalSystem {
     runtime = try fields.required("runtime", "an IP address and a port") { ListenAddress(literal: $0) }
     authorization = try fields.optional("authorization", "unix:/path or host:port") { ListenAddress($0) }
     checks = try Self.checks(fields)
+    (allowUndecided, intent) = (nil, nil)
     var apps: [App] = []
     let adapter = try fields.optional("adapter", Workload.Adapter.names) { Workload.Adapter(rawValue: $0) } ?? .standard
     for node in try fields.list("apps") { apps.append(try App(node, relativeTo: directory, adapter: adapter)) }
@@ -121,7 +135,10 @@ extension LocalSystem.App {
     name = try fields.required("name", "1 to 63 of a-z, 0-9 and -") { Name($0) }
     let kinds = AppKind.allCases.map(\.rawValue).joined(separator: ", ")
     kind = try fields.required("kind", kinds) { AppKind(rawValue: $0) }
-    promptJSONPath = try fields.optional("prompt_json_path", "a path such as $.prompt") { $0 }
+    let promptJSONPath = try fields.optional("prompt_json_path", "a path such as $.prompt") { $0 }
+    self.promptJSONPath = promptJSONPath
+    callsPromptJSONPath = kind == .client ? promptJSONPath : nil
+    (usersCall, allowedMethods) = (nil, nil)
     self.adapter =
       try fields.optional("adapter", Workload.Adapter.names) { Workload.Adapter(rawValue: $0) } ?? adapter
     let app = try fields.optional("url", "the app's http URL") { HTTPEndpoint($0) }

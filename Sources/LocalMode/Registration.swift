@@ -27,19 +27,26 @@ struct Registration: Sendable {
     return ids
   }
 
+  /// What an administrator may change of a MAS.
+  private static let settings: Set = ["enabled_tool_checks", "allow_undecided", "intent"]
+
   private func masID() async throws(LocalModeError) -> String {
     let name = JSONValue.string(system.mas.text)
     let known = try await runtime.get("/mas")["mas"]?.array?.first { $0["name"] == name }
-    let checks = system.checks.map { JSONValue.array($0.map(\.rawValue).sorted().map(JSONValue.string)) }
+    var settings = (known?.object ?? [:]).filter { Self.settings.contains($0.key) }
+    let before = settings
+    if let checks = system.checks {
+      settings["enabled_tool_checks"] = .array(checks.map(\.rawValue).sorted().map(JSONValue.string))
+    }
+    if let flag = system.allowUndecided { settings["allow_undecided"] = .bool(flag) }
+    if let intent = system.intent { settings["intent"] = intent }
     let mas: JSONValue
-    switch (known, checks) {
-    case (let known?, let checks?) where known["enabled_tool_checks"] != checks:
-      var settings = (known.object ?? [:]).filter { ["allow_undecided", "intent"].contains($0.key) }
-      settings["enabled_tool_checks"] = checks
-      mas = try await runtime.put("/mas/\(known["id"]?.string ?? "")", .object(settings))
-    case (let known?, _): mas = known
-    case (nil, let checks?): mas = try await runtime.post("/mas", ["name": name, "enabled_tool_checks": checks])
-    case (nil, nil): mas = try await runtime.post("/mas", ["name": name])
+    if let known {
+      mas =
+        settings == before ? known : try await runtime.put("/mas/\(known["id"]?.string ?? "")", .object(settings))
+    } else {
+      settings["name"] = name
+      mas = try await runtime.post("/mas", .object(settings))
     }
     guard let id = mas["id"]?.string else { throw LocalModeError("the runtime's answer names no MAS") }
     return id
@@ -47,10 +54,12 @@ struct Registration: Sendable {
 
   private func register(_ app: LocalSystem.App, in mas: String, known: JSONValue?) async throws(LocalModeError) -> AppID
   {
-    let settings: [String: JSONValue] = [
+    var settings: [String: JSONValue] = [
       "base_url": app.entrance.map { .string($0.url) } ?? .null,
       "prompt_json_path": app.promptJSONPath.map(JSONValue.string) ?? .null,
     ]
+    let methods = app.allowedMethods.map { JSONValue.array($0.map(JSONValue.string)) }
+    if let methods = methods ?? known?["allowed_methods"] { settings["allowed_methods"] = methods }
     let paths = files.app(app.name.text)
     var answer: JSONValue
     if let known {
@@ -108,7 +117,7 @@ struct Registration: Sendable {
     if let entrance = app.entrance {
       members["ingress"] = ["listen": .string(entrance.listen.description), "app": .string(entrance.app.description)]
     }
-    if app.kind == .client, let path = app.promptJSONPath { members["prompt_json_path"] = .string(path) }
+    if let path = app.callsPromptJSONPath { members["prompt_json_path"] = .string(path) }
     return .object(members)
   }
 }

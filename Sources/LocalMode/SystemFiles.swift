@@ -16,6 +16,12 @@ struct SystemFiles: Sendable {
     system.authorization ?? .unix(path: directory + "/authorization.sock")
   }
 
+  var llmAPIKey: String { directory + "/llm-api-key" }
+  /// What the node guard has.
+  var nodePolicy: String { directory + "/node/policy.json" }
+  var nodeState: String { directory + "/node/state" }
+  var nodeSecret: String { directory + "/node/secret" }
+
   func app(_ name: String) -> AppFiles { AppFiles(directory: directory + "/apps/" + name) }
   func log(_ name: String) -> String { directory + "/logs/" + name + ".log" }
 
@@ -25,12 +31,14 @@ struct SystemFiles: Sendable {
     var clientSecret: String { directory + "/client-secret" }
     var sidecarKey: String { directory + "/sidecar-key" }
     var envoy: String { directory + "/envoy" }
+    /// See `AppLaunch`.
+    var launch: String { directory + "/launch.json" }
     var envoyAdminSocket: String { envoy + "/admin.sock" }
   }
 
   /// - Throws: `LocalModeError`
   func prepare(apps: [String]) throws(LocalModeError) {
-    for path in [directory, directory + "/logs"] + apps.map({ app($0).envoy }) {
+    for path in [directory, directory + "/logs", directory + "/node"] + apps.map({ app($0).envoy }) {
       do {
         try FileManager.default.createDirectory(
           atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])

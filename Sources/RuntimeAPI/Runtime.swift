@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import CASACore
+import HTTPServing
 public import Hummingbird
 import HummingbirdCore
 public import IntentChecks
@@ -47,7 +48,10 @@ public struct Runtime: Service {
       self.algorithm = algorithm
     }
 
-    /// The file with the administrator's credential, written at the first start.
+    /// The administrator's credential, when the operator gives it.
+    public var adminCredential: String?
+
+    /// The file with the administrator's credential, written at the first start when none is given.
     public var adminCredentialPath: String { dataDirectory + "/admin-credential" }
   }
 
@@ -95,12 +99,17 @@ public struct Runtime: Service {
     logger.notice("the runtime has stopped")
   }
 
-  private func serve(_ storage: any StorageDriver) async throws {
-    try await storage.migrate(Schema.migrations)
+  private func adminCredential(_ storage: any StorageDriver) async throws(StorageError) -> AdminCredential {
+    if let given = configuration.adminCredential { return try await AdminCredential(storage: storage, given: given) }
     let path = configuration.adminCredentialPath
-    let admin = try await AdminCredential(storage: storage) { secret throws(StorageError) in
+    return try await AdminCredential(storage: storage) { secret throws(StorageError) in
       try PrivateFile.write(secret.text + "\n", to: path)
     }
+  }
+
+  private func serve(_ storage: any StorageDriver) async throws {
+    try await storage.migrate(Schema.migrations)
+    let admin = try await adminCredential(storage)
     let server = try await AuthorizationServer(
       configuration: AuthorizationServer.Configuration(
         issuer: configuration.issuer ?? "http://\(configuration.host):\(configuration.port)",

@@ -12,7 +12,8 @@ extension RuntimeResponder {
     case (.systems, .get): return Answer(.ok, json: ["mas": .array(registry.systems().map(\.json))])
     case (.systems, _):
       let body = try await json(request)
-      let mas = try await registry.createMAS(name: try name(body), settings: try MAS.Settings(json: body))
+      let mas = try await registry.createMAS(
+        name: try name(body), owner: try owner(body), settings: try MAS.Settings(json: body))
       return created(mas.json, at: "/mas/\(mas.id)")
     case (.system(let id), .get):
       guard let mas = registry.mas(id) else { throw RegistryError.notFound("MAS \(id)") }
@@ -133,6 +134,14 @@ extension RuntimeResponder {
       throw InvalidField("name", expected: "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit")
     }
     return name
+  }
+
+  private func owner(_ body: JSONValue) throws(InvalidField) -> ExternalOwner? {
+    guard let value = body["owner"], value != .null else { return nil }
+    guard let owner = value.string.flatMap({ ExternalOwner($0) }) else {
+      throw InvalidField("owner", expected: "1 to 512 printable ASCII characters without spaces")
+    }
+    return owner
   }
 
   private func nodeName(_ body: JSONValue) throws(InvalidField) -> NodeName {

@@ -1,5 +1,5 @@
 import AgentProtocols
-import CASACore
+public import CASACore
 import Enforcement
 
 /// The configuration with which a workload's Envoy starts: one listener for what enters, one for each destination,
@@ -183,11 +183,8 @@ public struct EnvoyBootstrap: Sendable {
 
   // MARK: Filters
 
-  private func service(timeout: String) -> JSONValue {
-    [
-      "envoy_grpc": ["cluster_name": "authorization"], "timeout": .string(timeout),
-      "initial_metadata": [["key": "x-casa-sidecar-key", "value": .string(key.text)]],
-    ]
+  private var externalAuthorization: ExternalAuthorization {
+    ExternalAuthorization(cluster: "authorization", sidecarKey: key.text)
   }
 
   /// What asks the authorization service about each request of a listener.
@@ -231,38 +228,22 @@ public struct EnvoyBootstrap: Sendable {
   }
 
   func externalAuthorizationFilter(_ answers: AnswerReading) -> JSONValue {
-    [
-      "name": "envoy.filters.http.ext_authz",
-      "typed_config": [
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
-        "grpc_service": service(timeout: "5s"), "transport_api_version": "V3",
-        "failure_mode_allow": false, "status_on_error": ["code": "Forbidden"],
-        "with_request_body": [
-          "max_request_bytes": .number(Double(Self.maximumBodyBytes)), "allow_partial_message": false,
-          "pack_as_bytes": true,
-        ],
-        // Repeated headers are shown as they were sent, not joined.
-        "encode_raw_headers": true, "clear_route_cache": .bool(answers == .marked),
-      ],
-    ]
+    externalAuthorization.check(clearsRouteCache: answers == .marked)
   }
 
-  var answerFilter: JSONValue {
-    [
-      "name": "envoy.filters.http.ext_proc",
-      "typed_config": [
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
-        "grpc_service": service(timeout: "600s"), "failure_mode_allow": false, "message_timeout": "5s",
-        "processing_mode": [
-          "request_header_mode": "SKIP", "request_body_mode": "NONE", "request_trailer_mode": "SKIP",
-          "response_header_mode": "SEND", "response_body_mode": "STREAMED", "response_trailer_mode": "SKIP",
-        ],
-        "metadata_options": ["forwarding_namespaces": ["untyped": ["envoy.filters.http.ext_authz"]]],
-      ],
-    ]
-  }
+  var answerFilter: JSONValue { externalAuthorization.answerReading }
 
   private func accessLogger(_ name: String, direction: String) -> JSONValue {
+    Self.accessLogger(name, direction: direction, to: accessLog, logsAdmitted: logsAdmitted)
+  }
+
+  /// One JSON line for each request that was refused or failed, with the decision's id.
+  /// - Parameters:
+  ///   - name: of the listener; a command of Envoy's log format, or a name.
+  ///   - logsAdmitted: whether there is one for all other requests too.
+  public static func accessLogger(
+    _ name: String, direction: String, to accessLog: String = "/dev/stdout", logsAdmitted: Bool = false
+  ) -> JSONValue {
     let format: JSONValue = [
       // No path: of requests that pass there is only one, and in others somebody's token could stand.
       "json_format": [

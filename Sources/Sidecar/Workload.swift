@@ -1,5 +1,6 @@
 public import AgentProtocols
 public import CASACore
+import Yams
 
 /// One workload as its sidecar and its authorization service know it: who it is, where it listens, whom it may
 /// call. One YAML file.
@@ -59,6 +60,9 @@ public struct Workload: Sendable, Hashable {
     public let listen: ListenAddress?
     public let destination: Destination
     public let url: HTTPEndpoint
+    /// Other hosts by which the app may write the destination, such as the short name of a Service: in lower case,
+    /// without a port, which is the URL's.
+    public let aliases: [String]
   }
 }
 
@@ -109,7 +113,7 @@ extension Workload {
     var egress: [Egress] = []
     for element in try fields.list("egress") {
       let fields = try YAMLMapping(
-        element, of: "an egress", known: ["listen", "destination", "llm", "url", "api_key_file"])
+        element, of: "an egress", known: ["listen", "destination", "llm", "url", "aliases", "api_key_file"])
       let name = try fields.optional("destination", "the name of an app") { Name($0) }
       let isLLM = try fields.optional("llm", "true") { $0 == "true" ? true : nil } ?? false
       let key = try fields.optional("api_key_file", "a path", path)
@@ -124,7 +128,8 @@ extension Workload {
       egress.append(
         Egress(
           listen: try listen(fields),
-          destination: destination, url: try fields.required("url", "an http or https URL") { HTTPEndpoint($0) }))
+          destination: destination, url: try fields.required("url", "an http or https URL") { HTTPEndpoint($0) },
+          aliases: try Self.aliases(fields)))
     }
     self.egress = egress
     let listeners =
@@ -135,6 +140,25 @@ extension Workload {
       throw ConfigurationError("two `listen` have the same address \(listener)")
     }
     if interception != nil { try Self.refuseSharedAuthorities(egress) }
+  }
+
+  /// How many other hosts a destination may have.
+  private static let maximumAliases = 64
+
+  private static func aliases(_ fields: YAMLMapping) throws(ConfigurationError) -> [String] {
+    var aliases: [String] = []
+    for node in try fields.list("aliases") {
+      guard let alias = node.scalar.flatMap({ Egress.host($0.string) }) else {
+        throw ConfigurationError(
+          "line \(node.line): `aliases` must be host names in lower case, without scheme, port and path")
+      }
+      guard !aliases.contains(alias), aliases.count < maximumAliases else {
+        throw ConfigurationError(
+          "line \(node.line): `aliases` must be at most \(maximumAliases) hosts, each once; got \(alias)")
+      }
+      aliases.append(alias)
+    }
+    return aliases
   }
 
   /// Redirected requests are told apart by the destination's name alone.
@@ -150,11 +174,61 @@ extension Workload.Egress {
   /// How an app that knows nothing of the sidecar may write the destination in `Host`: in lower case, with and
   /// without the port where it is the default one. At an https destination the app speaks http, and the sidecar TLS.
   var authorities: [String] {
-    let name = (url.host.contains(":") ? "[\(url.host)]" : url.host).lowercased()
-    switch url.scheme {
-    case .http: return url.port == 80 ? [name, "\(name):80"] : ["\(name):\(url.port)"]
-    case .https:
-      return [name, "\(name):80", "\(name):443"] + (url.port == 443 || url.port == 80 ? [] : ["\(name):\(url.port)"])
+    var authorities: [String] = []
+    for host in hosts {
+      switch url.scheme {
+      case .http: authorities += url.port == 80 ? [host, "\(host):80"] : ["\(host):\(url.port)"]
+      case .https:
+        authorities += [host, "\(host):80", "\(host):443"]
+        if url.port != 443 && url.port != 80 { authorities.append("\(host):\(url.port)") }
+      }
     }
+    return authorities
+  }
+
+  /// The origins by which the destination may speak of itself: what its URL says, and its other names.
+  public var origins: [String] {
+    let port = url.port == (url.scheme == .http ? 80 : 443) ? "" : ":\(url.port)"
+    return ["\(url.scheme.rawValue)://\(url.authority)"] + aliases.map { "\(url.scheme.rawValue)://\($0)\(port)" }
+  }
+
+  /// The URL's own host first. An alias that is the same says nothing new.
+  private var hosts: [String] {
+    let own = (url.host.contains(":") ? "[\(url.host)]" : url.host).lowercased()
+    return [own] + aliases.filter { $0 != own }
+  }
+
+  /// A host's name as Envoy compares it: labels of `a-z 0-9 - _` with dots between them; nil for anything else.
+  fileprivate static func host(_ text: String) -> String? {
+    let labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+    guard text.utf8.count <= 253,
+      labels.allSatisfy({ label in
+        (1...63).contains(label.count)
+          && label.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"),
+              UInt8(ascii: "_"):
+              true
+            default: false
+            }
+          }
+      })
+    else { return nil }
+    return text
+  }
+}
+
+extension Workload {
+  /// The ways out by how an app may write their destinations in `Host`, in lower case: the names by which a sidecar of
+  /// our own tells redirected requests apart, for a mesh's Envoy, which does not say which way it asks about. What two
+  /// ways have in common is neither's.
+  public var listenersByAuthority: [String: Listener] {
+    var listeners: [String: Listener?] = [:]
+    for (index, egress) in egress.enumerated() {
+      for authority in egress.authorities {
+        listeners[authority] = listeners[authority] == nil ? .some(.egress(index)) : .some(nil)
+      }
+    }
+    return listeners.compactMapValues { $0 }
   }
 }

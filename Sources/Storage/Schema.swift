@@ -240,5 +240,11 @@ public enum Schema {
         """,
         "DROP TABLE trace_checks_by_hour",
       ]),
+    Migration(
+      "2026-11-external-owners",
+      [
+        "ALTER TABLE mas ADD COLUMN owner TEXT",
+        "CREATE UNIQUE INDEX mas_by_owner ON mas (owner) WHERE owner IS NOT NULL",
+      ]),
   ]
 }

@@ -34,6 +34,12 @@ struct RuntimeCommand: AsyncParsableCommand {
       "A file with that URL, so that a password in it shows in no list of processes.", valueName: "file"))
   var databaseFile: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "A file with the administrator's credential, at least 32 characters, instead of one that is made at the first start.",
+      valueName: "file"))
+  var adminCredentialFile: String?
+
   @Option(help: ArgumentHelp("Where to listen.", valueName: "host:port"))
   var listen = "127.0.0.1:8700"
 
@@ -84,10 +90,18 @@ struct RuntimeCommand: AsyncParsableCommand {
       throw ValidationError("--issuer must be an http or https URL without a slash at its end; got '\(issuer)'")
     }
     let databaseURL = try databaseURL()
+    let adminCredential = try adminCredential()
     let logger = logging.logger("casa.runtime")
     let models = try ModelChoice(folder: model, file: models, logger: logger)
     do {
-      try await run(models.models, address: address, databaseURL: databaseURL, algorithm: algorithm, logger: logger)
+      var configuration = Runtime.Configuration(
+        host: address.host, port: address.port, dataDirectory: data, issuer: issuer,
+        tokenLifetime: .seconds(tokenLifetime), algorithm: algorithm)
+      configuration.databaseURL = databaseURL
+      configuration.adminCredential = adminCredential
+      configuration.models = models.models
+      configuration.opensTraces = openTraces
+      try await run(configuration, logger: logger)
     } catch {
       try? await models.shutdown()
       throw error
@@ -95,16 +109,9 @@ struct RuntimeCommand: AsyncParsableCommand {
     try await models.shutdown()
   }
 
-  private func run(
-    _ models: IntentModels, address: HostAndPort, databaseURL: String?, algorithm: SigningAlgorithm, logger: Logger
-  ) async throws {
-    var configuration = Runtime.Configuration(
-      host: address.host, port: address.port, dataDirectory: data, issuer: issuer,
-      tokenLifetime: .seconds(tokenLifetime), algorithm: algorithm)
-    configuration.databaseURL = databaseURL
-    configuration.models = models
-    configuration.opensTraces = openTraces
-    let credential = configuration.adminCredentialPath
+  private func run(_ configuration: Runtime.Configuration, logger: Logger) async throws {
+    let host = configuration.host
+    let credential = adminCredentialFile ?? configuration.adminCredentialPath
     let runtime = Runtime(
       configuration: configuration, logger: logger,
       pages: { view in
@@ -114,11 +121,26 @@ struct RuntimeCommand: AsyncParsableCommand {
         logger.notice(
           "ready",
           metadata: [
-            "url": "http://\(address.host):\(port)", "explorer": "http://\(address.host):\(port)/explorer",
+            "url": "http://\(host):\(port)", "explorer": "http://\(host):\(port)/explorer",
             "admin": "\(credential)",
           ])
       })
     try await serve(runtime, logger: logger)
+  }
+
+  private func adminCredential() throws -> String? {
+    guard let path = adminCredentialFile else { return nil }
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+      throw ValidationError(
+        "--admin-credential-file \(path) can't be read; it must hold the administrator's credential")
+    }
+    let credential = text.trimmingCharacters(in: .whitespacesAndNewlines)
+    guard (32...512).contains(credential.utf8.count), credential.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+      throw ValidationError(
+        "--admin-credential-file \(path) must hold 32 to 512 printable characters, such as `openssl rand -hex 32` prints"
+      )
+    }
+    return credential
   }
 
   private func databaseURL() throws -> String? {

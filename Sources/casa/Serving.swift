@@ -9,11 +9,14 @@ import UnixSignals
 #endif
 
 /// Runs a service until SIGTERM or SIGINT asks it to end.
-func serve(_ service: some Service, logger: Logger) async throws {
+func serve(_ service: some Service, logger: Logger) async throws { try await serve([service], logger: logger) }
+
+/// Runs services until SIGTERM or SIGINT asks them to end, or one of them fails.
+func serve(_ services: [any Service], logger: Logger) async throws {
   keepMemoryPrivate()
   let group = ServiceGroup(
     configuration: ServiceGroupConfiguration(
-      services: [.init(service: service)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+      services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
   try await group.run()
 }
 

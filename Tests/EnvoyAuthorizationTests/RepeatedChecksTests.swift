@@ -1,5 +1,6 @@
 import CASACore
 import Foundation
+import Sidecar
 import SwiftProtobuf
 import Testing
 
@@ -33,7 +34,8 @@ struct RepeatedChecksTests {
     change(&http)
     message.attributes.request.http = http
     return RepeatedChecks.Question(
-      try CheckRequestReader(parsing: message.serializedBytes()), of: ObjectIdentifier(workload ?? self.workload))
+      try CheckRequestReader(parsing: message.serializedBytes()), at: try #require(Listener(name: listener)),
+      of: ObjectIdentifier(workload ?? self.workload))
   }
 
   private func keeping() throws -> RepeatedChecks {

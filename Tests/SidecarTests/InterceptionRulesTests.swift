@@ -36,6 +36,21 @@ struct InterceptionRulesTests {
     #expect(try chain("CASA_OUTBOUND", .ipv6).contains("-d fd00::a/128 -p tcp -m tcp --dport 53 -j RETURN"))
   }
 
+  @Test(
+    "let probes reach the sidecar where it answers them, and nobody else answer there", arguments: IPFamily.allCases)
+  func probes(family: IPFamily) throws {
+    let rule = "-p tcp -m tcp --dport 15021 -j RETURN"
+    let probed = InterceptionRules(
+      inboundPort: 15006, outboundPort: 15001, proxyUser: 1337, resolvers: rules.resolvers, probePort: 15021)
+    for (with, without) in zip(probed.chains(family), rules.chains(family)) {
+      let mayPass = ["CASA_INBOUND", "CASA_INPUT"].contains(with.name)
+      #expect(with.rules.filter { $0 != rule } == without.rules)
+      #expect(with.rules.filter { $0 == rule }.count == (mayPass ? 1 : 0))
+    }
+    let inbound = try #require(probed.chains(family).first { $0.name == "CASA_INBOUND" }).rules
+    #expect(inbound == ["-i lo -j RETURN", rule, "-p tcp -j REDIRECT --to-ports 15006"])
+  }
+
   @Test("end in a denial whatever comes", arguments: IPFamily.allCases)
   func denyByDefault(family: IPFamily) throws {
     for chain in rules.chains(family) where chain.table == "filter" { #expect(chain.rules.last == "-j DROP") }

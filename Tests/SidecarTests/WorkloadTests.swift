@@ -126,6 +126,49 @@ struct WorkloadTests {
     #expect(try error("    destination: weather", with: "    destination: weather\n    api_key_file: x") != nil)
   }
 
+  @Test("names other hosts of a destination, by which requests and the destination itself may speak of it")
+  func aliases() throws {
+    let url = "    url: http://127.0.0.1:9200/mcp"
+    let yaml = fullWorkload.replacing(url, with: url + "\n    aliases: [weather, weather.ns.svc]")
+    let workload = try Workload(yaml: yaml, relativeTo: "/")
+    #expect(workload.egress.map(\.aliases) == [["weather", "weather.ns.svc"], []])
+    #expect(
+      workload.egress[0].origins == ["http://127.0.0.1:9200", "http://weather:9200", "http://weather.ns.svc:9200"])
+    #expect(
+      workload.listenersByAuthority == [
+        "127.0.0.1:9200": .egress(0), "weather:9200": .egress(0), "weather.ns.svc:9200": .egress(0),
+        "llm.example": .egress(1), "llm.example:80": .egress(1), "llm.example:443": .egress(1),
+      ])
+  }
+
+  @Test("takes what two destinations have in common for neither's")
+  func sharedAliases() throws {
+    let url = "    url: http://127.0.0.1:9200/mcp"
+    let yaml = fullWorkload.replacing(url, with: "    url: http://weather/mcp\n    aliases: [llm.example]")
+    let listeners = try Workload(yaml: yaml, relativeTo: "/").listenersByAuthority
+    #expect(listeners["llm.example"] == nil && listeners["llm.example:443"] == .egress(1))
+    #expect(listeners["weather"] == .egress(0))
+  }
+
+  @Test(
+    "is refused for an alias that is no host in lower case",
+    arguments: [
+      "http://weather", "weather:80", "weather/mcp", "Weather", "*.weather", "weather.", ".weather", "", "[::1]",
+      "we ather",
+      "wetter.ä",
+    ])
+  func badAliases(alias: String) throws {
+    let url = "    url: http://127.0.0.1:9200/mcp"
+    #expect(try error(url, with: url + "\n    aliases: [\"\(alias)\"]")?.contains("line 14: `aliases`") == true)
+  }
+
+  @Test("is refused for an alias that is given twice, and for aliases that are no list")
+  func repeatedAliases() throws {
+    let url = "    url: http://127.0.0.1:9200/mcp"
+    #expect(try error(url, with: url + "\n    aliases: [a, a]")?.contains("each once; got a") == true)
+    #expect(try error(url, with: url + "\n    aliases: a")?.contains("`aliases` must be a list") == true)
+  }
+
   @Test("is refused when two listeners have one address")
   func sameAddress() throws {
     #expect(try error("listen: 127.0.0.1:9100", with: "listen: 127.0.0.1:9000")?.contains("127.0.0.1:9000") == true)

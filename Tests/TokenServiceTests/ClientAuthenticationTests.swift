@@ -306,6 +306,17 @@ struct AdminCredentialTests {
     #expect(try !stored.text("value").contains(secrets[0]))
   }
 
+  @Test("is what the operator gives, which ends the one before, and stays the same for several runtimes")
+  func given() async throws {
+    let system = try await TestSystem()
+    _ = try await AdminCredential(storage: system.storage, given: String(repeating: "a", count: 32))
+    let first = try await AdminCredential(storage: system.storage, given: String(repeating: "b", count: 32))
+    let second = try await AdminCredential(storage: system.storage, given: String(repeating: "b", count: 32))
+    #expect(first.matches(String(repeating: "b", count: 32)) && !first.matches(String(repeating: "a", count: 32)))
+    #expect(first.fingerprint == second.fingerprint)
+    #expect(try await system.rows("settings") == 1)
+  }
+
   @Test("is not stored when it could not be put where the administrator finds it")
   func notKept() async throws {
     let system = try await TestSystem()

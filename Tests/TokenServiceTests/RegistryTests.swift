@@ -38,6 +38,25 @@ struct RegistryTests {
     }
   }
 
+  @Test("keeps who declared a MAS elsewhere, and refuses a second one of the same")
+  func owner() async throws {
+    let system = try await TestSystem()
+    let owner = try #require(ExternalOwner("kubernetes:1:bank/banking:2"))
+    let mas = try await system.server.registry.createMAS(
+      name: try #require(Name("banking")), owner: owner, settings: .init())
+    #expect(
+      await failure {
+        _ = try await system.server.registry.createMAS(
+          name: try #require(Name("other")), owner: owner, settings: .init())
+      } != nil)
+    #expect(mas.json["owner"]?.string == owner.text)
+    _ = try await system.server.registry.updateMAS(mas.id, settings: .init(allowUndecided: true))
+    let again = try await system.restarted()
+    #expect(again.server.registry.mas(mas.id)?.owner == owner)
+    #expect(again.server.registry.systems().count { $0.owner != nil } == 1)
+    for text in ["", "a b", "é", String(repeating: "x", count: 513)] { #expect(ExternalOwner(text) == nil) }
+  }
+
   @Test("refuses to register an app again: no secret, no other kind, no other keys")
   func sameApp() async throws {
     let system = try await TestSystem()

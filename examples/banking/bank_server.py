@@ -419,9 +419,17 @@ def loopback_host(value: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Demonstration bank: MCP server at /mcp.")
-    parser.add_argument("--host", type=loopback_host, default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1", help="an address of the loopback interface")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument(
+        "--behind-a-proxy", action="store_true", help="take any --host: for a pod whose sidecar alone is let through"
+    )
     options = parser.parse_args()
+    if not options.behind_a_proxy:
+        try:
+            loopback_host(options.host)
+        except argparse.ArgumentTypeError as error:
+            parser.error(str(error))
     uvicorn.run(
         build_app(Bank.with_sample_data()),
         host=options.host,

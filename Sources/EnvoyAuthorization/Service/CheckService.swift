@@ -8,6 +8,9 @@ import Sidecar
 struct CheckService: Sendable {
   static let path = "/envoy.service.auth.v3.Authorization/Check"
 
+  /// By which a filter says of which direction it is, where the routes, whose settings say it otherwise, are a mesh's.
+  static let listenerField = "x-casa-listener"
+
   private static let tooLarge = GRPCStatus(.resourceExhausted, "the question is too large").trailersOnly
   private static let tooLate = GRPCStatus(
     .deadlineExceeded, "the question came, or was answered, too late"
@@ -19,13 +22,14 @@ struct CheckService: Sendable {
 
   func exchange(_ head: HPACKHeaders) -> HTTP2Exchange {
     let workload = sidecars.workload(for: head)
+    let listeners = head[Self.listenerField]
     return .whole(
       WholeExchange(
         limit: GRPC.maximumMessageBytes + GRPC.prefixBytes,
         tooLarge: Self.tooLarge, tooLate: Self.tooLate
       ) { body in
         do throws(GRPCStatus) {
-          let answer = await self.answer(try Self.question(in: body), workload)
+          let answer = await self.answer(try Self.question(in: body), from: listeners, workload)
           return HTTP2Answer(head: GRPC.answerHead, body: GRPC.frame(answer), trailers: GRPCStatus.okTrailers)
         } catch {
           return error.trailersOnly
@@ -42,18 +46,50 @@ struct CheckService: Sendable {
     }
   }
 
-  private func answer(_ question: CheckRequestReader, _ workload: GuardedWorkload?) async -> [UInt8] {
+  /// Which of the workload's listeners asks: what the route's settings say, or what the filter's do, never both.
+  /// - Parameter listeners: values of `listenerField`. `egress` is whichever way leads to the request's host.
+  static func listener(
+    of question: CheckRequestReader, from listeners: [String], egress: (_ host: ArraySlice<UInt8>) -> Listener?
+  ) throws(Refusal) -> Listener {
+    let unsaid = Refusal(.destinationNotAllowed, "the proxy did not say which listener asks")
+    guard !listeners.isEmpty else {
+      guard let listener = question.listener.flatMap({ Listener(name: $0) }), question.direction == listener.direction
+      else { throw unsaid }
+      return listener
+    }
+    guard listeners.count == 1, question.listener == nil, question.direction == nil else { throw unsaid }
+    // A mesh's Envoys let a connection become a WebSocket, of which nobody would be asked about anything.
+    guard !question.fields.contains(where: { String(decoding: $0.name, as: UTF8.self).lowercased() == "upgrade" })
+    else {
+      throw Refusal(.protocolNotAllowed, "a connection may not change its protocol")
+    }
+    switch listeners[0] {
+    case EnforcementPoint.ingress: return .ingress
+    case EnforcementPoint.egress:
+      guard let listener = egress(question.host) else {
+        throw Refusal(.destinationNotAllowed, "this workload may not call this destination")
+      }
+      return listener
+    default: throw unsaid
+    }
+  }
+
+  private func answer(
+    _ question: CheckRequestReader, from listeners: [String], _ workload: GuardedWorkload?
+  ) async -> [UInt8] {
     guard let workload else {
       logger.warning("a proxy with an unknown sidecar key asked")
       return CheckResponse.denied(
         Refusal(.callerUnknown, "the authorization service does not know this sidecar"), record: nil)
     }
-    guard let listener = question.listener.flatMap({ Listener(name: $0) }), question.direction == listener.direction
-    else {
-      return CheckResponse.denied(
-        Refusal(.destinationNotAllowed, "the proxy did not say which listener asks"), record: nil)
+    let listener: Listener
+    do throws(Refusal) {
+      listener = try Self.listener(of: question, from: listeners, egress: workload.egress)
+    } catch {
+      return CheckResponse.denied(error, record: nil)
     }
-    let repetition = RepeatedChecks.Question(question, of: ObjectIdentifier(workload))
+    let repetition = RepeatedChecks.Question(
+      question, at: listener, marksAnswers: !listeners.isEmpty, of: ObjectIdentifier(workload))
     if let repetition, let known = repeated.answer(to: repetition) {
       workload.reporter.report(known.call)
       return known.bytes
@@ -68,7 +104,7 @@ struct CheckService: Sendable {
     let (result, record) = await workload.decide(intercepted, at: listener)
     switch result {
     case .success(let admission):
-      let answer = CheckResponse.admitted(admission)
+      let answer = CheckResponse.admitted(admission, marksAnswers: !listeners.isEmpty)
       if let repetition, let lifetime = admission.reuse, lifetime > .zero {
         let event = record.event(refusal: nil, decisionID: nil, latency: nil)
         repeated.keep(answer, recordedAs: event, to: repetition, for: lifetime, epoch: epoch)

@@ -17,18 +17,27 @@ public struct InterceptionRules: Sendable, Hashable {
   public let proxyUser: UInt32
   /// Who may be asked for names, at port 53 by UDP and TCP.
   public let resolvers: [IPAddress]
+  /// Where the sidecar itself, and nothing else, answers whoever asks how the app is (`ProbeServer`); nil for nowhere.
+  public let probePort: Int?
 
   public static let defaultInboundPort = 15_006
   public static let defaultOutboundPort = 15_001
+  /// Where the sidecar of a pod answers probes.
+  public static let defaultProbePort = 15_021
+  /// The user and the group that the sidecar of a pod runs as.
+  public static let defaultProxyUser: UInt32 = 1337
 
   /// The mark of a connection with the sidecar at one end, in this network namespace's conntrack.
   static let proxyMark = "0xca5a"
 
-  public init(inboundPort: Int, outboundPort: Int, proxyUser: UInt32, resolvers: [IPAddress]) {
+  public init(
+    inboundPort: Int, outboundPort: Int, proxyUser: UInt32, resolvers: [IPAddress], probePort: Int? = nil
+  ) {
     self.inboundPort = inboundPort
     self.outboundPort = outboundPort
     self.proxyUser = proxyUser
     self.resolvers = resolvers
+    self.probePort = probePort
   }
 
   /// One of our chains.
@@ -64,7 +73,13 @@ public struct InterceptionRules: Sendable, Hashable {
   // MARK: nat: what is redirected
 
   private var inbound: [String] {
-    ["-i lo -j RETURN", "-p tcp -j REDIRECT --to-ports \(inboundPort)"]
+    ["-i lo -j RETURN"] + probes + ["-p tcp -j REDIRECT --to-ports \(inboundPort)"]
+  }
+
+  /// Questions pass on their way in. An app that takes the port, because the sidecar is gone, gives no answer: what
+  /// leaves is the sidecar's user's alone.
+  private var probes: [String] {
+    probePort.map { ["-p tcp -m tcp --dport \($0) -j RETURN"] } ?? []
   }
 
   private func outbound(_ family: IPFamily) -> [String] {
@@ -89,6 +104,7 @@ public struct InterceptionRules: Sendable, Hashable {
       "\(redirected) \(mark)", "\(redirected) -j RETURN",
       "-p tcp -m connmark --mark \(Self.proxyMark) -j RETURN",
     ]
+    rules += probes
     for address in addresses(family) {
       for kind in ["udp", "tcp"] {
         rules.append("-s \(address) -p \(kind) -m \(kind) --sport 53 -m conntrack --ctstate ESTABLISHED -j RETURN")

@@ -31,6 +31,26 @@ public struct AdminCredential: Sendable {
     }
   }
 
+  /// Takes the credential that the operator gives, and forgets the one before.
+  /// - Parameter text: 32 to 512 characters, of which the operator says that nobody can guess them.
+  /// - Throws: `StorageError`
+  public init(storage: any StorageDriver, given text: String) async throws(StorageError) {
+    // Kept as it is where it is the same: several runtimes share it, and what is signed with its fingerprint.
+    if let stored = try await Self.stored(in: storage), stored.matches(text) {
+      hashed = stored
+      return
+    }
+    let hashed = ClientSecret(text: text).hashed()
+    try await storage.commit([
+      Statement(
+        """
+        INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+        """, [.text("admin_secret"), .text(hashed.salt + ":" + hashed.hash)], expectedChanges: 1)
+    ])
+    // Of several runtimes that start at the same moment the last one's salt stays.
+    self.hashed = try await Self.stored(in: storage) ?? hashed
+  }
+
   private static func stored(in storage: any StorageDriver) async throws(StorageError) -> HashedSecret? {
     let rows = try await storage.query(Statement("SELECT value FROM settings WHERE name = $1", [.text("admin_secret")]))
     guard let row = rows.first else { return nil }

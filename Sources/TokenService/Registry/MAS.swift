@@ -6,6 +6,8 @@ public struct MAS: Sendable {
   public let id: MASID
   public let name: Name
   public let createdAt: Timestamp
+  /// Who declared it elsewhere, such as a cluster's controller; nil for one that was made by hand. Never changes.
+  public let owner: ExternalOwner?
   public var settings: Settings
 
   /// What an administrator may change.
@@ -34,6 +36,7 @@ public struct MAS: Sendable {
     members["id"] = .string(id.rawValue)
     members["name"] = .string(name.text)
     members["created_at"] = .string(createdAt.rfc3339)
+    members["owner"] = owner.map { .string($0.text) }
     return .object(members)
   }
 }

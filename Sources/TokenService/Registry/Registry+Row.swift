@@ -9,7 +9,7 @@ extension MAS {
     else { throw .corrupt("a MAS can't be read") }
     self.init(
       id: MASID(try row.text("id")), name: name, createdAt: Timestamp(milliseconds: try row.integer("created_at")),
-      settings: settings)
+      owner: try row.optionalText("owner").flatMap { ExternalOwner($0) }, settings: settings)
   }
 }
 

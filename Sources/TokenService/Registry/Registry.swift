@@ -117,17 +117,23 @@ public final class Registry: Sendable {
 
   // MARK: Systems
 
-  public func createMAS(name: Name, settings: MAS.Settings) async throws(RegistryError) -> MAS {
+  /// - Parameter owner: what declared it outside the runtime. A second MAS of the same owner is refused.
+  public func createMAS(
+    name: Name, owner: ExternalOwner? = nil, settings: MAS.Settings
+  ) async throws(RegistryError) -> MAS {
     let now = clock.now()
-    let mas = MAS(id: .random(prefix: "mas"), name: name, createdAt: now, settings: settings)
-    try await write(conflict: "a MAS named \(name) exists; its settings are changed with PUT /mas/{id}") {
+    let mas = MAS(id: .random(prefix: "mas"), name: name, createdAt: now, owner: owner, settings: settings)
+    try await write(conflict: "a MAS of this name or owner exists; its settings are changed with PUT /mas/{id}") {
       () throws(RegistryError) in
       let unit = [
         Statement(
-          "INSERT INTO mas (id, name, configuration, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)",
+          """
+          INSERT INTO mas (id, name, owner, configuration, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
+          """,
           [
-            .text(mas.id.rawValue), .text(name.text), .text(JSONValue.object(settings.json).canonicalText),
-            .integer(now.milliseconds), .integer(now.milliseconds),
+            .text(mas.id.rawValue), .text(name.text), .optional(owner?.text),
+            .text(JSONValue.object(settings.json).canonicalText), .integer(now.milliseconds),
+            .integer(now.milliseconds),
           ], expectedChanges: 1),
         self.change("mas_created", mas: mas.id, app: nil, mas.json),
       ]

@@ -32,6 +32,7 @@ from casa_stack import EXAMPLE, Process
 PROXY_USER = 1337
 APP_USER = 1000
 APP_PORT = 8000
+PROBE_PORT = 15_021
 HERE = Path(__file__).parent
 CONFIGURATION = Path("/etc/netns")
 LLM_KEY = "sk-kept-by-the-sidecars"
@@ -311,11 +312,15 @@ class Bank:
     def start_pod(self, name: str, *program: str) -> None:
         """As a pod starts: the init container, the sidecar, the app."""
         node = self[name]
-        done = node.intercept()
+        done = node.intercept("--probe-port", str(PROBE_PORT))
         assert done.returncode == 0, done.stderr
         directory = self.directory / name
         files = [str(directory / "workload.yaml"), "--directory", str(directory / "run")]
-        sidecar = node.start("sidecar", str(binary()), "sidecar", *files, user=PROXY_USER)
+        files += ["--probes-listen", f"0.0.0.0:{PROBE_PORT}"]
+        asked = {"httpGet": {"port": APP_PORT, "path": "/healthz"}}
+        probes = {"app/liveness": asked, "app/startup": {"tcpSocket": {"port": APP_PORT + 1}}}
+        command = ["env", f"CASA_PROBES={json.dumps(probes)}", str(binary()), "sidecar", *files]
+        sidecar = node.start("sidecar", *command, user=PROXY_USER)
         if program:
             node.start("app", sys.executable, *program, "--port", str(APP_PORT))
             wait_until(lambda: node.listens(APP_PORT), f"{name} listens", 30)

@@ -1,33 +1,38 @@
-import NIOCore
+public import NIOCore
 import NIOHTTP1
 
 /// How long a request may take to arrive.
-struct ArrivalDeadlines: Sendable, Hashable {
+public struct ArrivalDeadlines: Sendable, Hashable {
   /// From a connection's first moment, or a later request's first byte, to the end of the request's headers.
-  let headers: TimeAmount
+  public let headers: TimeAmount
   /// From there to the end of its body.
-  let body: TimeAmount
+  public let body: TimeAmount
   /// How long a client may go on sending after an answer that came early, before it is cut off.
   let lingering = TimeAmount.seconds(1)
+
+  public init(headers: TimeAmount, body: TimeAmount) {
+    self.headers = headers
+    self.body = body
+  }
 }
 
 /// The request did not arrive in time.
-struct ArrivedTooLate: Error {}
+public struct ArrivedTooLate: Error {}
 
 /// Cuts off connections whose requests arrive too slowly or not to their end, so that a client holds no
 /// connection by dripping. One per connection; all of it runs on the connection's event loop.
 ///
 /// An answer that comes before the request's end (it is too large, of the wrong type, too slow) ends the
 /// connection: reading on only to reach the next request would let the client decide for how long.
-final class RequestArrival: ChannelInboundHandler, RemovableChannelHandler {
-  typealias InboundIn = NIOAny
+public final class RequestArrival: ChannelInboundHandler, RemovableChannelHandler {
+  public typealias InboundIn = NIOAny
 
   private let deadlines: ArrivalDeadlines
 
-  init(deadlines: ArrivalDeadlines) { self.deadlines = deadlines }
+  public init(deadlines: ArrivalDeadlines) { self.deadlines = deadlines }
 
   /// Puts the two handlers that see bytes and parsed parts in their places.
-  func handlerAdded(context: ChannelHandlerContext) {
+  public func handlerAdded(context: ChannelHandlerContext) {
     let pipeline = context.pipeline.syncOperations
     do {
       let parts = RequestPartsHandler(deadlines: deadlines)

@@ -1,0 +1,1 @@
+../../../Sources/Injection/InjectionConfiguration.swift

@@ -1,0 +1,1 @@
+../../../Sources/Sidecar/Interception/IPAddress.swift

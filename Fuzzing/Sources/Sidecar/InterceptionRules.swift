@@ -1,0 +1,1 @@
+../../../Sources/Sidecar/Interception/InterceptionRules.swift

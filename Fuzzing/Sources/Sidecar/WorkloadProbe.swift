@@ -1,0 +1,1 @@
+../../../Sources/Sidecar/Probes/WorkloadProbe.swift

@@ -1,0 +1,282 @@
+import AgentProtocols
+import CASACore
+import ClusterObjects
+import Crypto
+import CustomResources
+import Foundation
+import Logging
+
+/// Brings the cluster and the runtime to what the custom resources say, one object at a time. Whatever state it finds, and
+/// wherever it was stopped, the next run goes on from there.
+struct SystemReconciler: Sendable {
+  let client: KubernetesClient
+  let declared: DeclaredObjects
+  let caches: ControllerCaches
+  let registration: RuntimeRegistration
+  let secrets: WorkloadSecrets
+  let written: WrittenObjects
+  let settings: ClusterSettings
+  let clock: WallClock
+  let logger: Logger
+  let counts: ControllerCounts
+
+  /// Holds a system until the runtime has forgotten it.
+  static let finalizer = "casa.io/runtime-registration"
+  static let managedBy = "casa-controller"
+  static let managedByLabel = "app.kubernetes.io/managed-by"
+  static let appIDAnnotation = "casa.io/app-id"
+
+  /// How soon what may pass by itself is looked at again.
+  private static let retry = Duration.seconds(60)
+
+  /// - Returns: after how long it wants to be called again; nil for when something changes.
+  func reconcileSystem(_ key: ObjectKey) async throws -> Duration? {
+    guard let object = caches.systems[key] else { return nil }
+    if object.isBeingDeleted { return try await finish(object) }
+    switch declared.system(key) {
+    case .gone: return nil
+    case .problem(let problem):
+      try await report(.failed(problem, appsReady: 0), on: object, of: .multiAgentSystems)
+      return nil
+    case .inForce(let system):
+      return try await carryOut(system, object)
+    }
+  }
+
+  func reconcilePolicy(_ key: ObjectKey) async throws -> Duration? {
+    guard let object = caches.policies[key], !object.isBeingDeleted else { return nil }
+    switch declared.policy(key) {
+    case .gone: return nil
+    case .problem(let problem):
+      let status =
+        problem.reason == .targetUnknown
+        ? ObjectStatus(phase: .pending, message: problem.message, notReady: problem.reason) : .failed(problem)
+      try await report(status, on: object, of: .casaPolicies)
+    case .inForce:
+      try await report(
+        ObjectStatus(phase: .active, message: "the sidecar and the network of the workload follow it"), on: object,
+        of: .casaPolicies)
+    }
+    return nil
+  }
+
+  // MARK: A system
+
+  private func carryOut(_ system: ResolvedSystem, _ object: KubernetesObject) async throws -> Duration? {
+    guard object.finalizers.contains(Self.finalizer) else {
+      // Before anything is made at the runtime, so that nothing is left there when the object goes.
+      try await client.patch(
+        .multiAgentSystems, object.key,
+        [
+          "metadata": [
+            "finalizers": .array((object.finalizers + [Self.finalizer]).map(JSONValue.string)),
+            // Refused when somebody else changed the finalizers meanwhile.
+            "resourceVersion": object.resourceVersion.map(JSONValue.string) ?? .null,
+          ]
+        ])
+      counts.wrote(.multiAgentSystems)
+      return .milliseconds(1)
+    }
+    let outcome: RuntimeRegistration.Outcome
+    do {
+      outcome = try await registration.register(system)
+    } catch {
+      switch error {
+      case .conflict(let why):
+        // It may be this system's own, of which the answer was lost.
+        try await registration.refresh()
+        if registration.knows(owner: registration.owner(of: system.object.metadata)) { throw error }
+        try await report(
+          .failed(ResourceProblem(.nameTaken, "the runtime refuses the name \(system.object.name): \(why)"), appsReady: 0),
+          on: object, of: .multiAgentSystems)
+        return Self.retry
+      case .invalid(let why):
+        try await report(
+          .failed(ResourceProblem(.invalidSpec, why), appsReady: 0), on: object, of: .multiAgentSystems)
+        return Self.retry
+      case .notFound:
+        // Somebody deleted at the runtime what was known to be there.
+        try await registration.refresh()
+        throw error
+      case .unauthorized, .unreachable: throw error
+      }
+    }
+    guard let owner = OwnerReference(controlledBy: object, of: .multiAgentSystems) else { return nil }
+    var desired: [DesiredObject] = []
+    for manifest in ClusterObjects.manifests(of: system, settings) {
+      desired.append(try DesiredObject(manifest: manifest, owner: owner))
+    }
+    // Before the Secrets, so that no workload can start that the network does not guard. And whose policy there is, its
+    // Secret is found by, when it is time to delete both.
+    for one in desired { try await write(one) }
+    var missing: ResourceProblem?
+    for app in system.apps {
+      guard app.app.workloadName != nil, let id = outcome.apps[app.app.name] else { continue }
+      do {
+        try await writeCredentials(of: app, id: id, fresh: outcome.secrets[app.app.name], system, owner)
+      } catch let problem as MissingSecret {
+        missing = ResourceProblem(.invalidSpec, problem.description)
+      }
+    }
+    try await removeSurplus(of: object, keeping: Set(desired.map { Place(resource: $0.resource, key: $0.key) }))
+    let ready = appsReady(system, registered: outcome)
+    let status =
+      missing.map { ObjectStatus.failed($0, appsReady: ready) }
+      ?? ObjectStatus(
+        phase: .active, appsReady: ready,
+        message: "\(system.apps.count) apps are registered as \(system.object.name)", degraded: system.problems.first)
+    try await report(status, on: object, of: .multiAgentSystems)
+    // Secrets of others are not watched.
+    return system.object.llm?.apiKey == nil ? nil : Self.retry
+  }
+
+  /// The object is to be deleted: first the runtime forgets it; what it owns in the cluster goes with it.
+  private func finish(_ object: KubernetesObject) async throws -> Duration? {
+    guard object.finalizers.contains(Self.finalizer) else { return nil }
+    let metadata = try ObjectMetadata(json: object.json["metadata"])
+    try await registration.unregister(owner: registration.owner(of: metadata))
+    do {
+      try await client.patch(
+        .multiAgentSystems, object.key,
+        [
+          "metadata": [
+            "finalizers": .array(object.finalizers.filter { $0 != Self.finalizer }.map(JSONValue.string)),
+            "resourceVersion": object.resourceVersion.map(JSONValue.string) ?? .null,
+          ]
+        ])
+      counts.wrote(.multiAgentSystems)
+    } catch KubernetesError.notFound {
+      // Another run was faster.
+    }
+    return nil
+  }
+
+  // MARK: Credentials
+
+  private struct MissingSecret: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  /// Writes the Secret with which an app's sidecar is who it is.
+  private func writeCredentials(
+    of app: ResolvedApp, id: AppID, fresh: String?, _ system: ResolvedSystem, _ owner: OwnerReference
+  ) async throws {
+    let metadata = system.object.metadata
+    let key = ObjectKey(
+      namespace: metadata.namespace, name: WorkloadFile.secretName(of: app.app.workloadName ?? ""))
+    // The app is new: whatever a Secret says of an older one is void.
+    let live = fresh == nil ? try await secrets.read(key) : nil
+    let known = Self.isOwn(live, id) ? live : nil
+    func kept(_ name: String) -> String? {
+      known?["data"]?[name]?.string.flatMap { Data(base64Encoded: $0) }.map { String(decoding: $0, as: UTF8.self) }
+    }
+    let secret: String
+    if let given = fresh ?? kept("client-secret"), !given.isEmpty {
+      secret = given
+    } else {
+      secret = try await registration.newSecret(of: id)
+    }
+    let sidecarKey = kept("sidecar-key") ?? SymmetricKey(size: .bits256).withUnsafeBytes { Base64URL.encode($0) }
+    var data = [
+      "client-secret": secret, "sidecar-key": sidecarKey,
+      "workload.yaml": try WorkloadFile(of: app, in: system, clientID: id, settings: settings).text,
+    ]
+    if app.llm != nil, let apiKey = system.object.llm?.apiKey {
+      let theirs = ObjectKey(namespace: metadata.namespace, name: apiKey.name)
+      do {
+        let source = try await client.get(.secrets, theirs)
+        guard let value = source["data"]?[apiKey.key]?.string.flatMap({ Data(base64Encoded: $0) }) else {
+          throw MissingSecret(description: "the Secret \(apiKey.name) has no key `\(apiKey.key)` for the LLM")
+        }
+        data["llm-api-key"] = String(decoding: value, as: UTF8.self)
+      } catch KubernetesError.notFound {
+        throw MissingSecret(description: "the Secret \(apiKey.name) with the LLM's API key is missing")
+      }
+    }
+    let desired = try DesiredObject(
+      manifest: [
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": [
+          "name": .string(key.name), "namespace": .string(metadata.namespace),
+          "annotations": .object([Self.appIDAnnotation: .string(id.rawValue)]),
+        ],
+        "data": .object(data.mapValues { .string(Data($0.utf8).base64EncodedString()) }),
+      ], owner: owner)
+    if let live, Drift.isSatisfied(desired.json, by: live.json) { return }
+    try await secrets.write(desired)
+    counts.wrote(.secrets)
+  }
+
+  private static func isOwn(_ secret: KubernetesObject?, _ id: AppID) -> Bool {
+    secret?.annotations[appIDAnnotation] == id.rawValue && secret?.labels[managedByLabel] == managedBy
+  }
+
+  // MARK: Objects
+
+  struct Place: Hashable {
+    let resource: KubernetesResource
+    let key: ObjectKey
+  }
+
+  private func write(_ desired: DesiredObject) async throws {
+    let live = caches.object(desired.resource, desired.key)
+    guard written.isNeeded(desired.json, desired.resource, desired.key, live: live) else { return }
+    let result = try await client.apply(desired.resource, desired.json)
+    counts.wrote(desired.resource)
+    written.record(desired.json, desired.resource, desired.key, live: live, result: result)
+  }
+
+  /// Deletes what the system owned and no longer needs.
+  private func removeSurplus(of object: KubernetesObject, keeping kept: Set<Place>) async throws {
+    for (resource, owned) in caches.owned(by: object) where !kept.contains(Place(resource: resource, key: owned.key)) {
+      guard !owned.isBeingDeleted else { continue }
+      if resource == .networkPolicies, try await secrets.delete(owned.key) { counts.wrote(.secrets) }
+      do {
+        try await client.delete(resource, owned.key, uid: owned.uid)
+        counts.wrote(resource)
+      } catch KubernetesError.notFound {
+        // That was the aim.
+      }
+    }
+  }
+
+  private func appsReady(_ system: ResolvedSystem, registered: RuntimeRegistration.Outcome) -> Int {
+    system.apps.count { app in
+      guard registered.apps[app.app.name] != nil else { return false }
+      guard let workload = app.app.workloadName else { return true }
+      return caches.hasReadyPod(workload: workload, in: system.object.metadata.namespace)
+    }
+  }
+
+  private func report(
+    _ status: ObjectStatus, on object: KubernetesObject, of resource: KubernetesResource
+  ) async throws {
+    let now = clock.now()
+    let whole = Timestamp(milliseconds: now.milliseconds / 1000 * 1000).rfc3339
+    guard let json = status.json(replacing: object["status"], generation: object.generation, now: whole),
+      written.isNeeded(json, resource.statusOf, object.key, live: object)
+    else { return }
+    do {
+      let result = try await client.patchStatus(resource, object.key, json)
+      counts.wrote(resource)
+      written.record(json, resource.statusOf, object.key, live: object, result: result)
+    } catch KubernetesError.notFound {
+      return
+    }
+    if status.phase != .active {
+      logger.notice(
+        "an object is not in force",
+        metadata: [
+          "kind": "\(resource.kind)", "object": "\(object.key)", "reason": "\(status.notReady?.rawValue ?? "")",
+          "message": "\(status.message)",
+        ])
+    }
+  }
+}
+
+extension KubernetesResource {
+  /// Stands for the status of the resource's objects.
+  fileprivate var statusOf: KubernetesResource {
+    KubernetesResource(group: group, version: version, plural: plural + "/status", kind: kind)
+  }
+}

@@ -1,0 +1,109 @@
+import CASACore
+import Testing
+
+@testable import Injection
+
+@Suite("Validation of other objects")
+struct ObjectValidationTests {
+  private func answer(_ json: JSONValue, _ settings: InjectionConfiguration = configuration()) throws -> Bool {
+    Admission(configuration: settings).validated(try review(json)).isAllowed
+  }
+
+  private func namespace(_ label: JSONValue?) -> JSONValue {
+    ["kind": "Namespace", "metadata": ["labels": JSONValue.object([:]).setting("casa.io/injection", to: label)]]
+  }
+
+  @Test("keeps the label on a namespace that has it, unless an administrator takes it off")
+  func namespaces() throws {
+    func update(_ new: JSONValue?, _ old: JSONValue?, groups: [String] = ["developers"]) throws -> Bool {
+      try answer(
+        reviewJSON(
+          "UPDATE", object: namespace(new), old: namespace(old), resource: "namespaces", kind: "Namespace",
+          groups: groups))
+    }
+    for new: JSONValue? in [nil, "disabled", "Enabled", ""] {
+      #expect(!(try update(new, "enabled")))
+      #expect(try update(new, "enabled", groups: ["developers", "system:masters"]))
+      #expect(try update(new, "disabled"))
+    }
+    #expect(try update("enabled", "enabled") && update("enabled", nil))
+    #expect(
+      try answer(reviewJSON("DELETE", old: namespace("enabled"), resource: "namespaces", kind: "Namespace")))
+  }
+
+  @Test("lets only the controller write the Secrets of workloads; who clears up may delete them")
+  func secrets() throws {
+    func attempt(_ operation: String, _ metadata: JSONValue, user: String, requestName: String = "") throws -> Bool {
+      let secret: JSONValue = ["kind": "Secret", "metadata": metadata]
+      return try answer(
+        reviewJSON(
+          operation, object: operation == "DELETE" ? nil : secret, old: operation == "CREATE" ? nil : secret,
+          resource: "secrets", kind: "Secret", name: requestName, user: user))
+    }
+    let ours: JSONValue = ["name": "casa-workload-teller"]
+    let collector = "system:serviceaccount:kube-system:generic-garbage-collector"
+    for operation in ["CREATE", "UPDATE", "DELETE"] {
+      #expect(try attempt(operation, ours, user: "system:serviceaccount:casa-system:casa-controller"))
+      #expect(!(try attempt(operation, ours, user: "jane")))
+      #expect(!(try attempt(operation, ours, user: "system:serviceaccount:bank:casa-controller")))
+      #expect(try attempt(operation, ours, user: collector) == (operation == "DELETE"))
+      #expect(try attempt(operation, ["name": "teller"], user: "jane"))
+      #expect(!(try attempt(operation, [:], user: "jane", requestName: "casa-workload-teller")))
+    }
+    #expect(!(try attempt("CREATE", ["generateName": "casa-workload-"], user: "jane")))
+  }
+
+  @Test("of policies and systems keeps them to workloads of their own namespace")
+  func targets() throws {
+    func attempt(_ spec: JSONValue) throws -> Bool {
+      try answer(
+        reviewJSON(
+          object: ["kind": "CASAPolicy", "spec": spec], group: "casa.io", resource: "casapolicies", kind: "CASAPolicy"))
+    }
+    #expect(try attempt(["targetRef": ["kind": "Deployment", "name": "teller"]]))
+    #expect(try attempt(["apps": [["name": "a", "kubernetesWorkloadName": "teller"], ["name": "b"]]]))
+    for bad: JSONValue in [
+      ["targetRef": ["kind": "Deployment", "name": "teller", "namespace": "other"]],
+      ["targetRef": ["kind": "Deployment", "name": "other/teller"]], ["targetRef": ["kind": "Deployment"]],
+      ["apps": [["name": "a", "kubernetesWorkloadName": "other/teller"]]], ["targetRef": "teller"],
+    ] { #expect(!(try attempt(bad)), "\(bad)") }
+  }
+
+  @Test("in Istio's mode lets in pods with Istio's sidecar, and refuses what would change it")
+  func istioPods() throws {
+    let restricted = Pods.container([
+      "securityContext": ["allowPrivilegeEscalation": false, "capabilities": ["drop": ["ALL"]]]
+    ])
+    let proxy: JSONValue = [
+      "name": "istio-proxy", "image": "istio/proxyv2:1", "securityContext": ["runAsUser": 1337],
+      "volumeMounts": [["name": "istio-token", "mountPath": "/var/run/secrets/tokens"]],
+    ]
+    func pod(_ member: String, _ values: JSONValue, proxy: JSONValue? = proxy) -> JSONValue {
+      let made = Pods.app(spec: ["containers": .array([restricted] + (proxy.map { [$0] } ?? []))])
+      return made.setting("metadata", to: (made["metadata"] ?? .null).setting(member, to: values))
+    }
+    #expect(try validation(of: pod("annotations", [:]), istio).isAllowed)
+    for (member, good): (String, JSONValue) in [
+      ("labels", ["sidecar.istio.io/inject": "true", "istio.io/rev": "canary"]),
+      ("annotations", ["sidecar.istio.io/status": "{}", "sidecar.istio.io/proxyCPU": "100m", "example.com/x": "y"]),
+    ] { #expect(try validation(of: pod(member, good), istio).reason == "") }
+    for (member, bad): (String, JSONValue) in [
+      ("labels", ["sidecar.istio.io/inject": "false"]), ("labels", ["istio.io/dataplane-mode": "none"]),
+      ("annotations", ["sidecar.istio.io/inject": "false"]),
+      ("annotations", ["traffic.sidecar.istio.io/excludeOutboundIPRanges": "0.0.0.0/0"]),
+      ("annotations", ["traffic.sidecar.istio.io/excludeOutboundPorts": "443"]),
+      ("annotations", ["traffic.sidecar.istio.io/excludeInboundPorts": "8080"]),
+      ("annotations", ["traffic.sidecar.istio.io/includeOutboundIPRanges": ""]),
+      ("annotations", ["traffic.sidecar.istio.io/includeInboundPorts": ""]),
+      ("annotations", ["sidecar.istio.io/interceptionMode": "NONE"]),
+      ("annotations", ["proxy.istio.io/config": "{}"]), ("annotations", ["proxy.istio.io/overrides": "{}"]),
+      ("annotations", ["sidecar.istio.io/bootstrapOverride": "mine"]),
+      ("annotations", ["sidecar.istio.io/userVolume": "[]"]), ("annotations", ["inject.istio.io/templates": "mine"]),
+      ("annotations", ["casa.io/injection": "disabled"]),
+    ] { #expect(!(try validation(of: pod(member, bad), istio).isAllowed), "\(bad)") }
+    #expect(!(try validation(of: pod("labels", [:], proxy: nil), istio).isAllowed))
+    #expect(!(try validation(of: pod("labels", [:], proxy: proxy.setting("image", to: "mine")), istio).isAllowed))
+    #expect(!(try validation(of: injected(Pods.app(security: ["runAsUser": 1337]), istio), istio).isAllowed))
+    #expect(!(try mutation(of: pod("labels", [:]), istio).isAllowed), "containers of Istio's before Istio was asked")
+  }
+}
