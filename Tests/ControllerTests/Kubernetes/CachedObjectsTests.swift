@@ -5,7 +5,9 @@ import Testing
 
 @Suite("Objects as lists and watches tell them")
 struct CachedObjectsTests {
-  private func object(_ name: String, _ version: Int, in namespace: String? = "n", uid: String = "u") -> KubernetesObject {
+  private func object(_ name: String, _ version: Int, in namespace: String? = "n", uid: String = "u")
+    -> KubernetesObject
+  {
     var metadata: [String: JSONValue] = [
       "name": .string(name), "resourceVersion": .string("\(version)"), "uid": .string(uid),
     ]
@@ -17,7 +19,8 @@ struct CachedObjectsTests {
   @Test("tells what changed between two lists, and what is gone")
   func lists() {
     var objects = CachedObjects()
-    #expect(objects.replace(with: [object("a", 1), object("b", 1), object("c", 1)]).map(\.name).sorted() == ["a", "b", "c"])
+    #expect(
+      objects.replace(with: [object("a", 1), object("b", 1), object("c", 1)]).map(\.name).sorted() == ["a", "b", "c"])
     let changed = objects.replace(with: [object("a", 1), object("b", 2), object("d", 3)])
     #expect(changed.map(\.name).sorted() == ["b", "c", "d"])
     #expect(objects.count == 3)

@@ -13,10 +13,12 @@ struct KubernetesResourceTests {
     #expect(
       try KubernetesResource.multiAgentSystems.path(namespace: "n", name: "a", subresource: "status")
         == "/apis/casa.io/v1alpha1/namespaces/n/multiagentsystems/a/status")
-    #expect(try KubernetesResource.pods.path(namespace: "n", name: "a:b?ä") == "/api/v1/namespaces/n/pods/a%3Ab%3F%C3%A4")
+    #expect(
+      try KubernetesResource.pods.path(namespace: "n", name: "a:b?ä") == "/api/v1/namespaces/n/pods/a%3Ab%3F%C3%A4")
   }
 
-  @Test("lead nowhere else", arguments: ["", ".", "..", "a/b", "%2e", "a b", "a\n", String(repeating: "a", count: 254)])
+  @Test(
+    "lead nowhere else", arguments: ["", ".", "..", "a/b", "%2e", "a b", "a\n", String(repeating: "a", count: 254)])
   func names(_ name: String) {
     #expect(throws: KubernetesError.self) { try KubernetesResource.pods.path(namespace: "n", name: name) }
     #expect(throws: KubernetesError.self) { try KubernetesResource.pods.path(namespace: name) }

@@ -38,8 +38,10 @@ struct LeadershipTests {
       var rates: [Double] = []
       // The worst that is allowed is tried often.
       for _ in 0..<count {
-        rates.append(Bool.random(using: &random) ? 1 + drift * (Bool.random(using: &random) ? 1 : -1)
-          : .random(in: (1 - drift)...(1 + drift), using: &random))
+        rates.append(
+          Bool.random(using: &random)
+            ? 1 + drift * (Bool.random(using: &random) ? 1 : -1)
+            : .random(in: (1 - drift)...(1 + drift), using: &random))
       }
       self.rates = rates
       var offsets: [Double] = []

@@ -53,7 +53,9 @@ struct ObjectReadingTests {
 
   @Test(
     "refuses what has no name",
-    arguments: ["", "1", "[]", "{}", #"{"metadata":{}}"#, #"{"metadata":{"name":""}}"#, #"{"metadata":{"name":1}}"#, "{"])
+    arguments: [
+      "", "1", "[]", "{}", #"{"metadata":{}}"#, #"{"metadata":{"name":""}}"#, #"{"metadata":{"name":1}}"#, "{",
+    ])
   func nameless(_ text: String) {
     #expect(throws: KubernetesError.self) { try read(text) }
   }
@@ -118,7 +120,8 @@ struct ObjectReadingTests {
     #expect(throws: KubernetesError.server(status: 500)) {
       try event(#"{"type":"ERROR","object":{"kind":"Status","code":500}}"#)
     }
-    for text in ["", "{}", #"{"type":"ADDED"}"#, #"{"type":"OTHER","object":{}}"#, #"{"type":"BOOKMARK","object":{}}"#] {
+    for text in ["", "{}", #"{"type":"ADDED"}"#, #"{"type":"OTHER","object":{}}"#, #"{"type":"BOOKMARK","object":{}}"#]
+    {
       #expect(throws: KubernetesError.self) { try event(text) }
     }
   }

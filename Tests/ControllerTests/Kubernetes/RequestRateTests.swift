@@ -16,7 +16,8 @@ struct RequestRateTests {
     #expect(budget.take(at: now, before: now + .milliseconds(500)) == .milliseconds(400))
     // After a while there is a whole burst again, and no more than that.
     let later = now + .seconds(3600)
-    #expect((0..<6).compactMap { _ in budget.take(at: later, before: later + .seconds(1)) }.filter { $0 > .zero }.count == 1)
+    #expect(
+      (0..<6).compactMap { _ in budget.take(at: later, before: later + .seconds(1)) }.filter { $0 > .zero }.count == 1)
   }
 
   @Test("in the long run the rate is kept, whatever the order")

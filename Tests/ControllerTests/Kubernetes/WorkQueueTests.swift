@@ -5,7 +5,8 @@ import Testing
 
 @Suite("Keys to be worked on", .timeLimit(.minutes(1)))
 struct WorkQueueTests {
-  @Test("a key is worked on by one at a time, after each time it was added, and not before it is due", arguments: 0..<40)
+  @Test(
+    "a key is worked on by one at a time, after each time it was added, and not before it is due", arguments: 0..<40)
   func properties(_ seed: Int) {
     var random = SeededGenerator(seed: UInt64(seed))
     var state = WorkQueueState<Int>()

@@ -10,8 +10,7 @@ import subprocess
 import threading
 from typing import Any
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-BINARY = pathlib.Path(os.environ.get("CASA_BINARY", ROOT / ".build/debug/casa")).resolve().parent / "KubernetesProbe"
+BINARY = os.environ.get("CASA_KUBERNETES_PROBE", ".build/debug/KubernetesProbe")
 #: By then whatever is waited for has come; it is reached only when something is broken.
 PATIENCE = 30
 
@@ -31,7 +30,7 @@ class Probe:
         given = ["--kubeconfig", str(kubeconfig)] if kubeconfig else []
         self._log = log.open("ab")
         self.process = subprocess.Popen(
-            [str(BINARY), *given, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log)
+            [BINARY, *given, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log)
         self._ids = 0
         self._lines: dict[int, queue.Queue] = {}
         self._lock = threading.Lock()

@@ -15,6 +15,7 @@ import yaml
 from fake_api import FakeAPI, Fault
 from probe import Failed, Probe
 
+NewAPI = Callable[..., FakeAPI]
 NewProbe = Callable[..., Probe]
 
 
@@ -62,7 +63,8 @@ def test_objects_are_created_read_changed_and_deleted(api: FakeAPI, probe: Probe
         probe.do("replace", resource="configmaps", object=made)
     assert refused.value.error == "conflict"
 
-    patched = probe.do("patch", resource="configmaps", namespace="default", name="a", object={"data": {"x": None, "y": "3"}})
+    patch = {"data": {"x": None, "y": "3"}}
+    patched = probe.do("patch", resource="configmaps", namespace="default", name="a", object=patch)
     assert patched["data"] == {"y": "3"}
     with pytest.raises(Failed) as refused:
         probe.do("delete", resource="configmaps", namespace="default", name="a", uid="another")
@@ -108,9 +110,11 @@ def test_apply_sets_its_fields_and_removes_those_it_no_longer_names(api: FakeAPI
 def test_status_is_written_apart_from_the_rest(api: FakeAPI, probe: Probe) -> None:
     system = {"apiVersion": "casa.io/v1alpha1", "kind": "MultiAgentSystem",
               "metadata": {"name": "m", "namespace": "default"}, "spec": {"name": "m"}}  # fmt: skip
-    made = probe.do("create", resource="multiagentsystems", namespace="default", object={**system, "status": {"phase": "Active"}})
+    made = probe.do("create", resource="multiagentsystems", namespace="default", object={
+        **system, "status": {"phase": "Active"}})  # fmt: skip
     assert "status" not in made and made["metadata"]["generation"] == 1
-    changed = probe.do("patch-status", resource="multiagentsystems", namespace="default", name="m", object={"phase": "Active"})
+    changed = probe.do(
+        "patch-status", resource="multiagentsystems", namespace="default", name="m", object={"phase": "Active"})
     assert changed["status"] == {"phase": "Active"} and changed["metadata"]["generation"] == 1
     changed = probe.do("apply", resource="multiagentsystems", subresource="status", object={
         **system, "status": {"phase": "Failed"}})  # fmt: skip
@@ -258,7 +262,9 @@ def test_requests_keep_to_their_rate(api: FakeAPI, new_probe: NewProbe) -> None:
 
 
 @pytest.mark.parametrize("way", ["token", "certificate"])
-def test_https_with_an_authority_of_its_own(new_api: Callable[..., FakeAPI], new_probe: NewProbe, tmp_path: pathlib.Path, way: str) -> None:
+def test_https_with_an_authority_of_its_own(
+    new_api: NewAPI, new_probe: NewProbe, tmp_path: pathlib.Path, way: str
+) -> None:
     api = new_api(tls=True, token="t-1")
     (tmp_path / "client.crt").write_bytes(api.tls.client)
     (tmp_path / "client.key").write_bytes(api.tls.client_key)
@@ -267,7 +273,9 @@ def test_https_with_an_authority_of_its_own(new_api: Callable[..., FakeAPI], new
     assert len(probe.do("list", resource="namespaces")["items"]) == 3
 
 
-def test_another_servers_certificate_is_refused(new_api: Callable[..., FakeAPI], new_probe: NewProbe, tmp_path: pathlib.Path) -> None:
+def test_another_servers_certificate_is_refused(
+    new_api: NewAPI, new_probe: NewProbe, tmp_path: pathlib.Path
+) -> None:
     api, other = new_api(tls=True), new_api(tls=True)
     path = api.kubeconfig(tmp_path / "kubeconfig")
     config = yaml.safe_load(path.read_text())
@@ -278,7 +286,9 @@ def test_another_servers_certificate_is_refused(new_api: Callable[..., FakeAPI],
     assert failed.value.error == "unreachable" and "TLS" in failed.value.message
 
 
-def test_a_pods_token_is_read_anew_when_it_is_refused(new_api: Callable[..., FakeAPI], new_probe: NewProbe, tmp_path: pathlib.Path) -> None:
+def test_a_pods_token_is_read_anew_when_it_is_refused(
+    new_api: NewAPI, new_probe: NewProbe, tmp_path: pathlib.Path
+) -> None:
     api = new_api(tls=True, token="t-1")
     (tmp_path / "ca.crt").write_bytes(api.tls.authority)
     (tmp_path / "namespace").write_text("default")
@@ -305,7 +315,7 @@ def test_an_exec_plugin_is_refused_with_what_to_use(api: FakeAPI, new_probe: New
 # Watches
 
 
-def test_a_watch_tells_what_happens(api: FakeAPI, new_api: Callable[..., FakeAPI], new_probe: NewProbe) -> None:
+def test_a_watch_tells_what_happens(new_api: NewAPI, new_probe: NewProbe) -> None:
     api = new_api(bookmark_seconds=0.2)
     api.create("configmaps", config_map("before"))
     probe = new_probe(api)
@@ -352,9 +362,9 @@ def test_a_watch_from_too_long_ago_is_told_so(api: FakeAPI, probe: Probe) -> Non
 
 
 def test_a_silent_watch_is_ended(api: FakeAPI, new_probe: NewProbe) -> None:
-    number = new_probe(api, "--idle-ms", "300")
-    watch = number.start("watch", resource="configmaps", **{"from": "1003"})
-    assert number.next(watch)["result"] == "ended"
+    probe = new_probe(api, "--idle-ms", "300")
+    number = probe.start("watch", resource="configmaps", **{"from": "1003"})
+    assert probe.next(number)["result"] == "ended"
 
 
 # The cache
@@ -422,7 +432,9 @@ def test_a_cache_of_a_server_that_ends_every_watch_at_once_asks_ever_less(api: F
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_cache_ends_up_like_the_server_whatever_goes_wrong(new_api: Callable[..., FakeAPI], new_probe: NewProbe, seed: int) -> None:
+def test_a_cache_ends_up_like_the_server_whatever_goes_wrong(
+    new_api: NewAPI, new_probe: NewProbe, seed: int
+) -> None:
     api = new_api(seed=seed, history=60, bookmark_seconds=0.1)
     make(api, 40)
     for fault in (

@@ -85,15 +85,19 @@ def widget(name: str, **spec: Any) -> dict:
     ("POST", f"{CORE}/configmaps", config_map(""), {}, 422), ("POST", f"{CORE}/configmaps", config_map("A"), {}, 422),
     ("POST", "/api/v1/namespaces/missing/configmaps", config_map("a"), {}, 404),
     ("POST", f"{CORE}/configmaps", {**config_map("a"), "data": {"x": 1}}, {}, 400),
-    ("POST", f"{CORE}/secrets", {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"x": "?"}}, {}, 400),
+    ("POST", f"{CORE}/secrets",
+     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"x": "?"}}, {}, 400),
     ("PATCH", f"{CORE}/configmaps/there", {}, {}, 415), ("PATCH", f"{CORE}/configmaps/gone", {}, MERGE, 404),
     ("PUT", f"{CORE}/configmaps/there", config_map("other"), {}, 400),
     ("DELETE", f"{CORE}/configmaps/there", {"kind": "DeleteOptions", "unknown": 1}, {}, 400),
     ("PUT", f"{CORE}/configmaps", config_map("a"), {}, 405), ("GET", "/apis/none.io/v1/things", None, {}, 404),
     ("POST", "/apis/coordination.k8s.io/v1/namespaces/default/leases",
-     {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {"renewTime": "2026-01-01T00:00:00Z"}}, {}, 400),
+     {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"},
+      "spec": {"renewTime": "2026-01-01T00:00:00Z"}}, {}, 400),
 ])  # fmt: skip
-def test_what_is_wrong_is_refused(client: Client, method: str, path: str, body: Any, headers: dict, expected: int) -> None:
+def test_what_is_wrong_is_refused(
+    client: Client, method: str, path: str, body: Any, headers: dict, expected: int
+) -> None:
     client.ok("POST", f"{CORE}/configmaps", config_map("there"))
     code, status = client(method, path, body, headers=headers)
     assert (code, status["kind"], status["code"]) == (expected, "Status", expected), status
@@ -137,7 +141,9 @@ def test_apply_merges_lists_by_their_keys(client: Client) -> None:
 
     path = "/apis/apps/v1/namespaces/default/deployments/d"
     assert client.apply(path, deployment({"name": "x", "image": "1"}), "one")[0] == 201
-    code, both = client.apply(path, deployment({"name": "y", "image": "2", "env": [{"name": "e", "value": "v"}]}), "two")
+    env = [{"name": "e", "value": "v"}]
+    code, both = client.apply(path, deployment({"name": "y", "image": "2", "env": env}), "two")
+    assert code == 200, both
     assert [container["name"] for container in both["spec"]["template"]["spec"]["containers"]] == ["x", "y"]
     assert both["metadata"]["generation"] == 2
     code, left = client.apply(path, deployment({"name": "y", "image": "2"}), "two")
@@ -151,7 +157,8 @@ def test_apply_merges_lists_by_their_keys(client: Client) -> None:
 def test_a_crd_brings_defaults_and_refuses_what_does_not_fit(client: Client) -> None:
     assert client("GET", WIDGETS)[0] == 404
     client.ok("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", CRD)
-    made = client.ok("POST", WIDGETS, {**widget("w", size=1, unknown=1, parts=[{"name": "a"}], free={"x": 1}), "status": {"phase": "x"}})
+    body = widget("w", size=1, unknown=1, parts=[{"name": "a"}], free={"x": 1})
+    made = client.ok("POST", WIDGETS, {**body, "status": {"phase": "x"}})
     assert made["spec"] == {"size": 1, "color": "red", "parts": [{"name": "a", "count": 1}], "free": {"x": 1}}
     assert "status" not in made
     for spec in ({}, {"size": 0}, {"size": "1"}, {"size": 1, "color": "green"}, {"size": 1, "parts": [{}]}):
@@ -175,7 +182,8 @@ def test_a_schema_that_is_not_structural_is_refused(api: FakeAPI) -> None:
 
 
 def test_status_and_spec_are_apart_and_generations_count_specs(client: Client) -> None:
-    mas = {"apiVersion": "casa.io/v1alpha1", "kind": "MultiAgentSystem", "metadata": {"name": "m"}, "spec": {"name": "m"}}
+    mas = {"apiVersion": "casa.io/v1alpha1", "kind": "MultiAgentSystem", "metadata": {"name": "m"},
+           "spec": {"name": "m"}}  # fmt: skip
     client.ok("POST", f"{CASA}/multiagentsystems", mas)
     path = f"{CASA}/multiagentsystems/m"
     after = client.ok("PATCH", f"{path}/status", {"status": {"phase": "Active"}, "spec": {"name": "no"},
@@ -194,7 +202,8 @@ def test_finalizers_hold_an_object_until_they_are_gone(client: Client) -> None:
     held = client.ok("DELETE", f"{CORE}/configmaps/a")
     assert held["metadata"]["deletionTimestamp"]
     assert client("POST", f"{CORE}/configmaps", config_map("a"))[0] == 409
-    assert client("PATCH", f"{CORE}/configmaps/a", {"metadata": {"finalizers": ["casa.io/wait", "casa.io/more"]}}, headers=MERGE)[0] == 422
+    more = {"metadata": {"finalizers": ["casa.io/wait", "casa.io/more"]}}
+    assert client("PATCH", f"{CORE}/configmaps/a", more, headers=MERGE)[0] == 422
     client.ok("PATCH", f"{CORE}/configmaps/a", {"metadata": {"finalizers": None}}, headers=MERGE)
     assert client("GET", f"{CORE}/configmaps/a")[0] == 404
     assert made["metadata"]["uid"] == held["metadata"]["uid"]
@@ -257,7 +266,8 @@ def test_kubectl_works_with_it(api: FakeAPI, kubectl: Callable[..., str]) -> Non
     assert "created" in kubectl("apply", "-f", "-", "--validate=false", stdin=widget("w", size=1))
     assert "configured" in kubectl("apply", "-f", "-", "--validate=false", stdin=widget("w", size=2))
     assert "serverside-applied" in kubectl(
-        "apply", "-f", "-", "--server-side", "--force-conflicts", "--validate=false", stdin=widget("w", size=3))  # fmt: skip
+        "apply", "-f", "-", "--server-side", "--force-conflicts", "--validate=false",
+        stdin=widget("w", size=3))  # fmt: skip
     assert json.loads(kubectl("get", "wi", "w", "-o", "json"))["spec"]["size"] == 3
     assert "w" in kubectl("get", "widgets")
     assert "Size:" in kubectl("describe", "widget", "w")
@@ -265,7 +275,8 @@ def test_kubectl_works_with_it(api: FakeAPI, kubectl: Callable[..., str]) -> Non
     kubectl("apply", "-f", "-", "--validate=false", stdin={
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"a": "b"}})  # fmt: skip
     assert "a: Yg==" in kubectl("get", "secret", "s", "-o", "yaml")
-    kubectl("apply", "-f", "-", "--validate=false", stdin={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})
+    kubectl("apply", "-f", "-", "--validate=false", stdin={
+        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})  # fmt: skip
     kubectl("label", "namespace", "n", "casa.io/injection=enabled")
     assert api.get("namespaces", "n")["metadata"]["labels"]["casa.io/injection"] == "enabled"
     kubectl("delete", "widget", "w", "--timeout=20s")
