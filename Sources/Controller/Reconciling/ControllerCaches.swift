@@ -50,11 +50,6 @@ final class ControllerCaches: Sendable {
     }
   }
 
-  /// What the controller made in a namespace, beside Secrets.
-  func made(in namespace: String) -> [(KubernetesResource, KubernetesObject)] {
-    made.flatMap { resource, cache in cache.objects(in: namespace).map { (resource, $0) } }
-  }
-
   /// Whether one of a workload's pods is ready.
   func hasReadyPod(workload: String, in namespace: String) -> Bool {
     pods.objects(in: namespace).contains { pod in

@@ -92,8 +92,6 @@ package struct ControllerService: Service {
   private enum Work: Hashable, Sendable {
     case system(ObjectKey)
     case policy(ObjectKey)
-    /// What the systems of a namespace own together.
-    case namespace(String)
     /// Looks at all whose outcome others' changes changed.
     case changes
     /// Compares the runtime with the cluster.
@@ -105,7 +103,7 @@ package struct ControllerService: Service {
     let declared = DeclaredObjects()
     let written = WrittenObjects()
     let caches = Mutex<ControllerCaches?>(nil)
-    let made = ControllerCaches(client, made: SystemObjects.kinds(configuration.settings).compactMap {
+    let made = ControllerCaches(client, made: ClusterObjects.kinds(configuration.settings).compactMap {
       KubernetesResource.of(apiVersion: $0.apiVersion, kind: $0.kind)
     }, logger: logger) { resource, key in
       guard let caches = caches.withLock({ $0 }) else { return }
@@ -161,9 +159,7 @@ package struct ControllerService: Service {
     default:
       written.changed(resource, key, live: object)
       guard let namespace = key.namespace else { return }
-      if !key.name.hasPrefix(SystemObjects.workloadPrefix) {
-        queue.add(.namespace(namespace))
-      } else if let owner = object?.ownerReferences.first(where: { $0.kind == MultiAgentSystem.kind }) {
+      if let owner = object?.ownerReferences.first(where: { $0.kind == MultiAgentSystem.kind }) {
         queue.add(.system(ObjectKey(namespace: namespace, name: owner.name)))
       } else {
         for system in declared.keys.systems where system.namespace == namespace { queue.add(.system(system)) }
@@ -201,12 +197,10 @@ package struct ControllerService: Service {
         switch work {
         case .system(let key): again = try await reconciler.reconcileSystem(key)
         case .policy(let key): again = try await reconciler.reconcilePolicy(key)
-        case .namespace(let name): again = try await reconciler.reconcileNamespace(name)
         case .changes:
           let changed = declared.changes()
           for key in changed.systems { queue.add(.system(key)) }
           for key in changed.policies { queue.add(.policy(key)) }
-          for namespace in changed.namespaces { queue.add(.namespace(namespace)) }
           again = nil
         case .resync: again = try await resync(registration, caches, declared, queue)
         }
@@ -237,7 +231,6 @@ package struct ControllerService: Service {
     }
     for key in declared.keys.systems { queue.add(.system(key)) }
     for key in declared.keys.policies { queue.add(.policy(key)) }
-    for namespace in Set(declared.keys.systems.compactMap(\.namespace)) { queue.add(.namespace(namespace)) }
     return configuration.resyncInterval
   }
 

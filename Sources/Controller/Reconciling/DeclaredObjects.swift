@@ -121,24 +121,15 @@ final class DeclaredObjects: Sendable {
     }
   }
 
-  /// The systems of a namespace that are in force, by name.
-  func systems(in namespace: String) -> [ResolvedSystem] {
-    state.withLock { state in
-      Self.update(&state)
-      return state.bySystem.filter { $0.key.namespace == namespace }.sorted { $0.key < $1.key }.map(\.value)
-    }
-  }
-
   /// Every object, by key.
   var keys: (systems: [ObjectKey], policies: [ObjectKey]) {
     state.withLock { (Array($0.systems.keys), Array($0.policies.keys)) }
   }
 
-  /// Those whose outcome is another than when this was asked last, and the namespaces of such systems.
+  /// Those whose outcome is another than when this was asked last.
   struct Changes: Sendable {
     var systems: [ObjectKey] = []
     var policies: [ObjectKey] = []
-    var namespaces: Set<String> = []
   }
 
   func changes() -> Changes {
@@ -152,7 +143,6 @@ final class DeclaredObjects: Sendable {
           state.toldBySystem[key] != state.bySystem[key] || old.refusedSystems[reference] != now.refusedSystems[reference]
         else { continue }
         changes.systems.append(key)
-        if let namespace = key.namespace { changes.namespaces.insert(namespace) }
       }
       for key in state.policies.keys where old.policyProblems[key.description] != now.policyProblems[key.description] {
         changes.policies.append(key)

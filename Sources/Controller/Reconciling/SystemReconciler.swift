@@ -60,18 +60,6 @@ struct SystemReconciler: Sendable {
     return nil
   }
 
-  /// What the systems of a namespace own together.
-  func reconcileNamespace(_ namespace: String) async throws -> Duration? {
-    var desired: [DesiredObject] = []
-    for manifest in SystemObjects.shared(in: namespace, declared.systems(in: namespace), settings: settings) {
-      desired.append(try DesiredObject(manifest))
-    }
-    for one in desired { try await write(one) }
-    try await remove(
-      caches.made(in: namespace).filter { !$0.1.name.hasPrefix(SystemObjects.workloadPrefix) }, besides: desired)
-    return nil
-  }
-
   // MARK: A system
 
   private func carryOut(_ system: ResolvedSystem, _ object: KubernetesObject) async throws -> Duration? {
@@ -115,7 +103,7 @@ struct SystemReconciler: Sendable {
     }
     guard let owner = OwnerReference(controlledBy: object, of: .multiAgentSystems) else { return nil }
     var desired: [DesiredObject] = []
-    for manifest in SystemObjects.ofWorkloads(system, settings: settings) { desired.append(try DesiredObject(manifest)) }
+    for object in ClusterObjects.objects(of: system, settings) { desired.append(try DesiredObject(object)) }
     // Before the Secrets, so that no workload can start that the network does not guard. And whose policy there is, its
     // Secret is found by, when it is time to delete both.
     for one in desired { try await write(one) }
@@ -128,8 +116,7 @@ struct SystemReconciler: Sendable {
         missing = ResourceProblem(.invalidSpec, problem.description)
       }
     }
-    let own = caches.owned(by: object).filter { $0.1.name.hasPrefix(SystemObjects.workloadPrefix) }
-    try await remove(own, besides: desired)
+    try await remove(caches.owned(by: object), besides: desired)
     let ready = appsReady(system, registered: outcome)
     let status =
       missing.map { ObjectStatus.failed($0, appsReady: ready) }
@@ -238,11 +225,8 @@ struct SystemReconciler: Sendable {
     let kept = Set(desired.map { Place(resource: $0.resource, key: $0.key) })
     for (resource, object) in there
     where !kept.contains(Place(resource: resource, key: object.key)) && !object.isBeingDeleted {
-      if resource == .networkPolicies, object.name.hasPrefix(SystemObjects.workloadPrefix),
-        try await secrets.delete(object.key)
-      {
-        counts.wrote(.secrets)
-      }
+      // Its name is that of the workload's policy.
+      if resource == .networkPolicies, try await secrets.delete(object.key) { counts.wrote(.secrets) }
       do {
         try await client.delete(resource, object.key, uid: object.uid)
         counts.wrote(resource)
