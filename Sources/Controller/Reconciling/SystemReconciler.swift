@@ -22,8 +22,8 @@ struct SystemReconciler: Sendable {
 
   /// Holds a system until the runtime has forgotten it.
   static let finalizer = "casa.io/runtime-registration"
-  static let managedBy = "casa-controller"
-  static let managedByLabel = "app.kubernetes.io/managed-by"
+  static let managedBy = ClusterObject.managedBy.value
+  static let managedByLabel = ClusterObject.managedBy.key
   static let appIDAnnotation = "casa.io/app-id"
 
   /// How soon what may pass by itself is looked at again.
@@ -103,9 +103,7 @@ struct SystemReconciler: Sendable {
     }
     guard let owner = OwnerReference(controlledBy: object, of: .multiAgentSystems) else { return nil }
     var desired: [DesiredObject] = []
-    for manifest in ClusterObjects.manifests(of: system, settings) {
-      desired.append(try DesiredObject(manifest: manifest, owner: owner))
-    }
+    for object in ClusterObjects.objects(of: system, settings) { desired.append(try DesiredObject(object)) }
     // Before the Secrets, so that no workload can start that the network does not guard. And whose policy there is, its
     // Secret is found by, when it is time to delete both.
     for one in desired { try await write(one) }
@@ -118,7 +116,7 @@ struct SystemReconciler: Sendable {
         missing = ResourceProblem(.invalidSpec, problem.description)
       }
     }
-    try await removeSurplus(of: object, keeping: Set(desired.map { Place(resource: $0.resource, key: $0.key) }))
+    try await remove(caches.owned(by: object), besides: desired)
     let ready = appsReady(system, registered: outcome)
     let status =
       missing.map { ObjectStatus.failed($0, appsReady: ready) }
@@ -193,15 +191,9 @@ struct SystemReconciler: Sendable {
         throw MissingSecret(description: "the Secret \(apiKey.name) with the LLM's API key is missing")
       }
     }
-    let desired = try DesiredObject(
-      manifest: [
-        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-        "metadata": [
-          "name": .string(key.name), "namespace": .string(metadata.namespace),
-          "annotations": .object([Self.appIDAnnotation: .string(id.rawValue)]),
-        ],
-        "data": .object(data.mapValues { .string(Data($0.utf8).base64EncodedString()) }),
-      ], owner: owner)
+    let desired = DesiredObject(
+      secret: key, annotations: [Self.appIDAnnotation: id.rawValue],
+      data: data.mapValues { Data($0.utf8).base64EncodedString() }, owner: owner)
     if let live, Drift.isSatisfied(desired.json, by: live.json) { return }
     try await secrets.write(desired)
     counts.wrote(.secrets)
@@ -226,13 +218,17 @@ struct SystemReconciler: Sendable {
     written.record(desired.json, desired.resource, desired.key, live: live, result: result)
   }
 
-  /// Deletes what the system owned and no longer needs.
-  private func removeSurplus(of object: KubernetesObject, keeping kept: Set<Place>) async throws {
-    for (resource, owned) in caches.owned(by: object) where !kept.contains(Place(resource: resource, key: owned.key)) {
-      guard !owned.isBeingDeleted else { continue }
-      if resource == .networkPolicies, try await secrets.delete(owned.key) { counts.wrote(.secrets) }
+  /// Deletes of what is there all that is not desired, and the Secret of a workload before its policy.
+  private func remove(
+    _ there: [(KubernetesResource, KubernetesObject)], besides desired: [DesiredObject]
+  ) async throws {
+    let kept = Set(desired.map { Place(resource: $0.resource, key: $0.key) })
+    for (resource, object) in there
+    where !kept.contains(Place(resource: resource, key: object.key)) && !object.isBeingDeleted {
+      // Its name is that of the workload's policy.
+      if resource == .networkPolicies, try await secrets.delete(object.key) { counts.wrote(.secrets) }
       do {
-        try await client.delete(resource, owned.key, uid: owned.uid)
+        try await client.delete(resource, object.key, uid: object.uid)
         counts.wrote(resource)
       } catch KubernetesError.notFound {
         // That was the aim.
