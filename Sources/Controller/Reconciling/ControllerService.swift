@@ -2,7 +2,7 @@ package import CASACore
 package import ClusterObjects
 import CustomResources
 package import Logging
-package import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 #if canImport(Glibc)
@@ -103,9 +103,12 @@ package struct ControllerService: Service {
     let declared = DeclaredObjects()
     let written = WrittenObjects()
     let caches = Mutex<ControllerCaches?>(nil)
-    let made = ControllerCaches(client, made: ClusterObjects.kinds(configuration.settings).compactMap {
-      KubernetesResource.of(apiVersion: $0.apiVersion, kind: $0.kind)
-    }, logger: logger) { resource, key in
+    let made = ControllerCaches(
+      client,
+      made: ClusterObjects.kinds(configuration.settings).compactMap {
+        KubernetesResource.of(apiVersion: $0.apiVersion, kind: $0.kind)
+      }, logger: logger
+    ) { resource, key in
       guard let caches = caches.withLock({ $0 }) else { return }
       take(key, of: resource, caches, declared, written, queue)
     }
@@ -209,7 +212,8 @@ package struct ControllerService: Service {
       } catch {
         counts.ran(failed: true)
         if !Task.isCancelled {
-          logger.warning("an object could not be brought to what it should be", metadata: ["work": "\(work)", "error": "\(error)"])
+          logger.warning(
+            "an object could not be brought to what it should be", metadata: ["work": "\(work)", "error": "\(error)"])
         }
         throw error
       }

@@ -140,7 +140,8 @@ final class DeclaredObjects: Sendable {
       for key in Set(state.systems.keys).union(state.toldBySystem.keys) {
         let reference = key.description
         guard
-          state.toldBySystem[key] != state.bySystem[key] || old.refusedSystems[reference] != now.refusedSystems[reference]
+          state.toldBySystem[key] != state.bySystem[key]
+            || old.refusedSystems[reference] != now.refusedSystems[reference]
         else { continue }
         changes.systems.append(key)
       }

@@ -65,16 +65,7 @@ struct SystemReconciler: Sendable {
   private func carryOut(_ system: ResolvedSystem, _ object: KubernetesObject) async throws -> Duration? {
     guard object.finalizers.contains(Self.finalizer) else {
       // Before anything is made at the runtime, so that nothing is left there when the object goes.
-      try await client.patch(
-        .multiAgentSystems, object.key,
-        [
-          "metadata": [
-            "finalizers": .array((object.finalizers + [Self.finalizer]).map(JSONValue.string)),
-            // Refused when somebody else changed the finalizers meanwhile.
-            "resourceVersion": object.resourceVersion.map(JSONValue.string) ?? .null,
-          ]
-        ])
-      counts.wrote(.multiAgentSystems)
+      try await setFinalizers(of: object, object.finalizers + [Self.finalizer])
       return .milliseconds(1)
     }
     let outcome: RuntimeRegistration.Outcome
@@ -87,7 +78,8 @@ struct SystemReconciler: Sendable {
         try await registration.refresh()
         if registration.knows(owner: registration.owner(of: system.object.metadata)) { throw error }
         try await report(
-          .failed(ResourceProblem(.nameTaken, "the runtime refuses the name \(system.object.name): \(why)"), appsReady: 0),
+          .failed(
+            ResourceProblem(.nameTaken, "the runtime refuses the name \(system.object.name): \(why)"), appsReady: 0),
           on: object, of: .multiAgentSystems)
         return Self.retry
       case .invalid(let why):
@@ -133,20 +125,21 @@ struct SystemReconciler: Sendable {
     guard object.finalizers.contains(Self.finalizer) else { return nil }
     let metadata = try ObjectMetadata(json: object.json["metadata"])
     try await registration.unregister(owner: registration.owner(of: metadata))
-    do {
-      try await client.patch(
-        .multiAgentSystems, object.key,
-        [
-          "metadata": [
-            "finalizers": .array(object.finalizers.filter { $0 != Self.finalizer }.map(JSONValue.string)),
-            "resourceVersion": object.resourceVersion.map(JSONValue.string) ?? .null,
-          ]
-        ])
-      counts.wrote(.multiAgentSystems)
-    } catch KubernetesError.notFound {
+    do throws(KubernetesError) {
+      try await setFinalizers(of: object, object.finalizers.filter { $0 != Self.finalizer })
+    } catch {
       // Another run was faster.
+      if error != .notFound { throw error }
     }
     return nil
+  }
+
+  /// Refused when somebody else changed the object meanwhile.
+  private func setFinalizers(of object: KubernetesObject, _ finalizers: [String]) async throws(KubernetesError) {
+    let version: JSONValue = object.resourceVersion.map(JSONValue.string) ?? .null
+    let metadata: JSONValue = ["finalizers": .array(finalizers.map(JSONValue.string)), "resourceVersion": version]
+    try await client.patch(.multiAgentSystems, object.key, ["metadata": metadata])
+    counts.wrote(.multiAgentSystems)
   }
 
   // MARK: Credentials
@@ -181,15 +174,7 @@ struct SystemReconciler: Sendable {
     ]
     if app.llm != nil, let apiKey = system.object.llm?.apiKey {
       let theirs = ObjectKey(namespace: metadata.namespace, name: apiKey.name)
-      do {
-        let source = try await client.get(.secrets, theirs)
-        guard let value = source["data"]?[apiKey.key]?.string.flatMap({ Data(base64Encoded: $0) }) else {
-          throw MissingSecret(description: "the Secret \(apiKey.name) has no key `\(apiKey.key)` for the LLM")
-        }
-        data["llm-api-key"] = String(decoding: value, as: UTF8.self)
-      } catch KubernetesError.notFound {
-        throw MissingSecret(description: "the Secret \(apiKey.name) with the LLM's API key is missing")
-      }
+      data["llm-api-key"] = try await llmKey(apiKey, theirs)
     }
     let desired = DesiredObject(
       secret: key, annotations: [Self.appIDAnnotation: id.rawValue],
@@ -197,6 +182,21 @@ struct SystemReconciler: Sendable {
     if let live, Drift.isSatisfied(desired.json, by: live.json) { return }
     try await secrets.write(desired)
     counts.wrote(.secrets)
+  }
+
+  /// The LLM's API key out of the Secret that a system names.
+  private func llmKey(_ named: MultiAgentSystem.SecretKey, _ key: ObjectKey) async throws -> String {
+    let source: KubernetesObject
+    do throws(KubernetesError) {
+      source = try await client.get(.secrets, key)
+    } catch {
+      guard error == .notFound else { throw error }
+      throw MissingSecret(description: "the Secret \(named.name) with the LLM's API key is missing")
+    }
+    guard let value = source["data"]?[named.key]?.string.flatMap({ Data(base64Encoded: $0) }) else {
+      throw MissingSecret(description: "the Secret \(named.name) has no key `\(named.key)` for the LLM")
+    }
+    return String(decoding: value, as: UTF8.self)
   }
 
   private static func isOwn(_ secret: KubernetesObject?, _ id: AppID) -> Bool {
@@ -227,11 +227,12 @@ struct SystemReconciler: Sendable {
     where !kept.contains(Place(resource: resource, key: object.key)) && !object.isBeingDeleted {
       // Its name is that of the workload's policy.
       if resource == .networkPolicies, try await secrets.delete(object.key) { counts.wrote(.secrets) }
-      do {
+      do throws(KubernetesError) {
         try await client.delete(resource, object.key, uid: object.uid)
         counts.wrote(resource)
-      } catch KubernetesError.notFound {
-        // That was the aim.
+      } catch {
+        // That it is gone was the aim.
+        if error != .notFound { throw error }
       }
     }
   }
@@ -252,11 +253,12 @@ struct SystemReconciler: Sendable {
     guard let json = status.json(replacing: object["status"], generation: object.generation, now: whole),
       written.isNeeded(json, resource.statusOf, object.key, live: object)
     else { return }
-    do {
+    do throws(KubernetesError) {
       let result = try await client.patchStatus(resource, object.key, json)
       counts.wrote(resource)
       written.record(json, resource.statusOf, object.key, live: object, result: result)
-    } catch KubernetesError.notFound {
+    } catch {
+      guard error == .notFound else { throw error }
       return
     }
     if status.phase != .active {
