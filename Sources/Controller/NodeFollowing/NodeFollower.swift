@@ -4,7 +4,7 @@ package import ClusterObjects
 import CustomResources
 import Foundation
 package import Logging
-package import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 /// Keeps the files of one node's guard as the cluster is: its policy and the pods that run there.
