@@ -44,8 +44,9 @@ struct PodInjectionTests {
       #expect(security["capabilities"]?["add"] == (isRoot ? ["NET_ADMIN", "NET_RAW"] : nil))
     }
     // The secrets of the workload are for the two that need them.
-    #expect(!"\(try #require(pod.container("casa-intercept")))".contains("casa-workload"))
-    #expect(!"\(try #require(pod.container("app")))".contains("casa-"))
+    let (intercept, app) = (try #require(pod.container("casa-intercept")), try #require(pod.container("app")))
+    #expect(!intercept.canonicalText.contains("casa-workload"))
+    #expect(!app.canonicalText.contains("\"casa-"))
     let secret = pod["spec"]?["volumes"]?.array?.last?["secret"]
     #expect(secret?["secretName"] == "casa-workload-teller" && secret?["optional"] == nil)
   }
