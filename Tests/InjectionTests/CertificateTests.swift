@@ -51,7 +51,9 @@ struct CertificateTests {
       try CertificateAuthority(certificatePEM: authority.certificatePEM(), keyPEM: serving.keyPEM)
     }
     for text in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"] {
-      #expect(throws: UnusableCertificate.self) { try CertificateAuthority(certificatePEM: text, keyPEM: serving.keyPEM) }
+      #expect(throws: UnusableCertificate.self) {
+        try CertificateAuthority(certificatePEM: text, keyPEM: serving.keyPEM)
+      }
     }
   }
 

@@ -41,7 +41,7 @@ struct PodInjectionTests {
       #expect(pod.container(name)?["resources"]?["limits"]?["memory"] != nil)
       let isRoot = name == "casa-intercept"
       #expect(security["runAsUser"] == (isRoot ? 0 : 1337) && security["runAsGroup"] == (isRoot ? 0 : 1337))
-      #expect(security["capabilities"]?["add"] == (isRoot ? ["NET_ADMIN", "NET_RAW"] : nil))
+      #expect(security["capabilities"]?["add"] == (isRoot ? .some(["NET_ADMIN", "NET_RAW"]) : .none))
     }
     // The secrets of the workload are for the two that need them.
     let (intercept, app) = (try #require(pod.container("casa-intercept")), try #require(pod.container("app")))

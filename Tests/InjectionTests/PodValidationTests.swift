@@ -111,7 +111,8 @@ struct PodValidationTests {
     for list in ["initContainers", "containers", "volumes"] {
       let own = pod["spec"]?[list]?.array ?? []
       let ours = (parts["spec"]?[list]?.array ?? []).filter { $0["name"]?.string?.hasPrefix("casa-") == true }
-      made = made.setting("spec", to: try #require(made["spec"]).setting(list, to: .array(ours + own)))
+      made = made.setting(
+        "spec", to: try #require(made["spec"]).setting(list, to: .array(list == "volumes" ? own + ours : ours + own)))
     }
     let invalid = try validation(of: made).reason
     #expect(invalid.contains(word), "\(what): \(invalid)")
