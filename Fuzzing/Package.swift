@@ -28,7 +28,8 @@ let package = Package(
     .executableTarget(
       name: "FuzzParsers",
       dependencies: [
-        "AgentProtocols", "CASACore", "CNodeGuard", "Enforcement", "EnvoyAuthorization", "Injection", "IntentChecks",
+        "AgentProtocols", "CASACore", "CNodeGuard", "Controller", "Enforcement", "EnvoyAuthorization", "Injection",
+        "IntentChecks",
         "NodeGuard", "TextEmbedding", "TokenService", "Traces",
       ],
       // libFuzzer brings `main`.
@@ -64,6 +65,11 @@ let package = Package(
     .target(
       name: "IntentChecks",
       dependencies: ["AgentProtocols", "CASACore", "TextEmbedding"],
+      swiftSettings: settings + [.unsafeFlags(["-enable-testing"])]),
+    // Single files of that module: those that need no network.
+    .target(
+      name: "Controller",
+      dependencies: ["AgentProtocols", "CASACore"],
       swiftSettings: settings + [.unsafeFlags(["-enable-testing"])]),
     // Single files of that module: those that need no linear algebra.
     .target(

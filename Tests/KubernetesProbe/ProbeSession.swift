@@ -26,10 +26,8 @@ final class ProbeSession: Sendable {
       do throws(KubernetesError) {
         KubernetesProbe.write(["id": .number(Double(id)), "result": try await result(of: command, id)])
       } catch {
-        let name = String("\(Mirror(reflecting: error).children.first?.label ?? "\(error)")")
         KubernetesProbe.write([
-          "id": .number(Double(id)), "error": .string(Self.name(of: error) ?? name),
-          "message": .string(error.description),
+          "id": .number(Double(id)), "error": .string(Self.name(of: error)), "message": .string(error.description),
         ])
       }
     }
@@ -41,15 +39,20 @@ final class ProbeSession: Sendable {
     }
   }
 
-  private static func name(of error: KubernetesError) -> String? {
+  private static func name(of error: KubernetesError) -> String {
     switch error {
     case .notFound: "notFound"
     case .conflict: "conflict"
     case .alreadyExists: "alreadyExists"
     case .gone: "gone"
+    case .tooManyRequests: "tooManyRequests"
     case .unauthorized: "unauthorized"
+    case .forbidden: "forbidden"
+    case .invalid: "invalid"
+    case .server: "server"
+    case .unreachable: "unreachable"
+    case .malformed: "malformed"
     case .cancelled: "cancelled"
-    default: nil
     }
   }
 
@@ -61,6 +64,10 @@ final class ProbeSession: Sendable {
     let selection = ObjectSelection(
       namespace: namespace, labels: command["labels"]?.string, fields: command["fields"]?.string)
     if action == "elect" { return await elect(command, id) }
+    if action == "cached" {
+      let objects = caches.withLock { $0[command["of"]?.integer ?? 0] }?.objects(in: namespace) ?? []
+      return .object(Dictionary(objects.map { ("\($0.key)", $0.json) }, uniquingKeysWith: { first, _ in first }))
+    }
     guard let resource = KubernetesResource.all.first(where: { $0.plural == command["resource"]?.string }) else {
       throw .invalid("the probe knows no such resource")
     }
@@ -107,11 +114,6 @@ final class ProbeSession: Sendable {
         KubernetesProbe.write(["id": .number(Double(id)), "synced": .number(Double(cache.count))])
       }
       return "ended"
-    case "cached":
-      let cache = caches.withLock { $0[command["of"]?.integer ?? 0] }
-      return .object(
-        Dictionary(
-          (cache?.objects(in: namespace) ?? []).map { ("\($0.key)", $0.json) }, uniquingKeysWith: { first, _ in first }))
     default: throw .invalid("the probe knows no such command")
     }
   }

@@ -30,7 +30,7 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "flow-report": fuzzFlowReport, "safetensors": fuzzSafetensors, "tokenizer": fuzzTokenizer,
   "intent-texts": fuzzIntentTexts, "verifier-answer": fuzzVerifierAnswer, "embeddings-answer": fuzzEmbeddingsAnswer,
   "node-policy": fuzzNodePolicy, "kernel-event": fuzzKernelEvent, "trace-query": fuzzTraceQuery,
-  "admission-review": fuzzAdmissionReview,
+  "admission-review": fuzzAdmissionReview, "watch": fuzzWatch, "object-list": fuzzObjectList,
 ]
 
 /// Ends the run with the input that broke a property.

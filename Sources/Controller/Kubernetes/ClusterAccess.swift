@@ -43,7 +43,8 @@ package struct ClusterAccess: Sendable {
     } else if !server.hasPrefix("https://") || server.utf8.count == "https://".utf8.count {
       throw ClusterAccessError("expected the API server's URL, such as https://10.0.0.1:6443")
     }
-    guard server.utf8.allSatisfy({ (0x21...0x7E).contains($0) }), !server.utf8.contains(where: { "?#@".utf8.contains($0) })
+    guard server.utf8.allSatisfy({ (0x21...0x7E).contains($0) }),
+      !server.utf8.contains(where: { "?#@".utf8.contains($0) })
     else { throw ClusterAccessError("the API server's URL must have no query, no fragment and no user") }
     self.server = server
     self.namespace = namespace
@@ -124,7 +125,8 @@ package struct ClusterAccess: Sendable {
     } catch let error as ClusterAccessError {
       throw error
     } catch {
-      throw ClusterAccessError("the cluster's authority, or the client's certificate or key, is not PEM that can be used")
+      throw ClusterAccessError(
+        "the cluster's authority, or the client's certificate or key, is not PEM that can be used")
     }
     var configuration = HTTPClient.Configuration(
       tlsConfiguration: tls, redirectConfiguration: .disallow, decompression: .disabled)

@@ -35,7 +35,8 @@ extension ClusterAccess {
     try cluster.refuse(["proxy-url", "tls-server-name"], use: "a server URL that is reached directly by its own name")
     try user.refuse(
       ["exec", "auth-provider"],
-      use: "`token` or `tokenFile` of a service account (kubectl create token), or `client-certificate` and `client-key`")
+      use:
+        "`token` or `tokenFile` of a service account (kubectl create token), or `client-certificate` and `client-key`")
     try user.refuse(["username", "password"], use: "`token`, `tokenFile` or `client-certificate`")
     try user.refuse(["as", "as-uid", "as-groups"], use: "the credentials of who is meant")
     let skipsVerification = cluster.value["insecure-skip-tls-verify"]?.bool ?? false
@@ -119,7 +120,9 @@ struct KubeconfigFile {
     /// What `NAME-data` holds in Base64, or else the file that `NAME` names.
     func bytes(_ name: String) throws(ClusterAccessError) -> [UInt8]? {
       if let data = text(name + "-data") {
-        guard let bytes = Base64.decode(data) else { throw ClusterAccessError("\(place): `\(name)-data` must be Base64") }
+        guard let bytes = Base64.decode(data) else {
+          throw ClusterAccessError("\(place): `\(name)-data` must be Base64")
+        }
         return bytes
       }
       guard let path = text(name) else { return nil }

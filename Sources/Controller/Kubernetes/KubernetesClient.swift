@@ -166,7 +166,9 @@ package struct KubernetesClient: Sendable {
       try await self.take()
       let response = try await self.send(request, timeout: self.settings.attemptTimeout)
       guard response.status != .ok else { return response }
-      throw await self.failure(response)
+      let failure = await self.failure(response)
+      if failure == .unauthorized { _ = self.access.token?.wasRefused() }
+      throw failure
     }
   }
 

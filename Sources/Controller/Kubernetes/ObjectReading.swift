@@ -59,7 +59,7 @@ enum ObjectReading: Sendable, Hashable {
   private static func managedFields(
     _ outline: JSONOutline, _ span: Range<Int>
   ) throws(JSONSyntaxError) -> Range<Int>? {
-    guard outline.bytes[span.lowerBound] == UInt8(ascii: "{"),
+    guard outline.bytes[span].first == UInt8(ascii: "{"),
       let metadata = outline.value(of: "metadata", in: try outline.members(span)),
       outline.bytes[metadata.lowerBound] == UInt8(ascii: "{")
     else { return nil }

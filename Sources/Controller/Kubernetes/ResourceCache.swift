@@ -82,12 +82,14 @@ package final class ResourceCache: Sendable {
     while !Task.isCancelled {
       let begin = ContinuousClock.now
       let before = place
+      var wanted = Duration.zero
       do throws(KubernetesError) {
         try await advance(&place)
         // A server that ends each watch at once, with nothing in it, is not asked without a pause.
         if place == before, ContinuousClock.now - begin < .seconds(1) { failures += 1 } else { failures = 0 }
       } catch {
         guard error != .cancelled else { break }
+        if case .tooManyRequests(let pause?) = error { wanted = min(pause, .seconds(60)) }
         // A line that can't be read would come again from where it was.
         if case .malformed = error { place.version = nil }
         // What a broken watch brought counts as well.
@@ -96,7 +98,9 @@ package final class ResourceCache: Sendable {
           level: failures < 3 ? .info : .warning, "the objects are not followed for a moment: \(error)",
           metadata: ["failures": "\(failures)"])
       }
-      if failures > 0 { try? await Task.sleep(for: backoff.pause(after: failures), clock: .continuous) }
+      if failures > 0 {
+        try? await Task.sleep(for: max(backoff.pause(after: failures), wanted), clock: .continuous)
+      }
     }
   }
 

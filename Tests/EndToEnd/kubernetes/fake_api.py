@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import binascii
 import collections
 import contextlib
 import dataclasses
@@ -25,7 +24,6 @@ import ipaddress
 import json
 import pathlib
 import random
-import re
 import socket
 import ssl
 import struct
@@ -35,25 +33,20 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import unquote
 
 import jsonschema
 import yaml
 from aiohttp import web
 
-try:
-    from . import fields
-except ImportError:  # not as a package
-    import fields  # type: ignore[no-redef]
+import fields
+from checks import check_kind, check_metadata, need, set_defaults
+from patches import merge_patch, strategic_patch
+from refusals import Refused
+from schemas import check_structural, json_schema, shape
+from selection import field_selector, label_selector
 
 Key = tuple[str, str]  # namespace, "" for what belongs to the cluster; name
-
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
-_QUALIFIED = re.compile(r"([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-_DATA_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
 _READ_QUERY = {
     "limit", "continue", "resourceVersion", "resourceVersionMatch", "labelSelector", "fieldSelector", "watch",
@@ -64,28 +57,6 @@ _DELETE_QUERY = {
     "gracePeriodSeconds", "propagationPolicy", "orphanDependents", "dryRun", "labelSelector", "fieldSelector",
     "pretty", "timeout",
 }  # fmt: skip
-
-_REASONS = {
-    400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed",
-    409: "Conflict", 410: "Expired", 415: "UnsupportedMediaType", 422: "Invalid", 429: "TooManyRequests",
-    500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout",
-}  # fmt: skip
-
-
-class Refused(Exception):
-    """An answer other than of success."""
-
-    def __init__(self, code: int, message: str, reason: str | None = None, retry_after: int | None = None):
-        super().__init__(message)
-        self.code, self.message, self.retry_after = code, message, retry_after
-        self.reason = reason or _REASONS.get(code, "InternalError")
-
-    def status(self) -> dict:
-        return {
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message,
-            "reason": self.reason, "code": self.code,
-        }  # fmt: skip
-
 
 @dataclasses.dataclass
 class Fault:
@@ -111,7 +82,7 @@ class Fault:
         return self.verb in ("*", verb) and self.resource in ("*", resource)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Resource:
     """A kind of object and what the server knows of it."""
 
@@ -265,114 +236,12 @@ def builtin_resources() -> list[Resource]:
     ]  # fmt: skip
 
 
-# Schemas
-
-
-def _json_schema(schema: dict) -> dict:
-    """A structural schema as JSON Schema."""
-    out: dict = {}
-    for name, value in schema.items():
-        if name in ("properties", "patternProperties"):
-            out[name] = {key: _json_schema(inner) for key, inner in value.items()}
-        elif name in ("items", "additionalProperties", "not") and isinstance(value, dict):
-            out[name] = _json_schema(value)
-        elif name in ("allOf", "anyOf", "oneOf"):
-            out[name] = [_json_schema(inner) for inner in value]
-        elif name in ("exclusiveMinimum", "exclusiveMaximum"):
-            if value:
-                bound = "minimum" if name == "exclusiveMinimum" else "maximum"
-                out[name] = schema[bound]
-        elif not name.startswith("x-kubernetes-") and name not in ("nullable", "default", "example", "description"):
-            out[name] = value
-    for inclusive, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if exclusive in out:
-            out.pop(inclusive, None)
-    if schema.get("x-kubernetes-int-or-string"):
-        out.pop("type", None)
-        out["type"] = ["integer", "string"]
-    if schema.get("nullable") and isinstance(out.get("type"), str):
-        out["type"] = [out["type"], "null"]
-    if isinstance(out.get("enum"), list) and schema.get("nullable"):
-        out["enum"] = [*out["enum"], None]
-    return out
-
-
-def check_structural(schema: dict, path: str = "openAPIV3Schema", within_logic: bool = False) -> None:
-    """Refuses what the API server refuses of a CRD's schema: it must be structural."""
-    allowed = {
-        "type", "properties", "items", "additionalProperties", "required", "enum", "pattern", "format", "minimum",
-        "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
-        "maxItems", "uniqueItems", "minProperties", "maxProperties", "description", "title", "default", "nullable",
-        "allOf", "anyOf", "oneOf", "not", "example", "externalDocs",
-    }  # fmt: skip
-    for name in schema:
-        if name not in allowed and not name.startswith("x-kubernetes-"):
-            raise Refused(422, f"{path}.{name}: is not a field of a structural schema")
-    is_free = schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("x-kubernetes-int-or-string")
-    if not within_logic and "type" not in schema and not is_free:
-        raise Refused(422, f"{path}.type: Required value: must not be empty for specified object fields")
-    if "properties" in schema and isinstance(schema.get("additionalProperties"), (dict, bool)):
-        raise Refused(422, f"{path}.additionalProperties: Forbidden: additionalProperties and properties are exclusive")
-    if schema.get("type") == "array" and "items" not in schema and not within_logic:
-        raise Refused(422, f"{path}.items: Required value: must be specified")
-    if schema.get("uniqueItems"):
-        raise Refused(422, f"{path}.uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime "
-                           "complexity becomes quadratic")
-    if within_logic:
-        for name in ("type", "default", "nullable", "description", "title", "additionalProperties"):
-            if name in schema:
-                raise Refused(422, f"{path}.{name}: Forbidden: must be empty to be structural")
-    for name, inner in schema.get("properties", {}).items():
-        check_structural(inner, f"{path}.properties[{name}]", within_logic)
-    for name in ("items", "additionalProperties"):
-        if isinstance(schema.get(name), dict):
-            check_structural(schema[name], f"{path}.{name}", within_logic)
-    for name in ("allOf", "anyOf", "oneOf"):
-        if not schema.get("x-kubernetes-int-or-string"):
-            for index, inner in enumerate(schema.get(name, [])):
-                check_structural(inner, f"{path}.{name}[{index}]", True)
-    if isinstance(schema.get("not"), dict):
-        check_structural(schema["not"], f"{path}.not", True)
-
-
-def shape(value: Any, schema: dict | None, unknown: list[str] | None = None, path: str = "") -> Any:
-    """`value` without what the schema does not know, and with its defaults."""
-    if schema is None:
-        return value
-    if isinstance(value, dict):
-        if "properties" not in schema and "additionalProperties" not in schema:
-            if schema.get("x-kubernetes-preserve-unknown-fields"):
-                return value
-        properties = schema.get("properties", {})
-        rest = schema.get("additionalProperties")
-        keeps = schema.get("x-kubernetes-preserve-unknown-fields")
-        out = {}
-        for name, inner in value.items():
-            if name in properties:
-                if inner is None and not properties[name].get("nullable") and "default" in properties[name]:
-                    continue
-                out[name] = shape(inner, properties[name], unknown, f"{path}.{name}")
-            elif rest:
-                out[name] = shape(inner, rest if isinstance(rest, dict) else None, unknown, f"{path}.{name}")
-            elif keeps:
-                out[name] = inner
-            elif unknown is not None:
-                unknown.append(f"{path}.{name}"[1:])
-        for name, inner in properties.items():
-            if name not in out and "default" in inner:
-                out[name] = shape(json.loads(json.dumps(inner["default"])), inner)
-        return out
-    if isinstance(value, list) and isinstance(schema.get("items"), dict):
-        return [shape(inner, schema["items"], unknown, f"{path}[{index}]") for index, inner in enumerate(value)]
-    return value
-
-
 def resource_of_crd(crd: dict) -> list[Resource]:
     spec = crd["spec"]
     names = spec["names"]
     made = []
     if crd["metadata"]["name"] != f"{names['plural']}.{spec['group']}":
-        raise Refused(422, f"metadata.name: must be spec.names.plural+\".\"+spec.group")
+        raise Refused(422, 'metadata.name: must be spec.names.plural+"."+spec.group')
     if sum(bool(version.get("storage")) for version in spec["versions"]) != 1:
         raise Refused(422, "spec.versions: must have exactly one version marked as storage version")
     for version in spec["versions"]:
@@ -394,260 +263,9 @@ def resource_of_crd(crd: dict) -> list[Resource]:
             has_status="status" in version.get("subresources", {}), has_generation=True, needs_version=True,
             schema=inner, crd=crd["metadata"]["name"],
             validator=jsonschema.Draft202012Validator(
-                _json_schema(inner), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER),
+                json_schema(inner), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER),
         ))  # fmt: skip
     return made
-
-
-# Checks of built-in kinds: what a controller gets wrong most easily.
-
-
-def _need(condition: Any, path: str, what: str) -> None:
-    if not condition:
-        raise Refused(422, f"{path}: {what}")
-
-
-def _check_labels(labels: Any, path: str) -> None:
-    _need(isinstance(labels, dict), path, "must be a map of strings")
-    for name, value in labels.items():
-        _need(_QUALIFIED.fullmatch(name) and len(name.split("/")[-1]) <= 63, path, f"Invalid value: {name!r}: is no name")
-        _need(isinstance(value, str) and len(value) <= 63 and _LABEL_VALUE.fullmatch(value), f"{path}.{name}",
-              f"Invalid value: {value!r}: a valid label must be an empty string or consist of alphanumeric characters")
-
-
-def _check_metadata(resource: Resource, metadata: dict) -> None:
-    name = metadata.get("name", "")
-    _need(isinstance(name, str) and 0 < len(name) <= 253, "metadata.name", "Required value: name or generateName is required")
-    pattern = _LABEL_NAME if resource.is_label else _NAME
-    if not resource.group.startswith("rbac."):
-        _need(pattern.fullmatch(name) and (not resource.is_label or len(name) <= 63), "metadata.name",
-              f"Invalid value: {name!r}: a lowercase RFC 1123 subdomain is expected")
-    if "labels" in metadata:
-        _check_labels(metadata["labels"], "metadata.labels")
-    annotations = metadata.get("annotations", {})
-    _need(isinstance(annotations, dict), "metadata.annotations", "must be a map of strings")
-    for key, value in annotations.items():
-        _need(_QUALIFIED.fullmatch(key), "metadata.annotations", f"Invalid value: {key!r}")
-        if not isinstance(value, str):
-            raise Refused(400, f"json: cannot unmarshal into metadata.annotations.{key} of type string")
-    _need(sum(len(key) + len(value) for key, value in annotations.items()) <= 256 << 10, "metadata.annotations",
-          "Too long: must have at most 262144 bytes")
-    for index, owner in enumerate(metadata.get("ownerReferences", [])):
-        for member in ("apiVersion", "kind", "name", "uid"):
-            _need(isinstance(owner.get(member), str) and owner[member], f"metadata.ownerReferences[{index}].{member}",
-                  "Required value: must not be empty")
-        unknown = set(owner) - {"apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"}
-        _need(not unknown, f"metadata.ownerReferences[{index}]", f"unknown field {unknown}")
-    controllers = [owner for owner in metadata.get("ownerReferences", []) if owner.get("controller")]
-    _need(len(controllers) <= 1, "metadata.ownerReferences", "Only one reference can have Controller set to true")
-    for finalizer in metadata.get("finalizers", []):
-        _need(isinstance(finalizer, str) and "/" in finalizer or finalizer in (
-            "foregroundDeletion", "orphan", "kubernetes"), "metadata.finalizers",
-            f"Invalid value: {finalizer!r}: name is neither a standard finalizer name nor is it fully qualified")
-
-
-def _check_pod_spec(spec: Any, path: str) -> None:
-    _need(isinstance(spec, dict), path, "Required value")
-    _need(spec.get("containers"), f"{path}.containers", "Required value")
-    names: set[str] = set()
-    for kind in ("containers", "initContainers"):
-        for index, container in enumerate(spec.get(kind, [])):
-            place = f"{path}.{kind}[{index}]"
-            _need(_LABEL_NAME.fullmatch(container.get("name", "")), f"{place}.name", "Invalid value")
-            _need(container.get("image"), f"{place}.image", "Required value")
-            _need(container["name"] not in names, f"{place}.name", "Duplicate value")
-            names.add(container["name"])
-            volumes = {volume.get("name") for volume in spec.get("volumes", [])}
-            for mount in container.get("volumeMounts", []):
-                _need(mount.get("name") in volumes, f"{place}.volumeMounts", f"Not found: {mount.get('name')!r}")
-
-
-def _check_kind(resource: Resource, obj: dict) -> None:
-    spec = obj.get("spec")
-    match resource.kind:
-        case "Secret" | "ConfigMap":
-            data = obj.get("data") or {}
-            size = 0
-            for key, value in data.items():
-                _need(_DATA_KEY.fullmatch(key), f"data[{key}]", "Invalid value: a valid config key is expected")
-                if not isinstance(value, str):
-                    raise Refused(400, f"json: cannot unmarshal into data.{key}")
-                if resource.kind == "Secret":
-                    try:
-                        size += len(base64.b64decode(value, validate=True))
-                    except binascii.Error as error:
-                        raise Refused(400, f"illegal base64 data in data.{key}") from error
-                else:
-                    size += len(value)
-            _need(size <= 1 << 20, "data", "Too long: may not be more than 1048576 bytes")
-        case "Service":
-            _need(isinstance(spec, dict), "spec", "Required value")
-            if spec.get("type") != "ExternalName":
-                _need(spec.get("ports") or spec.get("clusterIP") == "None", "spec.ports", "Required value")
-            for index, port in enumerate(spec.get("ports", [])):
-                _need(isinstance(port.get("port"), int) and 0 < port["port"] < 65536, f"spec.ports[{index}].port",
-                      "Invalid value: must be between 1 and 65535, inclusive")
-                _need(len(spec["ports"]) == 1 or port.get("name"), f"spec.ports[{index}].name", "Required value")
-        case "Deployment" | "StatefulSet" | "ReplicaSet" | "DaemonSet":
-            _need(isinstance(spec, dict), "spec", "Required value")
-            selector = spec.get("selector", {}).get("matchLabels")
-            _need(selector, "spec.selector", "Required value")
-            labels = spec.get("template", {}).get("metadata", {}).get("labels", {})
-            _need(selector.items() <= labels.items(), "spec.template.metadata.labels",
-                  "Invalid value: `selector` does not match template `labels`")
-            _check_pod_spec(spec["template"].get("spec"), "spec.template.spec")
-        case "Pod":
-            _check_pod_spec(spec, "spec")
-        case "Lease":
-            spec = spec or {}
-            for name in ("acquireTime", "renewTime"):
-                if spec.get(name) is not None and not _MICRO_TIME.fullmatch(str(spec[name])):
-                    raise Refused(400, f"parsing time {spec[name]!r} in spec.{name} as a MicroTime")
-            if spec.get("leaseDurationSeconds") is not None:
-                _need(spec["leaseDurationSeconds"] > 0, "spec.leaseDurationSeconds", "must be greater than 0")
-            _need((spec.get("leaseTransitions") or 0) >= 0, "spec.leaseTransitions", "must be at least 0")
-        case "Event":
-            involved = obj.get("involvedObject")
-            _need(isinstance(involved, dict), "involvedObject", "Required value")
-            place = involved.get("namespace") or "default"
-            _need(obj["metadata"].get("namespace") == place, "involvedObject.namespace",
-                  "Invalid value: does not match event.namespace")
-            _need(obj.get("type", "Normal") in ("Normal", "Warning"), "type", "Invalid value")
-            for name in ("firstTimestamp", "lastTimestamp"):
-                if obj.get(name) is not None and not _TIME.fullmatch(str(obj[name])):
-                    raise Refused(400, f"parsing time {obj[name]!r} in {name}")
-            _need(len(obj.get("message", "")) <= 1024, "message", "can have at most 1024 characters")
-        case "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration":
-            for index, hook in enumerate(obj.get("webhooks", [])):
-                for name in ("name", "clientConfig", "sideEffects", "admissionReviewVersions"):
-                    _need(hook.get(name), f"webhooks[{index}].{name}", "Required value")
-                _need(hook["name"].count(".") >= 2, f"webhooks[{index}].name",
-                      "Invalid value: should be a domain with at least three segments separated by dots")
-
-
-def _set_defaults(resource: Resource, obj: dict, number: int) -> dict:
-    match resource.kind:
-        case "Secret":
-            if text := obj.get("stringData"):
-                data = {**(obj.get("data") or {}), **{
-                    key: base64.b64encode(value.encode()).decode() for key, value in text.items()
-                }}  # fmt: skip
-                obj = {**{name: value for name, value in obj.items() if name != "stringData"}, "data": data}
-            return {"type": "Opaque", **obj}
-        case "Service":
-            spec = obj.get("spec", {})
-            address = str(ipaddress.ip_address("10.96.0.10") + number % 60_000)
-            ports = [
-                {"protocol": "TCP", "targetPort": port.get("port"), **port} for port in spec.get("ports", [])
-            ]
-            spec = {"type": "ClusterIP", "sessionAffinity": "None", **spec, **({"ports": ports} if ports else {})}
-            if spec["type"] != "ExternalName":
-                spec.setdefault("clusterIP", address)
-            return {**obj, "spec": spec}
-        case "Namespace":
-            metadata = obj["metadata"]
-            labels = {**metadata.get("labels", {}), "kubernetes.io/metadata.name": metadata["name"]}
-            return {**obj, "metadata": {**metadata, "labels": labels}, "spec": obj.get("spec", {}),
-                    "status": obj.get("status", {"phase": "Active"})}
-        case "Deployment" | "StatefulSet" | "ReplicaSet":
-            return {**obj, "spec": {"replicas": 1, **obj.get("spec", {})}}
-    return obj
-
-
-# Selectors
-
-
-def label_selector(text: str) -> Callable[[dict], bool]:
-    """As kubectl's --selector: `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a`, `!a`."""
-    tests: list[Callable[[dict], bool]] = []
-    for part in re.split(r",(?![^(]*\))", text):
-        part = part.strip()
-        if match := re.fullmatch(r"(\S+)\s+(in|notin)\s+\(([^)]*)\)", part):
-            name, values = match[1], {value.strip() for value in match[3].split(",")}
-            is_in = match[2] == "in"
-            tests.append(lambda labels, n=name, v=values, i=is_in: (labels.get(n) in v) == i)
-        elif match := re.fullmatch(r"([^=!\s]+)\s*(==|=|!=)\s*(\S*)", part):
-            name, value = match[1], match[3]
-            tests.append(lambda labels, n=name, v=value, e=match[2] != "!=": (labels.get(n) == v) == e)
-        elif _QUALIFIED.fullmatch(part):
-            tests.append(lambda labels, n=part: n in labels)
-        elif part.startswith("!") and _QUALIFIED.fullmatch(part[1:]):
-            tests.append(lambda labels, n=part[1:]: n not in labels)
-        else:
-            raise Refused(400, f"unable to parse requirement: {part!r}")
-    return lambda obj: all(test(obj["metadata"].get("labels") or {}) for test in tests)
-
-
-_FIELDS = {
-    "Pod": {"spec.nodeName", "status.phase", "status.podIP", "spec.serviceAccountName", "spec.restartPolicy"},
-    "Event": {
-        "involvedObject.name", "involvedObject.namespace", "involvedObject.uid", "involvedObject.kind",
-        "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "type",
-        "source", "reportingComponent",
-    },
-    "Secret": {"type"},
-    "Namespace": {"status.phase"},
-}  # fmt: skip
-
-
-def field_selector(resource: Resource, text: str) -> Callable[[dict], bool]:
-    tests = []
-    for part in text.split(","):
-        match = re.fullmatch(r"([\w.]+)(==|=|!=)(.*)", part)
-        if match is None:
-            raise Refused(400, f"invalid field selector: {part!r}")
-        name, value, equal = match[1], match[3], match[2] != "!="
-        if name not in ("metadata.name", "metadata.namespace") and name not in _FIELDS.get(resource.kind, set()):
-            raise Refused(400, f"field label not supported: {name}")
-
-        def test(obj: dict, path=name.split("."), value=value, equal=equal) -> bool:
-            here: Any = obj
-            for step in path:
-                here = here.get(step) if isinstance(here, dict) else None
-            return (("" if here is None else here) == value) == equal
-
-        tests.append(test)
-    return lambda obj: all(test(obj) for test in tests)
-
-
-def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7386."""
-    if not isinstance(patch, dict):
-        return patch
-    out = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            out.pop(name, None)
-        else:
-            out[name] = merge_patch(out.get(name), value)
-    return out
-
-
-def strategic_patch(target: Any, patch: Any, node: fields.Node) -> Any:
-    """A strategic merge patch: as a merge patch, but for lists that are merged by keys."""
-    if isinstance(patch, dict):
-        out = dict(target) if isinstance(target, dict) else {}
-        for name, value in patch.items():
-            if name.startswith("$"):
-                continue
-            if value is None:
-                out.pop(name, None)
-            else:
-                out[name] = strategic_patch(out.get(name), value, node.child(name))
-        return out
-    if isinstance(patch, list) and isinstance(target, list) and isinstance(keys := node.keys(patch or target), tuple):
-        out_list = list(target)
-        for element in patch:
-            here = next((i for i, old in enumerate(out_list) if fields._key(old, keys) == fields._key(element, keys)), None)
-            if isinstance(element, dict) and element.get("$patch") == "delete":
-                if here is not None:
-                    out_list.pop(here)
-            elif here is None:
-                out_list.append(element)
-            else:
-                out_list[here] = strategic_patch(out_list[here], element, node.element())
-        return out_list
-    return patch
 
 
 # The server
@@ -656,7 +274,9 @@ def strategic_patch(target: Any, patch: Any, node: fields.Node) -> Any:
 class API:
     """The state, and what is done to it. Everything runs on one event loop."""
 
-    def __init__(self, *, history: int = 20_000, bookmark_seconds: float = 60.0, token: str | None = None, seed: int = 1):
+    def __init__(
+        self, *, history: int = 20_000, bookmark_seconds: float = 60.0, token: str | None = None, seed: int = 1
+    ):
         self.version = 1000
         self.history = history
         self.bookmark_seconds = bookmark_seconds
@@ -675,7 +295,8 @@ class API:
         for resource in builtin_resources():
             self.add_resource(resource)
         for name in ("default", "kube-system", "casa-system"):
-            self.create(self.find("namespaces"), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "")
+            space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            self.create(self.find("namespaces"), space, "")
         self.counts.clear()
 
     def add_resource(self, resource: Resource) -> None:
@@ -746,7 +367,8 @@ class API:
         if not metadata.get("name") and metadata.get("generateName"):
             metadata = {**metadata, "name": metadata["generateName"] + uuid.uuid4().hex[:5]}
         metadata = {name: value for name, value in metadata.items() if name not in (
-            "resourceVersion", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")}
+            "resourceVersion", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
+            "selfLink")}
         if obj["metadata"].get("resourceVersion"):
             raise Refused(400, "resourceVersion should not be set on objects to be created")
         metadata["uid"] = str(uuid.uuid4())
@@ -757,14 +379,15 @@ class API:
             if home is None:
                 raise Refused(404, f'namespaces "{namespace}" not found')
             if home.obj["metadata"].get("deletionTimestamp"):
-                raise Refused(403, f"unable to create new content in namespace {namespace} because it is being terminated")
+                raise Refused(
+                    403, f"unable to create new content in namespace {namespace} because it is being terminated")
         if resource.has_generation:
             metadata["generation"] = 1
         obj = {**obj, "metadata": metadata}
         if resource.has_status:
             obj.pop("status", None)
         obj = self._shaped(resource, obj, strict)
-        _check_metadata(resource, metadata)
+        check_metadata(resource, metadata)
         key = (namespace if resource.is_namespaced else "", metadata["name"])
         if key in resource.objects:
             raise Refused(409, f'{resource.plural} "{key[1]}" already exists', "AlreadyExists")
@@ -774,8 +397,9 @@ class API:
             obj["status"] = {
                 "acceptedNames": obj["spec"]["names"], "storedVersions": [
                     version["name"] for version in obj["spec"]["versions"] if version.get("storage")],
-                "conditions": [{"type": name, "status": "True", "reason": name, "message": "", "lastTransitionTime": _now()}
-                               for name in ("NamesAccepted", "Established")],
+                "conditions": [
+                    {"type": name, "status": "True", "reason": name, "message": "", "lastTransitionTime": _now()}
+                    for name in ("NamesAccepted", "Established")],
             }  # fmt: skip
         if managers is None:
             managers = {(manager, "Update", ""): (_now(), set(fields.owned(obj, resource.node)))}
@@ -817,25 +441,28 @@ class API:
                 obj["status"] = before.obj["status"]
         obj = self._shaped(resource, obj, strict)
         if resource.kind == "Service" and subresource == "":
-            _need(obj["spec"].get("clusterIP") == before.obj["spec"].get("clusterIP"), "spec.clusterIP", "field is immutable")
+            address = before.obj["spec"].get("clusterIP")
+            need(obj["spec"].get("clusterIP") == address, "spec.clusterIP", "field is immutable")
         if resource.kind in ("Deployment", "StatefulSet", "ReplicaSet"):
-            _need(obj["spec"]["selector"] == before.obj["spec"]["selector"], "spec.selector", "field is immutable")
+            need(obj["spec"]["selector"] == before.obj["spec"]["selector"], "spec.selector", "field is immutable")
         if resource.kind == "Secret":
-            _need(obj["type"] == before.obj["type"], "type", "field is immutable")
-        _check_metadata(resource, metadata)
+            need(obj["type"] == before.obj["type"], "type", "field is immutable")
+        check_metadata(resource, metadata)
         if old.get("deletionTimestamp"):
             added = set(metadata.get("finalizers", [])) - set(old.get("finalizers", []))
-            _need(not added, "metadata.finalizers", "Forbidden: no new finalizers can be added if the object is being deleted")
+            need(not added, "metadata.finalizers",
+                 "Forbidden: no new finalizers can be added if the object is being deleted")
         if managers is None:
             managers = self._owners_after(resource, before, obj, manager, subresource)
         was = {k: v for k, v in before.obj.items() if k != "metadata"}
-        now = {"apiVersion": resource.api_version, "kind": resource.kind, **{k: v for k, v in obj.items() if k != "metadata"}}
+        now = {k: v for k, v in obj.items() if k != "metadata"}
+        now = {"apiVersion": resource.api_version, "kind": resource.kind, **now}
         if resource.has_generation and subresource == "":
             spec_of = lambda content: {k: v for k, v in content.items() if k != "status" or not resource.has_status}
             if spec_of(was) != spec_of(now):
                 metadata["generation"] = old.get("generation", 0) + 1
         old_metadata = {k: v for k, v in old.items() if k != "managedFields"}
-        same_owners = {k: v[1] for k, v in managers.items() if v[1]} == {k: v[1] for k, v in before.managers.items() if v[1]}
+        same_owners = _paths(managers) == _paths(before.managers)
         if was == now and metadata == old_metadata and same_owners:
             return before, False
         if resource.kind == "CustomResourceDefinition" and subresource == "":
@@ -869,16 +496,18 @@ class API:
     ) -> tuple[Stored, bool, bool]:
         """Server-side apply; tells whether it changed anything and whether it made the object."""
         if not manager:
-            raise Refused(422, "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch")
+            raise Refused(
+                422, "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch")
         if config.get("metadata", {}).get("managedFields"):
             raise Refused(400, "metadata.managedFields must be nil")
         config = self._checked(resource, config, key[0])
         if config["metadata"].get("name") != key[1]:
-            raise Refused(400, f"the name of the object ({config['metadata'].get('name')}) does not match the name on the URL ({key[1]})")
+            raise Refused(400, f"the name of the object ({config['metadata'].get('name')}) does not match the name on "
+                               f"the URL ({key[1]})")
         unknown: list[str] = []
         if resource.schema is not None:
-            shape({k: v for k, v in config.items() if k not in ("metadata", "apiVersion", "kind")}, _without_defaults(
-                resource.schema), unknown)
+            rest = {name: value for name, value in config.items() if name not in ("metadata", "apiVersion", "kind")}
+            shape(rest, resource.schema, unknown)
         if unknown:
             raise Refused(500, f"failed to create typed patch object: .{unknown[0]}: field not declared in schema")
         if subresource == "" and resource.has_status:
@@ -889,7 +518,8 @@ class API:
         if before is None:
             if subresource:
                 raise Refused(404, f'{resource.plural} "{key[1]}" not found')
-            return self.create(resource, config, key[0], managers={mine: (_now(), set(applied))}, strict=True), True, True
+            made = self.create(resource, config, key[0], managers={mine: (_now(), set(applied))}, strict=True)
+            return made, True, True
         wanted = config["metadata"].get("resourceVersion")
         if wanted and wanted != before.obj["metadata"]["resourceVersion"]:
             raise Refused(409, "the object has been modified")
@@ -899,13 +529,17 @@ class API:
         for who, (moment, paths) in before.managers.items():
             if who == mine:
                 continue
-            stolen = {path for path in applied if path in paths and path[-1] != (".",) and live.get(path) != applied[path]}
+            stolen = {
+                path for path, value in applied.items()
+                if path in paths and path[-1] != (".",) and live.get(path) != value
+            }  # fmt: skip
             if stolen and not force:
                 conflicts += [(who[0], path) for path in stolen]
             if stolen:
                 managers[who] = (moment, paths - stolen)
         if conflicts:
-            names = ", ".join(sorted({f'"{who}": ' + "".join(f".{step[-1]}" for step in path) for who, path in conflicts}))
+            texts = {f'"{who}": ' + "".join(f".{step[-1]}" for step in path) for who, path in conflicts}
+            names = ", ".join(sorted(texts))
             raise Refused(409, f"Apply failed with {len(conflicts)} conflict(s): conflicts with {names}")
         _, mine_before = before.managers.get(mine, ("", set()))
         others: set = set()
@@ -913,7 +547,9 @@ class API:
             if who != mine:
                 others |= paths
         obj = before.obj
-        for path in sorted(mine_before - set(applied) - others, key=len, reverse=True):
+        # Elements of lists first, while the keys that they are found by are there.
+        given_up = mine_before - set(applied) - others
+        for path in sorted(given_up, key=lambda path: (path[-1] != (".",), -len(path), path)):
             if path[-1] == (".",) and any(other[: len(path) - 1] == path[:-1] for other in others | set(applied)):
                 continue
             obj = fields.remove(obj, path, resource.node) or {}
@@ -960,14 +596,15 @@ class API:
                                    f"{path or '<nil>'}: Invalid value: {error.message[:300]}")
             return {**named, **rest}
         if not resource.is_custom:
-            obj = _set_defaults(resource, obj, self.version)
-            _check_kind(resource, obj)
+            obj = set_defaults(resource, obj, self.version)
+            check_kind(resource, obj)
         return obj
 
     def stored(self, resource: Resource, key: Key) -> Stored:
         stored = resource.objects.get(key)
         if stored is None:
-            raise Refused(404, f'{resource.plural}{"." + resource.group if resource.group else ""} "{key[1]}" not found')
+            kind = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+            raise Refused(404, f'{kind} "{key[1]}" not found')
         return stored
 
     # Deleting
@@ -980,7 +617,8 @@ class API:
         wanted = options.get("preconditions") or {}
         for name, member in (("uid", "uid"), ("resourceVersion", "resourceVersion")):
             if wanted.get(name) and wanted[name] != metadata[member]:
-                raise Refused(409, f"Precondition failed: {name} in precondition: {wanted[name]}, in object meta: {metadata[member]}")
+                raise Refused(409, f"Precondition failed: {name} in precondition: {wanted[name]}, in object meta: "
+                                   f"{metadata[member]}")
         policy = options.get("propagationPolicy") or "Background"
         if policy not in ("Background", "Foreground", "Orphan"):
             raise Refused(422, f"propagationPolicy: Invalid value: {policy!r}")
@@ -1119,13 +757,13 @@ class API:
                 raise Refused(404, "the server could not find the requested resource")
         namespace = ""
         if len(rest) >= 3 and rest[0] == "namespaces" and (group, version, rest[2]) in self.resources:
-            namespace, rest = _unquote(rest[1]), rest[2:]
+            namespace, rest = unquote(rest[1]), rest[2:]
             if not self.resources[group, version, rest[0]].is_namespaced:
                 raise Refused(404, "the server could not find the requested resource")
         resource = self.resources.get((group, version, rest[0])) if rest else None
         if resource is None or len(rest) > 3 or "" in rest:
             raise Refused(404, "the server could not find the requested resource")
-        name = _unquote(rest[1]) if len(rest) > 1 else None
+        name = unquote(rest[1]) if len(rest) > 1 else None
         subresource = rest[2] if len(rest) > 2 else ""
         if subresource and not (subresource == "status" and resource.has_status):
             raise Refused(404, "the server could not find the requested resource")
@@ -1199,7 +837,7 @@ class API:
             return self._delete(request, verb, resource, namespace, name, body)
         if verb in ("create", "update"):
             if request.content_type not in ("application/json", "application/yaml"):
-                raise Refused(415, f"the body of the request was in an unknown format - accepted media types include: application/json, application/yaml")
+                raise Refused(415, _UNKNOWN_FORMAT + "application/json, application/yaml")
             obj = _parsed(body, request.content_type)
         if verb == "create":
             if resource.is_namespaced and not namespace:
@@ -1231,7 +869,7 @@ class API:
             elif kind == "application/strategic-merge-patch+json" and not resource.is_custom:
                 obj = strategic_patch(before.obj, patch, resource.node)
             else:
-                raise Refused(415, f"the body of the request was in an unknown format - accepted media types include: application/merge-patch+json, application/apply-patch+yaml")
+                raise Refused(415, _UNKNOWN_FORMAT + "application/merge-patch+json, application/apply-patch+yaml")
             if obj.get("metadata", {}).get("name") != name:
                 raise Refused(422, "metadata.name: Invalid value: field is immutable")
             stored, changed = self.update(resource, key, obj, manager, subresource, strict=strict)
@@ -1247,7 +885,8 @@ class API:
             if request.content_type not in ("application/json", "application/yaml"):
                 raise Refused(415, "the body of the request was in an unknown format")
             options = _parsed(body, request.content_type)
-            known = {"apiVersion", "kind", "preconditions", "propagationPolicy", "gracePeriodSeconds", "dryRun", "orphanDependents"}
+            known = {"apiVersion", "kind", "preconditions", "propagationPolicy", "gracePeriodSeconds", "dryRun",
+                     "orphanDependents"}  # fmt: skip
             if not isinstance(options, dict) or set(options) - known:
                 raise Refused(400, f"unknown field in DeleteOptions: {set(options) - known}")
             if options.get("kind", "DeleteOptions") != "DeleteOptions":
@@ -1289,8 +928,10 @@ class API:
             selects = self._selects(request, resource)
             rest = [
                 resource.objects[key] for key in sorted(resource.objects)
-                if (namespace is None or key[0] == namespace) and (selects is None or selects(resource.objects[key].obj))
+                if namespace is None or key[0] == namespace
             ]  # fmt: skip
+            if selects is not None:
+                rest = [stored for stored in rest if selects(stored.obj)]
             version, start = self.version, 0
         end = start + limit if limit else len(rest)
         metadata: dict = {"resourceVersion": str(version)}
@@ -1302,8 +943,8 @@ class API:
             metadata |= {"continue": token, "remainingItemCount": len(rest) - end}
         prefix = resource.prefix if resource.is_custom else b"{"
         items = b",".join(prefix + stored.body for stored in rest[start:end])
-        head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":{json.dumps(metadata)},"items":['
-        return head.encode() + items + b"]}"
+        head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":{json.dumps(metadata)}'
+        return head.encode() + b',"items":[' + items + b"]}"
 
     async def _watch(self, request: web.Request, resource: Resource, namespace: str | None) -> web.StreamResponse:
         selects = self._selects(request, resource)
@@ -1325,8 +966,10 @@ class API:
             for moment, key, before, after in resource.history:
                 if moment > version:
                     watcher.take(resource, key, before, after, moment)
-        fault = next((fault for fault in self.faults if fault.kind.endswith("-watch") and fault.matches("watch", resource.plural)
-                      and self._happens(fault)), None)  # fmt: skip
+        fault = next((
+            fault for fault in self.faults
+            if fault.kind.endswith("-watch") and fault.matches("watch", resource.plural) and self._happens(fault)
+        ), None)  # fmt: skip
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         resource.watchers.add(watcher)
@@ -1445,7 +1088,7 @@ class API:
             "requests": dict(self.counts), "no_op_writes": dict(self.no_ops),
             "statuses": {str(code): count for code, count in self.statuses.items()},
             "watches": sum(len(resource.watchers) for resource in self.resources.values()),
-            "objects": {resource.plural: len(resource.objects) for resource in self.resources.values() if resource.objects},
+            "objects": {kind.plural: len(kind.objects) for kind in self.resources.values() if kind.objects},
         }  # fmt: skip
 
     async def control(self, request: web.Request, what: str) -> web.Response:
@@ -1481,8 +1124,10 @@ class API:
 
         match parts:
             case ["version"]:
-                return _json({"major": "1", "minor": "32", "gitVersion": "v1.32.0-fake", "gitCommit": "", "gitTreeState": "clean",
-                              "buildDate": "2025-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "linux/amd64"})
+                return _json({
+                    "major": "1", "minor": "32", "gitVersion": "v1.32.0-fake", "gitCommit": "", "gitTreeState": "clean",
+                    "buildDate": "2025-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "linux/amd64",
+                })  # fmt: skip
             case ["healthz"] | ["livez"] | ["readyz"]:
                 return web.Response(text="ok")
             case ["api"]:
@@ -1499,7 +1144,8 @@ class API:
             case ["openapi", "v3"]:
                 return _json({"paths": {}})
             case ["openapi", "v2"]:
-                return _json({"swagger": "2.0", "info": {"title": "fake", "version": "v1.32.0"}, "paths": {}, "definitions": {}})
+                info = {"title": "fake", "version": "v1.32.0"}
+                return _json({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}})
         return None
 
     def _resource_list(self, group: str, version: str) -> dict:
@@ -1512,10 +1158,13 @@ class API:
                      "kind": resource.kind, "verbs": verbs, "shortNames": list(resource.short_names)}  # fmt: skip
             listed.append(entry)
             if resource.has_status:
-                listed.append({"name": f"{resource.plural}/status", "singularName": "", "namespaced": resource.is_namespaced,
-                               "kind": resource.kind, "verbs": ["get", "patch", "update"]})  # fmt: skip
-        return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{group}/{version}" if group else version,
-                "resources": listed}
+                listed.append({**entry, "name": f"{resource.plural}/status", "singularName": "", "shortNames": [],
+                               "verbs": ["get", "patch", "update"]})  # fmt: skip
+        name = f"{group}/{version}" if group else version
+        return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": listed}
+
+
+_UNKNOWN_FORMAT = "the body of the request was in an unknown format - accepted media types include: "
 
 
 class _Reset(Exception):
@@ -1527,18 +1176,12 @@ class _Garbage(Exception):
         super().__init__("garbage")
 
 
+def _paths(managers: dict[tuple[str, str, str], tuple[str, set]]) -> dict[tuple[str, str, str], set]:
+    return {who: paths for who, (_, paths) in managers.items() if paths}
+
+
 def _owner_uids(obj: dict) -> set[str]:
     return {owner["uid"] for owner in obj["metadata"].get("ownerReferences", [])}
-
-
-def _without_defaults(schema: dict) -> dict:
-    return schema
-
-
-def _unquote(text: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(text)
 
 
 def _number(request: web.Request, name: str, otherwise: int) -> int:
@@ -1645,7 +1288,8 @@ class FakeAPI:
     async def _listen(self) -> None:
         assert self._runner is not None
         context = self.tls.server_context() if self.tls else None
-        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context, reuse_address=True, backlog=512)
+        self._site = web.TCPSite(
+            self._runner, "127.0.0.1", self.port, ssl_context=context, reuse_address=True, backlog=512)
         await self._site.start()
         assert self._site._server is not None
         self.port = self._site._server.sockets[0].getsockname()[1]
@@ -1683,8 +1327,8 @@ class FakeAPI:
         return self.call(lambda api: api.counters())
 
     def namespace(self, name: str, labels: dict[str, str] | None = None) -> None:
-        self.create("namespaces", {
-            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, **({"labels": labels} if labels else {})}})
+        metadata = {"name": name, **({"labels": labels} if labels else {})}
+        self.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     def create(self, plural: str, obj: dict, namespace: str | None = None) -> dict:
         """As another client would."""

@@ -70,7 +70,7 @@ class Node:
         return KEYED.get(self.name)
 
 
-def _key(element: Any, keys: tuple[str, ...]) -> str:
+def key_of(element: Any, keys: tuple[str, ...]) -> str:
     named = {key: element.get(key, "TCP" if key == "protocol" else None) for key in keys}
     return json.dumps(named, separators=(",", ":"), sort_keys=True)
 
@@ -94,7 +94,7 @@ def leaves(value: Any, node: Node, path: Path = (), into: dict[Path, Any] | None
         else:
             inner_node = node.element()
             for element in value:
-                inner_path = (*path, ("k", _key(element, keys)))
+                inner_path = (*path, ("k", key_of(element, keys)))
                 out[(*inner_path, (".",))] = True
                 leaves(element, inner_node, inner_path, out)
     else:
@@ -134,11 +134,11 @@ def merge(live: Any, applied: Any, node: Node) -> Any:
         if keys == "set":
             return live + [value for value in applied if value not in live]
         if keys:
-            coming = {_key(value, keys): value for value in applied}
+            coming = {key_of(value, keys): value for value in applied}
             element = node.element()
             out = []
             for value in live:
-                new = coming.pop(_key(value, keys), None)
+                new = coming.pop(key_of(value, keys), None)
                 out.append(value if new is None else merge(value, new, element))
             return out + list(coming.values())
     return applied
@@ -165,7 +165,7 @@ def remove(live: Any, path: Path, node: Node) -> Any:
             return live
         out = []
         for value in live:
-            if _key(value, keys) == path[0][1]:
+            if key_of(value, keys) == path[0][1]:
                 if len(path) == 1 or path[1] == (".",):
                     continue
                 value = remove(value, path[1:], node.element())

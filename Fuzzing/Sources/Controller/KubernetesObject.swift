@@ -1,0 +1,1 @@
+../../../Sources/Controller/Kubernetes/KubernetesObject.swift
