@@ -121,7 +121,7 @@ def text(change: Callable[[str], str] = lambda text: text) -> str:
     [
         ("fqdn: api.openai.com", "fqdn: evil.example.com", "CASAPolicy banking/agent: LLMMismatch: the policy permits"),
         ("name: bank}", "name: till}", "CASAPolicy banking/bank: TargetUnknown"),
-        ("type: agent", "type: robot", "spec.apps[1].type: expected agent, client, mcp_server"),
+        ("type: agent", "type: robot", "spec.apps[1].type: expected client, agent, mcp_server"),
         ("casa.io/v1alpha1\nkind: CASAPolicy", "casa.io/v2\nkind: CASAPolicy", "expected casa.io/v1alpha1"),
     ],
 )
@@ -138,7 +138,7 @@ def test_objects_that_a_cluster_refuses_are_refused(old: str, new: str, expected
         ([], "give either system.yaml or -f"),
         (["system.yaml", "-f", "-"], "give either system.yaml or -f"),
         (["system.yaml", "--node-guard"], "--node-guard goes with -f"),
-        (["-f", "-", "--first-port", "8001"], "127.0.0.1:8101"),
+        (["-f", "-", "--first-port", "7998"], "127.0.0.1:8101"),
         (["-f", "-", "--app-port", "bank"], "--app-port must be"),
         (["-f", "-", "--app-port", "till=1"], "has no app till"),
         (["-f", "-", "--system", "other"], "expected the MultiAgentSystem other, got banking/banking"),
