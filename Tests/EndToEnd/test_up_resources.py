@@ -66,7 +66,7 @@ def test_casa_run_tells_an_app_its_sidecars_addresses_and_not_the_developers_key
 
 
 def test_another_host_than_the_llm_is_not_reached_by_the_way_to_the_llm(bank: UpStack) -> None:
-    way = bank.ready["addresses"]["agent"]["llm"]
+    way = bank.ready["endpoints"]["agent"]["llm"]
     before = len(bank.http.get(f"http://127.0.0.1:{bank.llm_app}/requests").json()["requests"])
     body = b'{"model":"any","messages":[{"role":"user","content":"x"}]}'
     for target, host in (("http://evil.example.com/v1/chat/completions", "evil.example.com"), ("/v2/other", "x")):
@@ -83,7 +83,7 @@ def test_who_is_not_in_the_policy_has_no_address(narrow: UpStack) -> None:
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", narrow.first_port + 103)):
         pass
     # Past the sidecar's addresses the bank's own sidecar is met, which wants a token.
-    called = narrow.ready["addresses"]["bank"]["called_at"]
+    called = narrow.ready["endpoints"]["bank"]["called_at"]
     body = tool_call("transfer_money", {"recipient_iban": "DE02", "amount": 1, "currency": "EUR", "subject": "x"})
     headers = {**mcp_headers("tools/call", "transfer_money"), "traceparent": new_traceparent()}
     answer = narrow.http.post(called, json=body, headers=headers)

@@ -82,7 +82,8 @@ NO_SAY: dict[str, dict[str, str]] = {
         "11-22,24-26": "the request never reaches it",
         "16-18": "the request never reaches it",
         "33-36": "it sees no packets",
-        "47": "it reads no answers of LLMs",
+        "47,32": "it reads no answers of LLMs",
+        "37": "what its silence means is for those to say who ask it",
     },
     "proxy": {
         "5,8,10": "it is mounted at the runtime's API",
@@ -125,7 +126,7 @@ def pytest_rows(layer: str, *arguments: str) -> list[Row]:
 def measure() -> list[Row]:
     attacks, interception = str(FOLDER), str(FOLDER.parent / "interception")
     rows = pytest_rows("proxy", attacks, interception, "--attack-numbers", "1-33,37,45,47-50")
-    rows += pytest_rows("runtime", attacks, "--attack-numbers", "1-10,23,27-31,37,39,42-43,45-46,48-50")
+    rows += pytest_rows("runtime", attacks, "--attack-numbers", "1-10,23,27-31,39,42-43,45-46,48-50")
     for row in rows:
         # Packet rules are the sidecar's own (`casa sidecar intercept`).
         if row["outcome"] == "stopped" and row["evidence"] == "refused, and nothing arrived":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -81,6 +82,7 @@ class RuntimeAlone(Stack):
             folder = self.state / "apps" / name
             folder.mkdir(parents=True)
             (folder / "client-secret").write_text(f"{app.secret}\n")
+            (folder / "sidecar-key").write_text(f"{secrets.token_urlsafe(32)}\n")
             self.ids[name] = app.id
         self._servers = [WellMeaning(self, place).serve() for place in ports.ports]
         wait_until(self._bank_is_known, "the bank answers and its tools are approved", START_DEADLINE)
@@ -166,7 +168,9 @@ class WellMeaning:
         if self.place == "bank" and isinstance(call, dict) and call.get("method") == "tools/call":
             self.said(self.owner.spend(request.token))
         else:
-            told = self.owner.introspect(request.token)
+            answer = self.owner.post("/oauth/introspect", {"token": request.token})
+            self.said(answer)
+            told = answer.json()
             if not told["active"]:
                 inactive = {"error": "invalid_token", "reason": "token_inactive"}
                 raise RuntimeSaysNo(httpx.Response(403, json=inactive))
@@ -180,6 +184,8 @@ class WellMeaning:
 
     def leave(self, request: Message, callee: str) -> Message:
         app, call = self.owner, request.json
+        if not isinstance(call, dict):
+            return Message({}, b"a well-meaning app sends no such thing", status=599)
         if app.name == "client":
             token = self.begin(app, call, request)
         elif not (token := SESSIONS.get((id(self.stack), app.name, request.trace), "")):
@@ -208,13 +214,14 @@ class WellMeaning:
         self.said(t2)
         url = f"http://127.0.0.1:{self.stack.endpoints.llm_app}/v1/chat/completions"
         answer = self.send(url, request, {**request.headers, "authorization": f"Bearer {LLM_KEY}"})
+        selections = []
         for choice in (answer.json or {}).get("choices", []):
             for selected in (choice.get("message") or {}).get("tool_calls") or []:
                 called = selected["function"]
-                arguments = json.loads(called["arguments"])
-                selection = {"tool": called["name"], "arguments_sha256": canonical_sha256(arguments)}
-                event = {"kind": "llm_call", "token": t2.json()["access_token"], "selections": [selection]}
-                self.said(app.report(event))
+                arguments = canonical_sha256(json.loads(called["arguments"]))
+                selections.append({"tool": called["name"], "arguments_sha256": arguments})
+        event = {"kind": "llm_call", "token": t2.json()["access_token"], "selections": selections}
+        self.said(app.report(event))
         return answer
 
     def pass_on(self, request: Message, callee: str, token: str) -> Message:
