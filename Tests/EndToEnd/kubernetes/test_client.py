@@ -471,10 +471,12 @@ def test_a_cache_ends_up_like_the_server_whatever_goes_wrong(
     settle(lambda: cached(probe, number) == versions(api))
     # And what it told is what became of it.
     last: dict[str, Any] = {}
-    for message in probe.pending(number):
-        if "changed" in message:
-            last[message["changed"]] = message["version"]
-    assert {key: version for key, version in last.items() if version} == versions(api)
+
+    def told() -> dict[str, str]:
+        last.update({message["changed"]: message["version"] for message in probe.pending(number) if "changed" in message})
+        return {key: version for key, version in last.items() if version}
+
+    settle(lambda: told() == versions(api))
     faults = {name for name in api.counters()["requests"] if name.startswith("fault")}
     assert len(faults) >= 5, faults
 
