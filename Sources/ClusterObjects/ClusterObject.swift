@@ -12,38 +12,33 @@ public struct ClusterObject: Sendable, Hashable {
   public static let managedBy = (key: "app.kubernetes.io/managed-by", value: "casa-controller")
 
   /// - Parameters:
-  ///   - owners: the objects with which it goes.
+  ///   - system: in whose namespace it is, and with which it goes.
   ///   - members: what it has beside `metadata`: `spec` and the like.
   init(
-    _ apiVersion: String, _ kind: String, namespace: String, name: String, labels: [String: String] = [:],
-    owners: [MultiAgentSystem], _ members: [String: JSONValue]
+    _ apiVersion: String, _ kind: String, of system: ResolvedSystem, name: String, labels: [String: String] = [:],
+    _ members: [String: JSONValue]
   ) {
+    let owner = system.object.metadata
     self.apiVersion = apiVersion
     self.kind = kind
-    self.namespace = namespace
+    self.namespace = owner.namespace
     self.name = WorkloadLabel.shortened(name, to: 253)
     var metadata: [String: JSONValue] = [
       "namespace": .string(namespace), "name": .string(self.name),
       "labels": Self.texts(labels.merging([Self.managedBy.key: Self.managedBy.value]) { $1 }),
     ]
-    let references = Self.references(to: owners)
-    if !references.isEmpty { metadata["ownerReferences"] = .array(references) }
+    // One that was read from a file owns nothing.
+    if let uid = owner.uid {
+      metadata["ownerReferences"] = [
+        [
+          "apiVersion": .string(Resource.apiVersion), "kind": .string(MultiAgentSystem.kind),
+          "name": .string(owner.name), "uid": .string(uid), "controller": true, "blockOwnerDeletion": true,
+        ]
+      ]
+    }
     var json = members
     (json["apiVersion"], json["kind"], json["metadata"]) = (.string(apiVersion), .string(kind), .object(metadata))
     self.json = .object(json)
-  }
-
-  /// Of objects that the API server has; one from a file owns nothing.
-  private static func references(to owners: [MultiAgentSystem]) -> [JSONValue] {
-    owners.compactMap { owner in
-      owner.metadata.uid.map { uid in
-        [
-          "apiVersion": .string(Resource.apiVersion), "kind": .string(MultiAgentSystem.kind),
-          "name": .string(owner.metadata.name), "uid": .string(uid), "controller": .bool(owners.count == 1),
-          "blockOwnerDeletion": false,
-        ]
-      }
-    }
   }
 
   static func texts(_ members: [String: String]) -> JSONValue { .object(members.mapValues(JSONValue.string)) }

@@ -1,5 +1,5 @@
 import CASACore
-public import CustomResources
+import CustomResources
 import Enforcement
 import Sidecar
 
@@ -9,28 +9,19 @@ import Sidecar
 /// and the authorization service finds the destination by the host that is asked for, which is also what Istio's routes
 /// go by. So what was decided about is what is called. Istio's routes lead nowhere else: its registry is cut down to the
 /// destinations of the workload.
-public enum IstioObjects {
+enum IstioObjects {
   /// The environment variable of the container `istio-proxy` that holds the workload's sidecar key, from the workload's
   /// Secret. Without it the authorization service knows none of the proxy's questions, and nothing passes. The key itself
   /// stands in no EnvoyFilter, which many may read.
-  public static let keyVariable = "CASA_SIDECAR_KEY"
+  static let keyVariable = "CASA_SIDECAR_KEY"
 
-  /// - Parameter revisions: of namespaces: texts that differ whenever one of the workloads' Secrets does.
-  public static func objects(
-    of resolution: Resolution, revisions: [String: String] = [:], settings: ClusterSettings
-  ) -> [ClusterObject] {
-    guard settings.mode == .istio else { return [] }
-    var objects: [ClusterObject] = []
-    for (namespace, systems) in resolution.byNamespace {
-      objects += AuthorizeObjects.objects(
-        in: namespace, systems, revision: revisions[namespace], settings: settings)
-      objects += llmObjects(in: namespace, systems, settings)
-      for system in systems {
-        for app in system.apps where app.app.workloadName != nil {
-          let reach = Reach(of: app, in: system, settings: settings)
-          objects += [filters(reach), sidecar(reach), portPolicy(reach)]
-        }
-      }
+  /// - Parameter revision: differs whenever one of the workloads' Secrets does.
+  static func objects(of system: ResolvedSystem, revision: String?, settings: ClusterSettings) -> [ClusterObject] {
+    var objects = AuthorizeObjects.objects(of: system, revision: revision, settings: settings)
+    objects += llmObjects(system, settings)
+    for app in system.apps where app.app.workloadName != nil {
+      let reach = Reach(of: app, in: system, settings: settings)
+      objects += [filters(reach), sidecar(reach), portPolicy(reach)]
     }
     return objects
   }
@@ -39,8 +30,7 @@ public enum IstioObjects {
     _ reach: Reach, _ apiVersion: String, _ kind: String, _ spec: [String: JSONValue]
   ) -> ClusterObject {
     ClusterObject(
-      apiVersion, kind, namespace: reach.namespace, name: "casa-workload-" + reach.workload,
-      owners: [reach.system.object], ["spec": .object(spec)])
+      apiVersion, kind, of: reach.system, name: WorkloadFile.secretName(of: reach.workload), ["spec": .object(spec)])
   }
 
   private static func labels(_ reach: Reach) -> JSONValue { [WorkloadLabel.key: .string(reach.label)] }
@@ -51,7 +41,7 @@ public enum IstioObjects {
     func authorization(_ direction: String) -> ExternalAuthorization {
       ExternalAuthorization(
         cluster:
-          "outbound|\(ClusterSettings.authorizationPort)||\(AuthorizeObjects.host(in: reach.namespace, reach.settings))",
+          "outbound|\(ClusterSettings.authorizationPort)||\(AuthorizeObjects.host(of: reach.system, reach.settings))",
         sidecarKey: "%ENVIRONMENT(\(keyVariable))%", direction: direction)
     }
     let (inbound, outbound) = (authorization(EnforcementPoint.ingress), authorization(EnforcementPoint.egress))
@@ -133,7 +123,7 @@ public enum IstioObjects {
   private static func sidecar(_ reach: Reach) -> ClusterObject {
     let settings = reach.settings
     var hosts = [
-      "./" + AuthorizeObjects.host(in: reach.namespace, settings)
+      "./" + AuthorizeObjects.host(of: reach.system, settings)
     ]
     let services =
       reach.calls.map(\.service)
@@ -161,58 +151,43 @@ public enum IstioObjects {
     return object(reach, "security.istio.io/v1", "AuthorizationPolicy", spec)
   }
 
-  /// The LLMs of a namespace, by their host: the app speaks plain HTTP under its name, and the proxy adds TLS.
-  private static func llmObjects(
-    in namespace: String, _ systems: [ResolvedSystem], _ settings: ClusterSettings
-  ) -> [ClusterObject] {
-    let used = systems.filter { system in
-      system.apps.contains { $0.llm != nil }
-        && system.object.llm?.service(from: namespace, settings: settings) == nil
-    }
-    let byHost = Dictionary(grouping: used) { $0.object.llm?.host ?? "" }
-    return byHost.sorted { $0.key < $1.key }.flatMap { host, systems -> [ClusterObject] in
-      // By the port that the app writes: where it leads, and whether by TLS.
-      var ports: [Int: (target: Int, isTLS: Bool)] = [:]
-      for llm in systems.compactMap(\.object.llm) { ports[llm.port] = (llm.port, llm.isTLS) }
-      if let port = ports.keys.sorted().first(where: { ports[$0]?.isTLS == true }), ports[80] == nil {
-        ports[80] = (port, true)
-      }
-      let sorted = ports.sorted { $0.key < $1.key }
-      let entry = ClusterObject(
-        "networking.istio.io/v1", "ServiceEntry", namespace: namespace, name: "casa-llm-" + host,
-        owners: systems.map(\.object),
-        [
-          "spec": [
-            "hosts": [.string(host)], "exportTo": ["."], "location": "MESH_EXTERNAL", "resolution": "DNS",
-            "ports": .array(
-              sorted.map {
-                [
-                  "number": .whole($0.key), "targetPort": .whole($0.value.target), "name": .string("http-\($0.key)"),
-                  "protocol": "HTTP",
-                ]
-              }),
-          ]
-        ])
-      let tls = sorted.filter(\.value.isTLS).map { port, _ -> JSONValue in
-        [
-          "port": ["number": .whole(port)],
-          "tls": [
-            "mode": "SIMPLE", "sni": .string(host), "subjectAltNames": [.string(host)],
-            // Where Istio's proxies have the authorities that everybody knows.
-            "caCertificates": "/etc/ssl/certs/ca-certificates.crt",
+  /// The LLM outside: the app speaks plain HTTP under its name, and the proxy adds TLS.
+  private static func llmObjects(_ system: ResolvedSystem, _ settings: ClusterSettings) -> [ClusterObject] {
+    guard let llm = system.object.llm, system.apps.contains(where: { $0.llm != nil }),
+      llm.service(from: system.object.metadata.namespace, settings: settings) == nil
+    else { return [] }
+    // Other systems of the namespace may have the same host: each says the same of it.
+    let name = "casa-llm-" + system.object.metadata.name
+    let ports = llm.isTLS && llm.port != 80 ? [80, llm.port] : [llm.port]
+    let entry = ClusterObject(
+      "networking.istio.io/v1", "ServiceEntry", of: system, name: name,
+      [
+        "spec": [
+          "hosts": [.string(llm.host)], "exportTo": ["."], "location": "MESH_EXTERNAL", "resolution": "DNS",
+          "ports": .array(
+            ports.map {
+              [
+                "number": .whole($0), "targetPort": .whole(llm.port), "name": .string("http-\($0)"),
+                "protocol": "HTTP",
+              ]
+            }),
+        ]
+      ])
+    guard llm.isTLS else { return [entry] }
+    let rule = ClusterObject(
+      "networking.istio.io/v1", "DestinationRule", of: system, name: name,
+      [
+        "spec": [
+          "host": .string(llm.host), "exportTo": ["."],
+          "trafficPolicy": [
+            "tls": [
+              "mode": "SIMPLE", "sni": .string(llm.host), "subjectAltNames": [.string(llm.host)],
+              // Where Istio's proxies have the authorities that everybody knows.
+              "caCertificates": "/etc/ssl/certs/ca-certificates.crt",
+            ]
           ],
         ]
-      }
-      guard !tls.isEmpty else { return [entry] }
-      let rule = ClusterObject(
-        "networking.istio.io/v1", "DestinationRule", namespace: namespace, name: "casa-llm-" + host,
-        owners: systems.map(\.object),
-        [
-          "spec": [
-            "host": .string(host), "exportTo": ["."], "trafficPolicy": ["portLevelSettings": .array(tls)],
-          ]
-        ])
-      return [entry, rule]
-    }
+      ])
+    return [entry, rule]
   }
 }

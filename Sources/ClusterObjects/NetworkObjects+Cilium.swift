@@ -41,8 +41,8 @@ extension NetworkObjects {
       egress.append(["toFQDNs": [["matchName": .string(llm.host)]], "toPorts": [.object(rule)]])
     }
     return ClusterObject(
-      "cilium.io/v2", "CiliumNetworkPolicy", namespace: reach.namespace, name: "casa-workload-" + reach.workload,
-      owners: [reach.system.object],
+      "cilium.io/v2", "CiliumNetworkPolicy", of: reach.system,
+      name: WorkloadFile.secretName(of: reach.workload),
       [
         "spec": [
           "description": .string("What \(reach.workload) may reach by its CASAPolicy, and who may reach it."),

@@ -1,5 +1,5 @@
 import CASACore
-public import CustomResources
+import CustomResources
 
 /// The network's policies of all workloads: deny by default, and what each one's CASAPolicy names.
 ///
@@ -9,27 +9,22 @@ public import CustomResources
 ///
 /// Pods are selected by `WorkloadLabel`, peers too, and never by Service: a policy's ports are those of the pods. The
 /// sidecar takes redirected connections, so on the wire they keep the app's own port.
-public enum NetworkObjects {
-  public static func objects(of resolution: Resolution, settings: ClusterSettings) -> [ClusterObject] {
-    var objects: [ClusterObject] = []
-    for (namespace, systems) in resolution.byNamespace {
-      objects.append(denyAll(in: namespace, systems))
-      if settings.mode == .istio { objects.append(authorizePolicy(in: namespace, systems, settings)) }
-      for system in systems {
-        for app in system.apps where app.app.workloadName != nil {
-          let reach = Reach(of: app, in: system, settings: settings)
-          objects.append(networkPolicy(reach))
-          if settings.mode == .cilium { objects.append(ciliumPolicy(reach)) }
-        }
-      }
+enum NetworkObjects {
+  static func objects(of system: ResolvedSystem, settings: ClusterSettings) -> [ClusterObject] {
+    var objects = [denyAll(system)]
+    if settings.mode == .istio { objects.append(authorizePolicy(system, settings)) }
+    for app in system.apps where app.app.workloadName != nil {
+      let reach = Reach(of: app, in: system, settings: settings)
+      objects.append(networkPolicy(reach))
+      if settings.mode == .cilium { objects.append(ciliumPolicy(reach)) }
     }
     return objects
   }
 
-  /// For pods that have a workload's label and are no app's, such as those of a system that was taken away.
-  private static func denyAll(in namespace: String, _ systems: [ResolvedSystem]) -> ClusterObject {
+  /// For pods that have a workload's label and are no app's, such as those of one that was taken out of the system.
+  private static func denyAll(_ system: ResolvedSystem) -> ClusterObject {
     policy(
-      "casa-default-deny", in: namespace, owners: systems,
+      "casa-default-deny-" + system.object.metadata.name, of: system,
       selecting: ["matchExpressions": [["key": .string(WorkloadLabel.key), "operator": "Exists"]]],
       ingress: [], egress: [])
   }
@@ -48,7 +43,8 @@ public enum NetworkObjects {
     case .cilium: egress.append(["to": [runtimePods(settings)], "ports": ports([settings.runtimePort])])
     case .istio:
       egress.append([
-        "to": [["podSelector": labels(AuthorizeObjects.labels)]], "ports": ports([ClusterSettings.authorizationPort]),
+        "to": [["podSelector": labels(AuthorizeObjects.labels(of: reach.system))]],
+        "ports": ports([ClusterSettings.authorizationPort]),
       ])
       egress.append(istiod(settings))
     }
@@ -64,19 +60,17 @@ public enum NetworkObjects {
     }
     if let host = reach.externalLLM { egress.append(["to": .array(internet), "ports": ports([host.port])]) }
     return policy(
-      "casa-workload-" + reach.workload, in: reach.namespace, owners: [reach.system],
+      WorkloadFile.secretName(of: reach.workload), of: reach.system,
       selecting: labels([WorkloadLabel.key: reach.label]), ingress: ingress, egress: egress)
   }
 
-  /// The authorization service of a namespace in Istio mode.
-  private static func authorizePolicy(
-    in namespace: String, _ systems: [ResolvedSystem], _ settings: ClusterSettings
-  ) -> ClusterObject {
+  /// The authorization service of a system in Istio mode.
+  private static func authorizePolicy(_ system: ResolvedSystem, _ settings: ClusterSettings) -> ClusterObject {
     let callers: JSONValue = [
       "podSelector": ["matchExpressions": [["key": .string(WorkloadLabel.key), "operator": "Exists"]]]
     ]
     return policy(
-      AuthorizeObjects.name, in: namespace, owners: systems, selecting: labels(AuthorizeObjects.labels),
+      AuthorizeObjects.name(of: system), of: system, selecting: labels(AuthorizeObjects.labels(of: system)),
       ingress: [
         ["from": [callers], "ports": ports([ClusterSettings.authorizationPort])],
         ["ports": ports([ClusterSettings.istioProbePort, ClusterSettings.probePort])],
@@ -91,11 +85,10 @@ public enum NetworkObjects {
   static let namespaceLabel = "kubernetes.io/metadata.name"
 
   private static func policy(
-    _ name: String, in namespace: String, owners: [ResolvedSystem], selecting pods: JSONValue, ingress: [JSONValue],
-    egress: [JSONValue]
+    _ name: String, of system: ResolvedSystem, selecting pods: JSONValue, ingress: [JSONValue], egress: [JSONValue]
   ) -> ClusterObject {
     ClusterObject(
-      "networking.k8s.io/v1", "NetworkPolicy", namespace: namespace, name: name, owners: owners.map(\.object),
+      "networking.k8s.io/v1", "NetworkPolicy", of: system, name: name,
       [
         "spec": [
           "podSelector": pods, "policyTypes": ["Ingress", "Egress"], "ingress": .array(ingress),
@@ -167,12 +160,4 @@ public enum NetworkObjects {
     // Only what is handed out for the internet at all.
     ["ipBlock": ["cidr": "2000::/3"]],
   ]
-}
-
-extension Resolution {
-  /// The systems of each namespace, in the order of their names.
-  var byNamespace: [(namespace: String, systems: [ResolvedSystem])] {
-    Dictionary(grouping: systems, by: \.object.metadata.namespace).sorted { $0.key < $1.key }
-      .map { namespace, systems in (namespace, systems.sorted { $0.object.metadata.name < $1.object.metadata.name }) }
-  }
 }

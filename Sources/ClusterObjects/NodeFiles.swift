@@ -167,7 +167,9 @@ private struct NodePolicyWriting {
   ) -> [String: JSONValue] {
     guard let reach else { return [:] }
     var destinations = reach.calls.map(\.service)
-    if settings.mode == .istio { destinations += istioServices(reach.namespace) }
+    if settings.mode == .istio {
+      destinations += [AuthorizeObjects.service(of: reach.system), Self.istiod(settings)]
+    }
     var hosts = Set<String>()
     for service in destinations {
       hosts.formUnion(settings.lookups(of: settings.hostName(of: service), from: reach.namespace))
@@ -199,7 +201,7 @@ private struct NodePolicyWriting {
     ]
   }
 
-  /// Istio's proxy before the authorization service of a namespace.
+  /// Istio's proxy before the authorization service of a system.
   private mutating func authorizeProxy(_ pod: NodePod) -> [String: JSONValue] {
     let destinations = [settings.runtime, Self.istiod(settings)]
     var members = proxy(
@@ -214,13 +216,6 @@ private struct NodePolicyWriting {
     [
       "inbound": .array(Self.fromItself + [["from": "any", "ports": .array(ports.map(JSONValue.whole))]]),
       "bind": "any",
-    ]
-  }
-
-  private func istioServices(_ namespace: String) -> [ServiceAddress] {
-    [
-      ServiceAddress(namespace: namespace, name: AuthorizeObjects.name, port: ClusterSettings.authorizationPort),
-      Self.istiod(settings),
     ]
   }
 
@@ -295,8 +290,8 @@ private struct NodePolicyWriting {
 }
 
 extension NodePod {
-  /// Whether it is the authorization service of its namespace. Who may make pods there is trusted with all its workloads.
-  fileprivate var isAuthorize: Bool { AuthorizeObjects.labels.allSatisfy { labels[$0.key] == $0.value } }
+  /// Whether it is the authorization service of a system. Who may make pods there is trusted with all its workloads.
+  fileprivate var isAuthorize: Bool { AuthorizeObjects.component.allSatisfy { labels[$0.key] == $0.value } }
 }
 
 extension Reach {

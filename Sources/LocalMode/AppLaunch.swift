@@ -1,6 +1,7 @@
 import AgentProtocols
 public import CASACore
 import Foundation
+import Sidecar
 
 #if canImport(Glibc)
   import Glibc

@@ -1,7 +1,7 @@
 public import CASACore
 import Foundation
-public import NodeGuard
-import Sidecar
+import NodeGuard
+public import Sidecar
 
 /// The node guard around a local system's apps: for each a cgroup, out of which the kernel lets nothing go but to the
 /// app's own sidecar.

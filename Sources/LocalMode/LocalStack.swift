@@ -1,3 +1,4 @@
+import AgentProtocols
 import AsyncHTTPClient
 public import CASACore
 import Foundation

@@ -1,4 +1,4 @@
-public import CASACore
+import CASACore
 public import CustomResources
 public import Sidecar
 

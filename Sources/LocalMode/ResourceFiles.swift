@@ -13,13 +13,14 @@ public enum ResourceFiles {
   /// - Throws: `ConfigurationError` that begins with the file's path.
   public static func read(_ paths: [String], namespace: String) throws(ConfigurationError) -> [Resource] {
     var resources: [Resource] = []
-    for path in try paths.flatMap(files) {
-      do {
-        resources += try Resource.read(yaml: try text(of: path), defaultNamespace: namespace, othersToo: true)
-      } catch let error as ConfigurationError {
-        throw error
-      } catch {
-        throw ConfigurationError("\(path == "-" ? "standard input" : path): \(error)")
+    for path in paths {
+      for file in try files(path) {
+        let text = try text(of: file)
+        do throws(ResourceError) {
+          resources += try Resource.read(yaml: text, defaultNamespace: namespace, othersToo: true)
+        } catch {
+          throw ConfigurationError("\(file == "-" ? "standard input" : file): \(error)")
+        }
       }
     }
     return resources
@@ -47,11 +48,12 @@ public enum ResourceFiles {
     var bytes = Data()
     // A pipe gives what it has.
     while bytes.count <= Resource.maximumFileBytes {
-      guard let part = try? file.read(upToCount: Resource.maximumFileBytes + 1 - bytes.count) else {
-        throw ConfigurationError("\(path) can't be read")
-      }
-      if part.isEmpty { break }
-      bytes += part
+      do {
+        guard let part = try file.read(upToCount: Resource.maximumFileBytes + 1 - bytes.count), !part.isEmpty else {
+          break
+        }
+        bytes += part
+      } catch { throw ConfigurationError("\(path) can't be read: \(error.localizedDescription)") }
     }
     guard bytes.count <= Resource.maximumFileBytes, let text = String(data: bytes, encoding: .utf8) else {
       throw ConfigurationError("\(path) must be UTF-8 of at most \(Resource.maximumFileBytes) bytes")

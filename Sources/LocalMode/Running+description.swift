@@ -32,12 +32,12 @@ extension LocalStack.Running {
   /// One line for machines.
   public var json: String {
     let ids = Dictionary(uniqueKeysWithValues: apps.map { ($0.key.text, JSONValue.string($0.value.rawValue)) })
-    let launches = Dictionary(uniqueKeysWithValues: launches.map { ($0.key.text, $0.value.json) })
-    let addresses = Dictionary(uniqueKeysWithValues: system.apps.map { ($0.name.text, addresses(of: $0)) })
+    let ways = Dictionary(uniqueKeysWithValues: system.apps.map { ($0.name.text, addresses(of: $0)) })
+    let starts = Dictionary(uniqueKeysWithValues: launches.map { ($0.key.text, $0.value.json) })
     let value: JSONValue = [
       "runtime": .string(runtimeURL), "admin_credential_file": .string(adminCredentialPath),
-      "directory": .string(files.directory), "apps": .object(ids), "addresses": .object(addresses),
-      "launch": .object(launches),
+      "directory": .string(files.directory), "apps": .object(ids), "addresses": .object(ways),
+      "launch": .object(starts),
     ]
     return value.canonicalText
   }

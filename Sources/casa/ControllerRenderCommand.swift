@@ -71,9 +71,7 @@ struct ControllerRenderCommand: ParsableCommand {
     if let workload, let clientID {
       print(try workloadFile(of: workload, clientID: clientID, in: resolution, settings))
     } else {
-      let objects =
-        NetworkObjects.objects(of: resolution, settings: settings)
-        + IstioObjects.objects(of: resolution, settings: settings)
+      let objects = resolution.systems.flatMap { ClusterObjects.objects(of: $0, settings) }
       switch format {
       case .json: for object in objects { print(object.json.canonicalText) }
       case .yaml: print(try ClusterObject.yaml(of: objects), terminator: "")

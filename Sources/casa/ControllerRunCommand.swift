@@ -81,7 +81,8 @@ struct ControllerRunCommand: AsyncParsableCommand {
     configuration.timeout.connect = .seconds(2)
     let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     do {
-      try await serve(controller(access, cluster: cluster, http: http, credential: text, logger: logger), logger: logger)
+      try await serve(
+        controller(access, cluster: cluster, http: http, credential: text, logger: logger), logger: logger)
     } catch {
       try? await cluster.shutdown()
       try? await http.shutdown()

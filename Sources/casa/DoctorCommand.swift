@@ -98,7 +98,6 @@ struct DoctorCommand: AsyncParsableCommand {
     var facts = ClusterFacts()
     (facts.major, facts.minor, facts.systemNamespace) = (version.major, version.minor, namespace)
     facts.now = WallClock.system.now()
-    facts.clockDifference = version.secondsAhead
     func list(_ resource: KubernetesResource, _ selection: ObjectSelection = .all) async -> [JSONValue]? {
       try? await client.list(resource, selection).items.map(\.json)
     }

@@ -47,6 +47,14 @@ enum Banking {
       policies: resources.compactMap { if case .policy(let policy) = $0 { policy } else { nil } })
   }
 
+  static func objects(
+    _ mode: ClusterSettings.Mode, _ texts: [String] = [system] + policies, revision: String? = nil
+  ) throws -> [ClusterObject] {
+    try resolve(texts).systems.flatMap {
+      ClusterObjects.objects(of: $0, revision: revision, ClusterSettings(mode: mode))
+    }
+  }
+
   static func app(_ name: String, in resolution: Resolution) throws -> (ResolvedApp, ResolvedSystem) {
     let system = try #require(resolution.systems.first)
     return (try #require(system.apps.first { $0.app.name.text == name }), system)

@@ -6,11 +6,8 @@ import Testing
 @Suite("Istio's objects")
 struct IstioObjectsTests {
   private func objects(
-    _ texts: [String] = [Banking.system] + Banking.policies, revisions: [String: String] = [:]
-  ) throws -> [ClusterObject] {
-    IstioObjects.objects(
-      of: try Banking.resolve(texts), revisions: revisions, settings: ClusterSettings(mode: .istio))
-  }
+    _ texts: [String] = [Banking.system] + Banking.policies, revision: String? = nil
+  ) throws -> [ClusterObject] { try Banking.objects(.istio, texts, revision: revision) }
 
   private func spec(_ kind: String, _ name: String, _ objects: [ClusterObject]) throws -> JSONValue {
     try #require(objects.first { $0.kind == kind && $0.name == name }?.json["spec"])
@@ -23,10 +20,11 @@ struct IstioObjectsTests {
     }
   }
 
-  @Test("are written in Istio mode only")
-  func mode() throws {
-    let resolution = try Banking.resolve()
-    #expect(IstioObjects.objects(of: resolution, settings: ClusterSettings(mode: .cilium)).isEmpty)
+  @Test("are of kinds that the controller looks after", arguments: ClusterSettings.Mode.allCases)
+  func kinds(mode: ClusterSettings.Mode) throws {
+    let kinds = ClusterObjects.kinds(ClusterSettings(mode: mode)).map { "\($0.apiVersion) \($0.kind)" }
+    let written = Set(try Banking.objects(mode).map { "\($0.apiVersion) \($0.kind)" })
+    #expect(written == Set(kinds))
   }
 
   @Test("ask about every request that enters, before anything else looks at it, and let none in unasked")
@@ -39,7 +37,7 @@ struct IstioObjectsTests {
     #expect(filter["encode_raw_headers"] == true)
     #expect(
       filter["grpc_service"]?["envoy_grpc"]?["cluster_name"]
-        == "outbound|9191||casa-authorize.bank.svc.cluster.local")
+        == "outbound|9191||casa-authorize-banking.bank.svc.cluster.local")
     #expect(
       filter["grpc_service"]?["initial_metadata"] == [
         ["key": "x-casa-sidecar-key", "value": "%ENVIRONMENT(CASA_SIDECAR_KEY)%"],
@@ -81,12 +79,12 @@ struct IstioObjectsTests {
       agent["egress"] == [
         [
           "hosts": [
-            "./casa-authorize.bank.svc.cluster.local", "bank/ledger.bank.svc.cluster.local", "./api.openai.com",
+            "./casa-authorize-banking.bank.svc.cluster.local", "bank/ledger.bank.svc.cluster.local", "./api.openai.com",
           ]
         ]
       ])
     let ledger = try spec("Sidecar", "casa-workload-ledger", objects)
-    #expect(ledger["egress"] == [["hosts": ["./casa-authorize.bank.svc.cluster.local"]]])
+    #expect(ledger["egress"] == [["hosts": ["./casa-authorize-banking.bank.svc.cluster.local"]]])
   }
 
   @Test("let calls in at the app's port only, and none to a client")
@@ -102,30 +100,41 @@ struct IstioObjectsTests {
   @Test("lead to the LLM by TLS that names it, though the app speaks plain HTTP")
   func llm() throws {
     let objects = try objects()
-    let entry = try spec("ServiceEntry", "casa-llm-api.openai.com", objects)
+    let entry = try spec("ServiceEntry", "casa-llm-banking", objects)
     #expect(entry["hosts"] == ["api.openai.com"] && entry["exportTo"] == ["."])
     #expect(entry["ports"]?.array?.map { $0["number"] } == [80, 443])
     #expect(entry["ports"]?.array?.allSatisfy { $0["targetPort"] == 443 && $0["protocol"] == "HTTP" } == true)
-    let rule = try spec("DestinationRule", "casa-llm-api.openai.com", objects)
-    let settings = try #require(rule["trafficPolicy"]?["portLevelSettings"]?.array)
-    #expect(settings.map { $0["port"]?["number"] } == [80, 443])
-    for port in settings {
-      #expect(port["tls"]?["mode"] == "SIMPLE" && port["tls"]?["sni"] == "api.openai.com")
-      #expect(port["tls"]?["subjectAltNames"] == ["api.openai.com"])
-    }
+    let rule = try spec("DestinationRule", "casa-llm-banking", objects)
+    #expect(
+      rule["trafficPolicy"]?["tls"] == [
+        "mode": "SIMPLE", "sni": "api.openai.com", "subjectAltNames": ["api.openai.com"],
+        "caCertificates": "/etc/ssl/certs/ca-certificates.crt",
+      ])
   }
 
-  @Test("run one authorization service for a namespace, which takes calls by mutual TLS from there only")
+  @Test("give the authorization service a name that is one label, and no other system's")
+  func authorizeNames() throws {
+    let names = try ["a.b", "a-b", String(repeating: "x", count: 80)].map { name in
+      let text = Banking.system.replacing("{name: banking,", with: "{name: \(name),")
+      return try #require(try objects([text]).first { $0.kind == "Service" }?.name)
+    }
+    #expect(Set(names).count == 3)
+    #expect(names.allSatisfy { Name($0) != nil && $0.hasPrefix("casa-authorize-") })
+  }
+
+  @Test("run one authorization service for a system, which takes calls by mutual TLS from its namespace only")
   func authorize() throws {
-    let objects = try objects(revisions: ["bank": "r1"]).filter { $0.name == "casa-authorize" }
+    let objects = try objects(revision: "r1").filter {
+      $0.name == "casa-authorize-banking" && $0.kind != "NetworkPolicy"
+    }
     #expect(
       objects.map(\.kind) == [
         "ServiceAccount", "Service", "Deployment", "PeerAuthentication", "AuthorizationPolicy", "DestinationRule",
       ])
-    #expect(try spec("PeerAuthentication", "casa-authorize", objects)["mtls"] == ["mode": "STRICT"])
-    let policy = try spec("AuthorizationPolicy", "casa-authorize", objects)
+    #expect(try spec("PeerAuthentication", "casa-authorize-banking", objects)["mtls"] == ["mode": "STRICT"])
+    let policy = try spec("AuthorizationPolicy", "casa-authorize-banking", objects)
     #expect(policy["rules"]?[0]?["from"] == [["source": ["namespaces": ["bank"]]]])
-    let template = try #require(try spec("Deployment", "casa-authorize", objects)["template"])
+    let template = try #require(try spec("Deployment", "casa-authorize-banking", objects)["template"])
     #expect(template["metadata"]?["annotations"] == ["casa.io/revision": "r1"])
     #expect(template["metadata"]?["labels"]?["sidecar.istio.io/inject"] == "true")
     #expect(template["metadata"]?["labels"]?["casa.io/workload"] == nil)

@@ -9,7 +9,7 @@ struct NetworkObjectsTests {
     _ kind: String, _ name: String, _ mode: ClusterSettings.Mode = .cilium,
     _ texts: [String] = [Banking.system] + Banking.policies
   ) throws -> JSONValue {
-    let objects = NetworkObjects.objects(of: try Banking.resolve(texts), settings: ClusterSettings(mode: mode))
+    let objects = try Banking.objects(mode, texts)
     return try #require(objects.first { $0.kind == kind && $0.name == name }?.json["spec"])
   }
 
@@ -20,10 +20,10 @@ struct NetworkObjectsTests {
 
   @Test("stand for each workload, and for pods that only say that they are one")
   func all() throws {
-    let objects = NetworkObjects.objects(of: try Banking.resolve(), settings: ClusterSettings(mode: .cilium))
+    let objects = try Banking.objects(.cilium)
     #expect(
       objects.map { "\($0.kind) \($0.namespace)/\($0.name)" } == [
-        "NetworkPolicy bank/casa-default-deny", "NetworkPolicy bank/casa-workload-web",
+        "NetworkPolicy bank/casa-default-deny-banking", "NetworkPolicy bank/casa-workload-web",
         "CiliumNetworkPolicy bank/casa-workload-web", "NetworkPolicy bank/casa-workload-agent",
         "CiliumNetworkPolicy bank/casa-workload-agent", "NetworkPolicy bank/casa-workload-ledger",
         "CiliumNetworkPolicy bank/casa-workload-ledger",
@@ -31,7 +31,7 @@ struct NetworkObjectsTests {
     for object in objects {
       #expect(object.json["metadata"]?["ownerReferences"]?[0]?["uid"] == "11111111-2222-3333-4444-555555555555")
     }
-    let deny = try spec("NetworkPolicy", "casa-default-deny")
+    let deny = try spec("NetworkPolicy", "casa-default-deny-banking")
     #expect(deny["podSelector"] == ["matchExpressions": [["key": "casa.io/workload", "operator": "Exists"]]])
     #expect(deny["ingress"] == [] && deny["egress"] == [])
     #expect(deny["policyTypes"] == ["Ingress", "Egress"])
@@ -141,14 +141,14 @@ struct NetworkObjectsTests {
 
   @Test("in Istio mode let workloads out to the namespace's authorization service, and it alone to the runtime")
   func istio() throws {
-    let objects = NetworkObjects.objects(of: try Banking.resolve(), settings: ClusterSettings(mode: .istio))
+    let objects = try Banking.objects(.istio)
     #expect(!objects.contains { $0.kind == "CiliumNetworkPolicy" })
     let agent = try spec("NetworkPolicy", "casa-workload-agent", .istio)
     #expect(peer(agent["egress"]?[1], "to")?["app.kubernetes.io/component"] == "authorize")
     #expect(agent["egress"]?[1]?["ports"] == [["protocol": "TCP", "port": 9191]])
     let ports = agent["egress"]?.array?.flatMap { $0["ports"]?.array ?? [] } ?? []
     #expect(!ports.contains(["protocol": "TCP", "port": 8700]))
-    let service = try spec("NetworkPolicy", "casa-authorize", .istio)
+    let service = try spec("NetworkPolicy", "casa-authorize-banking", .istio)
     #expect(service["egress"]?.array?.last?["ports"] == [["protocol": "TCP", "port": 8700]])
   }
 

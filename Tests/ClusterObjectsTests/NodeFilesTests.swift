@@ -220,7 +220,7 @@ struct NodeFilesTests {
     #expect(policy.app(at: try #require(NetworkAddress("10.1.0.3"))) == AppID("app_agent"))
   }
 
-  @Test("in Istio mode let Istio's proxy reach istiod and the namespace's authorization service too")
+  @Test("in Istio mode let Istio's proxy reach istiod and the system's authorization service too")
   func istio() throws {
     var view = try Self.view([
       try Self.pod(
@@ -229,7 +229,7 @@ struct NodeFilesTests {
     ])
     view.services += [
       try Self.service("istiod", in: "istio-system", address: "10.96.0.40", port: 15012),
-      try Self.service("casa-authorize", address: "10.96.0.50", port: 9191),
+      try Self.service("casa-authorize-banking", address: "10.96.0.50", port: 9191),
     ]
     let (_, policy) = try files(view, ClusterSettings(mode: .istio))
     let proxy = "bank/agent-5d-x/istio-proxy"

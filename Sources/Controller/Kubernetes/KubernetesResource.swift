@@ -82,6 +82,7 @@ extension KubernetesResource {
   package static let serviceAccounts = core("serviceaccounts", "ServiceAccount")
   package static let services = core("services", "Service")
 
+  package static let daemonSets = apps("daemonsets", "DaemonSet")
   package static let deployments = apps("deployments", "Deployment")
   package static let replicaSets = apps("replicasets", "ReplicaSet")
   package static let statefulSets = apps("statefulsets", "StatefulSet")
@@ -113,14 +114,20 @@ extension KubernetesResource {
     group: "networking.istio.io", version: "v1", plural: "serviceentries", kind: "ServiceEntry")
   package static let destinationRules = KubernetesResource(
     group: "networking.istio.io", version: "v1", plural: "destinationrules", kind: "DestinationRule")
+  package static let sidecars = KubernetesResource(
+    group: "networking.istio.io", version: "v1", plural: "sidecars", kind: "Sidecar")
+  package static let authorizationPolicies = KubernetesResource(
+    group: "security.istio.io", version: "v1", plural: "authorizationpolicies", kind: "AuthorizationPolicy")
+  package static let peerAuthentications = KubernetesResource(
+    group: "security.istio.io", version: "v1", plural: "peerauthentications", kind: "PeerAuthentication")
   package static let telemetries = KubernetesResource(
     group: "telemetry.istio.io", version: "v1", plural: "telemetries", kind: "Telemetry")
 
   package static let all = [
     multiAgentSystems, casaPolicies, configMaps, events, namespaces, nodes, pods, secrets, serviceAccounts, services,
-    deployments, replicaSets, statefulSets, endpointSlices, networkPolicies, leases, mutatingWebhookConfigurations,
+    deployments, daemonSets, replicaSets, statefulSets, endpointSlices, networkPolicies, leases, mutatingWebhookConfigurations,
     validatingWebhookConfigurations, customResourceDefinitions, ciliumNetworkPolicies, ciliumEnvoyConfigs,
-    envoyFilters, serviceEntries, destinationRules, telemetries,
+    envoyFilters, serviceEntries, destinationRules, sidecars, authorizationPolicies, peerAuthentications, telemetries,
   ]
 
   private static func core(_ plural: String, _ kind: String, isNamespaced: Bool = true) -> KubernetesResource {

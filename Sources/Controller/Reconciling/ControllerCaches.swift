@@ -1,4 +1,5 @@
 import CASACore
+import ClusterObjects
 import Logging
 
 /// What the controller watches of the cluster.
@@ -23,7 +24,7 @@ final class ControllerCaches: Sendable {
     }
     systems = cache(.multiAgentSystems)
     policies = cache(.casaPolicies)
-    pods = cache(.pods, ObjectSelection(labels: "casa.io/workload"))
+    pods = cache(.pods, ObjectSelection(labels: WorkloadLabel.key))
     made = Dictionary(kinds.map { ($0, cache($0, own)) }, uniquingKeysWith: { first, _ in first })
   }
 
@@ -52,7 +53,7 @@ final class ControllerCaches: Sendable {
   /// Whether one of a workload's pods is ready.
   func hasReadyPod(workload: String, in namespace: String) -> Bool {
     pods.objects(in: namespace).contains { pod in
-      pod.labels["casa.io/workload"] == workload && !pod.isBeingDeleted
+      pod.labels[WorkloadLabel.key] == WorkloadLabel.value(of: workload) && !pod.isBeingDeleted
         && (pod["status"]?["conditions"]?.array ?? []).contains {
           $0["type"]?.string == "Ready" && $0["status"]?.string == "True"
         }

@@ -2,7 +2,7 @@ package import CASACore
 package import ClusterObjects
 import CustomResources
 package import Logging
-package import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 #if canImport(Glibc)
@@ -103,9 +103,12 @@ package struct ControllerService: Service {
     let declared = DeclaredObjects()
     let written = WrittenObjects()
     let caches = Mutex<ControllerCaches?>(nil)
-    let made = ControllerCaches(client, made: ClusterObjects.kinds(configuration.settings).compactMap { kind in
-      KubernetesResource.all.first { $0.apiVersion == kind.apiVersion && $0.kind == kind.kind }
-    }, logger: logger) { resource, key in
+    let made = ControllerCaches(
+      client,
+      made: ClusterObjects.kinds(configuration.settings).compactMap {
+        KubernetesResource.of(apiVersion: $0.apiVersion, kind: $0.kind)
+      }, logger: logger
+    ) { resource, key in
       guard let caches = caches.withLock({ $0 }) else { return }
       take(key, of: resource, caches, declared, written, queue)
     }
@@ -150,8 +153,7 @@ package struct ControllerService: Service {
       queue.add(.policy(key))
     case .pods:
       guard let namespace = key.namespace else { return }
-      let workload = object?.labels["casa.io/workload"]
-      if let workload, let system = declared.system(ofWorkload: workload, in: namespace) {
+      if let label = object?.labels[WorkloadLabel.key], let system = declared.system(ofLabel: label, in: namespace) {
         queue.add(.system(system))
       } else if object == nil {
         // Whose it was is not known any more.
@@ -159,10 +161,11 @@ package struct ControllerService: Service {
       }
     default:
       written.changed(resource, key, live: object)
+      guard let namespace = key.namespace else { return }
       if let owner = object?.ownerReferences.first(where: { $0.kind == MultiAgentSystem.kind }) {
-        queue.add(.system(ObjectKey(namespace: key.namespace, name: owner.name)))
+        queue.add(.system(ObjectKey(namespace: namespace, name: owner.name)))
       } else {
-        for system in declared.keys.systems where system.namespace == key.namespace { queue.add(.system(system)) }
+        for system in declared.keys.systems where system.namespace == namespace { queue.add(.system(system)) }
       }
     }
   }
@@ -189,6 +192,7 @@ package struct ControllerService: Service {
       }
     }
     logger.notice("ready", metadata: ["systems": "\(caches.systems.count)", "policies": "\(caches.policies.count)"])
+    queue.add(.changes)
     queue.add(.resync, after: configuration.resyncInterval)
     await queue.run(concurrency: configuration.concurrency) { work in
       do {
@@ -197,7 +201,7 @@ package struct ControllerService: Service {
         case .system(let key): again = try await reconciler.reconcileSystem(key)
         case .policy(let key): again = try await reconciler.reconcilePolicy(key)
         case .changes:
-          let changed = declared.changedKeys()
+          let changed = declared.changes()
           for key in changed.systems { queue.add(.system(key)) }
           for key in changed.policies { queue.add(.policy(key)) }
           again = nil
@@ -208,7 +212,8 @@ package struct ControllerService: Service {
       } catch {
         counts.ran(failed: true)
         if !Task.isCancelled {
-          logger.warning("an object could not be brought to what it should be", metadata: ["work": "\(work)", "error": "\(error)"])
+          logger.warning(
+            "an object could not be brought to what it should be", metadata: ["work": "\(work)", "error": "\(error)"])
         }
         throw error
       }
@@ -229,6 +234,7 @@ package struct ControllerService: Service {
       try await registration.unregister(owner: orphan)
     }
     for key in declared.keys.systems { queue.add(.system(key)) }
+    for key in declared.keys.policies { queue.add(.policy(key)) }
     return configuration.resyncInterval
   }
 

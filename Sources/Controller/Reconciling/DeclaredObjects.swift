@@ -1,4 +1,5 @@
 import CASACore
+import ClusterObjects
 import CustomResources
 import Synchronization
 
@@ -23,7 +24,11 @@ final class DeclaredObjects: Sendable {
     var isStale = true
     var resolution = Resolution(systems: [], policies: [])
     var bySystem: [ObjectKey: ResolvedSystem] = [:]
+    /// By namespace and label.
     var byWorkload: [ObjectKey: ObjectKey] = [:]
+    /// What `changes` told last.
+    var told = Resolution(systems: [], policies: [])
+    var toldBySystem: [ObjectKey: ResolvedSystem] = [:]
   }
 
   private let state = Mutex(State())
@@ -108,11 +113,11 @@ final class DeclaredObjects: Sendable {
     }
   }
 
-  /// The system one of whose apps runs as a workload.
-  func system(ofWorkload name: String, in namespace: String) -> ObjectKey? {
+  /// The system one of whose apps runs as the workload whose pods have a label.
+  func system(ofLabel label: String, in namespace: String) -> ObjectKey? {
     state.withLock { state in
       Self.update(&state)
-      return state.byWorkload[ObjectKey(namespace: namespace, name: name)]
+      return state.byWorkload[ObjectKey(namespace: namespace, name: label)]
     }
   }
 
@@ -121,22 +126,30 @@ final class DeclaredObjects: Sendable {
     state.withLock { (Array($0.systems.keys), Array($0.policies.keys)) }
   }
 
-  /// Those whose outcome is another than when this was asked last, after a change.
-  func changedKeys() -> (systems: [ObjectKey], policies: [ObjectKey]) {
+  /// Those whose outcome is another than when this was asked last.
+  struct Changes: Sendable {
+    var systems: [ObjectKey] = []
+    var policies: [ObjectKey] = []
+  }
+
+  func changes() -> Changes {
     state.withLock { state in
-      let (before, systems) = (state.resolution, state.bySystem)
-      guard state.isStale else { return ([], []) }
       Self.update(&state)
-      let now = state.resolution
-      let changed = state.systems.keys.filter { key in
+      var changes = Changes()
+      let (old, now) = (state.told, state.resolution)
+      for key in Set(state.systems.keys).union(state.toldBySystem.keys) {
         let reference = key.description
-        return systems[key] != state.bySystem[key]
-          || before.refusedSystems[reference] != now.refusedSystems[reference]
+        guard
+          state.toldBySystem[key] != state.bySystem[key]
+            || old.refusedSystems[reference] != now.refusedSystems[reference]
+        else { continue }
+        changes.systems.append(key)
       }
-      let policies = state.policies.keys.filter {
-        before.policyProblems[$0.description] != now.policyProblems[$0.description]
+      for key in state.policies.keys where old.policyProblems[key.description] != now.policyProblems[key.description] {
+        changes.policies.append(key)
       }
-      return (changed, policies)
+      (state.told, state.toldBySystem) = (now, state.bySystem)
+      return changes
     }
   }
 
@@ -156,7 +169,8 @@ final class DeclaredObjects: Sendable {
       state.bySystem[key] = system
       for app in system.apps {
         if let workload = app.app.workloadName {
-          state.byWorkload[ObjectKey(namespace: metadata.namespace, name: workload)] = key
+          let label = WorkloadLabel.value(of: workload)
+          state.byWorkload[ObjectKey(namespace: metadata.namespace, name: label)] = key
         }
       }
     }

@@ -1,4 +1,5 @@
 import CASACore
+import ClusterObjects
 
 /// An object that the cluster should have.
 struct DesiredObject: Sendable, Hashable {
@@ -6,23 +7,35 @@ struct DesiredObject: Sendable, Hashable {
   let key: ObjectKey
   let json: JSONValue
 
-  /// - Parameter owner: with which it is deleted.
-  /// - Throws: `KubernetesError.invalid` for a kind that the controller does not make.
-  init(manifest: JSONValue, owner: OwnerReference) throws(KubernetesError) {
-    let version = manifest["apiVersion"]?.string
-    let kind = manifest["kind"]?.string
-    guard let resource = KubernetesResource.all.first(where: { $0.apiVersion == version && $0.kind == kind }) else {
-      throw .invalid("the controller makes no \(version ?? "") \(kind ?? "")")
+  /// - Throws: `KubernetesError.invalid` for a kind that the client does not know.
+  init(_ object: ClusterObject) throws(KubernetesError) {
+    guard let resource = KubernetesResource.of(apiVersion: object.apiVersion, kind: object.kind) else {
+      throw .invalid("the controller makes no \(object.apiVersion) \(object.kind)")
     }
     self.resource = resource
-    key = try KubernetesObject(json: manifest).key
-    var members = manifest.object ?? [:]
-    var metadata = members["metadata"]?.object ?? [:]
-    var labels = metadata["labels"]?.object ?? [:]
-    labels[SystemReconciler.managedByLabel] = .string(SystemReconciler.managedBy)
-    metadata["labels"] = .object(labels)
-    metadata["ownerReferences"] = [owner.json]
-    members["metadata"] = .object(metadata)
-    json = .object(members)
+    key = ObjectKey(namespace: object.namespace, name: object.name)
+    json = object.json
+  }
+
+  /// A Secret.
+  init(secret key: ObjectKey, annotations: [String: String], data: [String: String], owner: OwnerReference) {
+    resource = .secrets
+    self.key = key
+    json = [
+      "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+      "metadata": [
+        "name": .string(key.name), "namespace": key.namespace.map(JSONValue.string) ?? .null,
+        "labels": .object([ClusterObject.managedBy.key: .string(ClusterObject.managedBy.value)]),
+        "annotations": .object(annotations.mapValues(JSONValue.string)), "ownerReferences": [owner.json],
+      ],
+      "data": .object(data.mapValues(JSONValue.string)),
+    ]
+  }
+}
+
+extension KubernetesResource {
+  /// The resource of objects of a kind; nil for one that is not known here.
+  static func of(apiVersion: String, kind: String) -> KubernetesResource? {
+    all.first { $0.apiVersion == apiVersion && $0.kind == kind }
   }
 }

@@ -3,7 +3,11 @@ import CustomResources
 
 /// What an object's status says: a pure function of what came of it and of what the status said before.
 struct ObjectStatus: Sendable, Hashable {
-  enum Phase: String, Sendable, Hashable { case pending = "Pending", active = "Active", failed = "Failed" }
+  enum Phase: String, Sendable, Hashable {
+    case pending = "Pending"
+    case active = "Active"
+    case failed = "Failed"
+  }
 
   var phase: Phase
   /// nil for a policy.
@@ -38,7 +42,8 @@ struct ObjectStatus: Sendable, Hashable {
     var members: [String: JSONValue] = [
       "phase": .string(phase.rawValue), "message": .string(message),
       "conditions": [
-        condition("Ready", phase == .active, notReady?.rawValue ?? (phase == .active ? "InForce" : "Progressing"), message),
+        condition(
+          "Ready", phase == .active, notReady?.rawValue ?? (phase == .active ? "InForce" : "Progressing"), message),
         condition("Degraded", degraded != nil, degraded?.reason.rawValue ?? "AsExpected", degraded?.message ?? ""),
       ],
     ]

@@ -1,4 +1,4 @@
-package import CASACore
+import CASACore
 
 /// A MAS as the runtime has it.
 struct RegisteredSystem: Sendable, Hashable {

@@ -1,6 +1,6 @@
 import AgentProtocols
-import AsyncHTTPClient
-package import CASACore
+package import AsyncHTTPClient
+import CASACore
 import NIOCore
 import NIOHTTP1
 

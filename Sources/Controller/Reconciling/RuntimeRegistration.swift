@@ -1,6 +1,7 @@
-package import CASACore
-package import CustomResources
+import CASACore
+import CustomResources
 import IntentChecks
+import NIOHTTP1
 import Synchronization
 
 /// Makes the runtime know a cluster's systems and their apps, and forget those that are gone.
@@ -126,7 +127,9 @@ final class RuntimeRegistration: Sendable {
     let found = system.apps[app.name.text]
     if let found, found.kind == app.kind.rawValue {
       guard found.settings != settings else { return (found, nil) }
-      return (try RegisteredSystem.RegisteredApp(json: try await runtime.send(.PUT, "/apps/\(found.id)", settings)), nil)
+      return (
+        try RegisteredSystem.RegisteredApp(json: try await runtime.send(.PUT, "/apps/\(found.id)", settings)), nil
+      )
     }
     if let found { try await delete("/apps/\(found.id)") }
     var body = settings.object ?? [:]

@@ -22,8 +22,8 @@ struct SystemReconciler: Sendable {
 
   /// Holds a system until the runtime has forgotten it.
   static let finalizer = "casa.io/runtime-registration"
-  static let managedBy = "casa-controller"
-  static let managedByLabel = "app.kubernetes.io/managed-by"
+  static let managedBy = ClusterObject.managedBy.value
+  static let managedByLabel = ClusterObject.managedBy.key
   static let appIDAnnotation = "casa.io/app-id"
 
   /// How soon what may pass by itself is looked at again.
@@ -65,16 +65,7 @@ struct SystemReconciler: Sendable {
   private func carryOut(_ system: ResolvedSystem, _ object: KubernetesObject) async throws -> Duration? {
     guard object.finalizers.contains(Self.finalizer) else {
       // Before anything is made at the runtime, so that nothing is left there when the object goes.
-      try await client.patch(
-        .multiAgentSystems, object.key,
-        [
-          "metadata": [
-            "finalizers": .array((object.finalizers + [Self.finalizer]).map(JSONValue.string)),
-            // Refused when somebody else changed the finalizers meanwhile.
-            "resourceVersion": object.resourceVersion.map(JSONValue.string) ?? .null,
-          ]
-        ])
-      counts.wrote(.multiAgentSystems)
+      try await setFinalizers(of: object, object.finalizers + [Self.finalizer])
       return .milliseconds(1)
     }
     let outcome: RuntimeRegistration.Outcome
@@ -87,7 +78,8 @@ struct SystemReconciler: Sendable {
         try await registration.refresh()
         if registration.knows(owner: registration.owner(of: system.object.metadata)) { throw error }
         try await report(
-          .failed(ResourceProblem(.nameTaken, "the runtime refuses the name \(system.object.name): \(why)"), appsReady: 0),
+          .failed(
+            ResourceProblem(.nameTaken, "the runtime refuses the name \(system.object.name): \(why)"), appsReady: 0),
           on: object, of: .multiAgentSystems)
         return Self.retry
       case .invalid(let why):
@@ -103,9 +95,7 @@ struct SystemReconciler: Sendable {
     }
     guard let owner = OwnerReference(controlledBy: object, of: .multiAgentSystems) else { return nil }
     var desired: [DesiredObject] = []
-    for manifest in ClusterObjects.manifests(of: system, settings) {
-      desired.append(try DesiredObject(manifest: manifest, owner: owner))
-    }
+    for object in ClusterObjects.objects(of: system, settings) { desired.append(try DesiredObject(object)) }
     // Before the Secrets, so that no workload can start that the network does not guard. And whose policy there is, its
     // Secret is found by, when it is time to delete both.
     for one in desired { try await write(one) }
@@ -118,7 +108,7 @@ struct SystemReconciler: Sendable {
         missing = ResourceProblem(.invalidSpec, problem.description)
       }
     }
-    try await removeSurplus(of: object, keeping: Set(desired.map { Place(resource: $0.resource, key: $0.key) }))
+    try await remove(caches.owned(by: object), besides: desired)
     let ready = appsReady(system, registered: outcome)
     let status =
       missing.map { ObjectStatus.failed($0, appsReady: ready) }
@@ -135,20 +125,21 @@ struct SystemReconciler: Sendable {
     guard object.finalizers.contains(Self.finalizer) else { return nil }
     let metadata = try ObjectMetadata(json: object.json["metadata"])
     try await registration.unregister(owner: registration.owner(of: metadata))
-    do {
-      try await client.patch(
-        .multiAgentSystems, object.key,
-        [
-          "metadata": [
-            "finalizers": .array(object.finalizers.filter { $0 != Self.finalizer }.map(JSONValue.string)),
-            "resourceVersion": object.resourceVersion.map(JSONValue.string) ?? .null,
-          ]
-        ])
-      counts.wrote(.multiAgentSystems)
-    } catch KubernetesError.notFound {
+    do throws(KubernetesError) {
+      try await setFinalizers(of: object, object.finalizers.filter { $0 != Self.finalizer })
+    } catch {
       // Another run was faster.
+      if error != .notFound { throw error }
     }
     return nil
+  }
+
+  /// Refused when somebody else changed the object meanwhile.
+  private func setFinalizers(of object: KubernetesObject, _ finalizers: [String]) async throws(KubernetesError) {
+    let version: JSONValue = object.resourceVersion.map(JSONValue.string) ?? .null
+    let metadata: JSONValue = ["finalizers": .array(finalizers.map(JSONValue.string)), "resourceVersion": version]
+    try await client.patch(.multiAgentSystems, object.key, ["metadata": metadata])
+    counts.wrote(.multiAgentSystems)
   }
 
   // MARK: Credentials
@@ -183,28 +174,29 @@ struct SystemReconciler: Sendable {
     ]
     if app.llm != nil, let apiKey = system.object.llm?.apiKey {
       let theirs = ObjectKey(namespace: metadata.namespace, name: apiKey.name)
-      do {
-        let source = try await client.get(.secrets, theirs)
-        guard let value = source["data"]?[apiKey.key]?.string.flatMap({ Data(base64Encoded: $0) }) else {
-          throw MissingSecret(description: "the Secret \(apiKey.name) has no key `\(apiKey.key)` for the LLM")
-        }
-        data["llm-api-key"] = String(decoding: value, as: UTF8.self)
-      } catch KubernetesError.notFound {
-        throw MissingSecret(description: "the Secret \(apiKey.name) with the LLM's API key is missing")
-      }
+      data["llm-api-key"] = try await llmKey(apiKey, theirs)
     }
-    let desired = try DesiredObject(
-      manifest: [
-        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-        "metadata": [
-          "name": .string(key.name), "namespace": .string(metadata.namespace),
-          "annotations": .object([Self.appIDAnnotation: .string(id.rawValue)]),
-        ],
-        "data": .object(data.mapValues { .string(Data($0.utf8).base64EncodedString()) }),
-      ], owner: owner)
+    let desired = DesiredObject(
+      secret: key, annotations: [Self.appIDAnnotation: id.rawValue],
+      data: data.mapValues { Data($0.utf8).base64EncodedString() }, owner: owner)
     if let live, Drift.isSatisfied(desired.json, by: live.json) { return }
     try await secrets.write(desired)
     counts.wrote(.secrets)
+  }
+
+  /// The LLM's API key out of the Secret that a system names.
+  private func llmKey(_ named: MultiAgentSystem.SecretKey, _ key: ObjectKey) async throws -> String {
+    let source: KubernetesObject
+    do throws(KubernetesError) {
+      source = try await client.get(.secrets, key)
+    } catch {
+      guard error == .notFound else { throw error }
+      throw MissingSecret(description: "the Secret \(named.name) with the LLM's API key is missing")
+    }
+    guard let value = source["data"]?[named.key]?.string.flatMap({ Data(base64Encoded: $0) }) else {
+      throw MissingSecret(description: "the Secret \(named.name) has no key `\(named.key)` for the LLM")
+    }
+    return String(decoding: value, as: UTF8.self)
   }
 
   private static func isOwn(_ secret: KubernetesObject?, _ id: AppID) -> Bool {
@@ -226,16 +218,21 @@ struct SystemReconciler: Sendable {
     written.record(desired.json, desired.resource, desired.key, live: live, result: result)
   }
 
-  /// Deletes what the system owned and no longer needs.
-  private func removeSurplus(of object: KubernetesObject, keeping kept: Set<Place>) async throws {
-    for (resource, owned) in caches.owned(by: object) where !kept.contains(Place(resource: resource, key: owned.key)) {
-      guard !owned.isBeingDeleted else { continue }
-      if resource == .networkPolicies, try await secrets.delete(owned.key) { counts.wrote(.secrets) }
-      do {
-        try await client.delete(resource, owned.key, uid: owned.uid)
+  /// Deletes of what is there all that is not desired, and the Secret of a workload before its policy.
+  private func remove(
+    _ there: [(KubernetesResource, KubernetesObject)], besides desired: [DesiredObject]
+  ) async throws {
+    let kept = Set(desired.map { Place(resource: $0.resource, key: $0.key) })
+    for (resource, object) in there
+    where !kept.contains(Place(resource: resource, key: object.key)) && !object.isBeingDeleted {
+      // Its name is that of the workload's policy.
+      if resource == .networkPolicies, try await secrets.delete(object.key) { counts.wrote(.secrets) }
+      do throws(KubernetesError) {
+        try await client.delete(resource, object.key, uid: object.uid)
         counts.wrote(resource)
-      } catch KubernetesError.notFound {
-        // That was the aim.
+      } catch {
+        // That it is gone was the aim.
+        if error != .notFound { throw error }
       }
     }
   }
@@ -256,11 +253,12 @@ struct SystemReconciler: Sendable {
     guard let json = status.json(replacing: object["status"], generation: object.generation, now: whole),
       written.isNeeded(json, resource.statusOf, object.key, live: object)
     else { return }
-    do {
+    do throws(KubernetesError) {
       let result = try await client.patchStatus(resource, object.key, json)
       counts.wrote(resource)
       written.record(json, resource.statusOf, object.key, live: object, result: result)
-    } catch KubernetesError.notFound {
+    } catch {
+      guard error == .notFound else { throw error }
       return
     }
     if status.phase != .active {

@@ -101,9 +101,10 @@ struct WebhookCertificates: Sendable {
     for resource in [KubernetesResource.mutatingWebhookConfigurations, .validatingWebhookConfigurations] {
       let key = ObjectKey(namespace: nil, name: Self.webhooks)
       let found: KubernetesObject
-      do {
+      do throws(KubernetesError) {
         found = try await client.get(resource, key)
-      } catch KubernetesError.notFound {
+      } catch {
+        guard error == .notFound else { throw error }
         // In Istio mode nothing is mutated, and without an injector there is none.
         continue
       }

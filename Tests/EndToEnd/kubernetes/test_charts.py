@@ -549,8 +549,10 @@ class TestWebhooks:
             if name == "namespaces.casa.io":
                 assert webhook["objectSelector"] == {"matchLabels": {"casa.io/injection": "enabled"}}
                 continue
-            label, own = webhook["namespaceSelector"]["matchExpressions"]
-            assert label == {"key": "casa.io/injection", "operator": "In", "values": ["enabled"]}
+            *label, own = webhook["namespaceSelector"]["matchExpressions"]
+            # A workload's Secret, and what an object names, matter in a namespace that is not labelled yet, too.
+            if name not in ("secrets.casa.io", "targets.casa.io"):
+                assert label == [{"key": "casa.io/injection", "operator": "In", "values": ["enabled"]}]
             assert (own["key"], own["operator"]) == ("kubernetes.io/metadata.name", "NotIn")
             assert {"kube-system", "casa-system", "casa-node"} <= set(own["values"])
 
@@ -570,6 +572,7 @@ class TestWebhooks:
             ("CONNECT", "pods/attach"),
             ("CONNECT", "pods/portforward"),
             ("UPDATE", "pods/resize"),
+            ("UPDATE", "pods/status"),
             ("CREATE", "multiagentsystems"),
             ("UPDATE", "multiagentsystems"),
             ("CREATE", "casapolicies"),
@@ -629,6 +632,21 @@ class TestWebhooks:
         }
         assert self.is_asked("secrets.casa.io", context) is asked
 
+    @pytest.mark.skipif(not has_cel, reason="the package common-expression-language is not installed")
+    @pytest.mark.parametrize(
+        ("old", "new", "asked"),
+        [
+            ({}, {}, False),
+            ({"labels": {"a": "1"}}, {"labels": {"a": "1"}}, False),
+            ({"labels": {"a": "1"}}, {"labels": {"a": "2"}}, True),
+            ({}, {"labels": {"casa.io/workload": "bank"}}, True),
+            ({"annotations": {"casa.io/sidecar-image": "x"}}, {}, True),
+        ],
+    )
+    def test_are_asked_when_a_status_brings_other_labels(self, old: Any, new: Any, asked: bool) -> None:
+        context = {"oldObject": {"metadata": old}, "object": {"metadata": new}}
+        assert self.is_asked("status.pods.casa.io", context) is asked
+
     def is_asked(self, name: str, context: dict[str, Any]) -> bool:
         """Whether all conditions hold. They read on where Kubernetes would stop at the first that does not."""
         import cel
@@ -638,11 +656,12 @@ class TestWebhooks:
             for condition in self.webhooks(EXTERNAL)[name]["matchConditions"]
         )
 
-    def test_inject_with_our_own_sidecars_only(self) -> None:
-        assert named(manifests(RUNTIME, EXTERNAL), "MutatingWebhookConfiguration") == {"casa-injector"}
-        objects = manifests(RUNTIME, values_of("istio"))
-        assert named(objects, "MutatingWebhookConfiguration") == set()
-        assert named(objects, "ValidatingWebhookConfiguration") == {"casa-injector"}
+    def test_are_called_before_istios_and_not_again_after_it(self) -> None:
+        for mode, policy in (("cilium", "IfNeeded"), ("istio", "Never")):
+            made = one(manifests(RUNTIME, values_of(mode)), "MutatingWebhookConfiguration", "casa-injector")
+            assert [webhook["reinvocationPolicy"] for webhook in made["webhooks"]] == [policy]
+        # They are called in the order of their names.
+        assert "casa-injector" < "istio-revision-tag-default" < "istio-sidecar-injector"
 
     @pytest.mark.parametrize(
         ("version", "asked", "native"),
