@@ -223,6 +223,9 @@ def builtin_resources() -> list[Resource]:
                 ("networking.istio.io", "v1alpha3", "envoyfilters", "EnvoyFilter"),
                 ("networking.istio.io", "v1", "serviceentries", "ServiceEntry"),
                 ("networking.istio.io", "v1", "destinationrules", "DestinationRule"),
+                ("networking.istio.io", "v1", "sidecars", "Sidecar"),
+                ("security.istio.io", "v1", "authorizationpolicies", "AuthorizationPolicy"),
+                ("security.istio.io", "v1", "peerauthentications", "PeerAuthentication"),
                 ("telemetry.istio.io", "v1", "telemetries", "Telemetry"),
             ]
         ),
