@@ -287,6 +287,8 @@ class API:
         self.random = random.Random(seed)
         self.faults: list[Fault] = []
         self.counts: collections.Counter[str] = collections.Counter()
+        #: Of each resource, from where the last watch began.
+        self.watched_from: dict[str, int] = {}
         self.statuses: collections.Counter[int] = collections.Counter()
         self.no_ops: collections.Counter[str] = collections.Counter()
         self.resources: dict[tuple[str, str, str], Resource] = {}
@@ -957,7 +959,7 @@ class API:
         timeout = _number(request, "timeoutSeconds", 1800) or 1800
         bookmarks = request.query.get("allowWatchBookmarks") in ("true", "1")
         watcher = Watcher(namespace, selects)
-        version = int(since)
+        version = self.watched_from[resource.plural] = int(since)
         expired = Refused(410, f"too old resource version: {since} ({resource.oldest})", "Expired")
         if version == 0:
             for key in sorted(resource.objects):
