@@ -77,7 +77,8 @@ let package = Package(
     .target(
       name: "Controller",
       dependencies: [
-        "AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "Injection", "IntentChecks", .asyncHTTPClient,
+        "AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "Injection", "IntentChecks",
+        .asyncHTTPClient,
         .httpTypes, .hummingbird, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
         .serviceLifecycle, .system, .yams,
       ],

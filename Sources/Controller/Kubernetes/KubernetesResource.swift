@@ -125,7 +125,8 @@ extension KubernetesResource {
 
   package static let all = [
     multiAgentSystems, casaPolicies, configMaps, events, namespaces, nodes, pods, secrets, serviceAccounts, services,
-    deployments, daemonSets, replicaSets, statefulSets, endpointSlices, networkPolicies, leases, mutatingWebhookConfigurations,
+    deployments, daemonSets, replicaSets, statefulSets, endpointSlices, networkPolicies, leases,
+    mutatingWebhookConfigurations,
     validatingWebhookConfigurations, customResourceDefinitions, ciliumNetworkPolicies, ciliumEnvoyConfigs,
     envoyFilters, serviceEntries, destinationRules, sidecars, authorizationPolicies, peerAuthentications, telemetries,
   ]

@@ -223,6 +223,9 @@ def builtin_resources() -> list[Resource]:
                 ("networking.istio.io", "v1alpha3", "envoyfilters", "EnvoyFilter"),
                 ("networking.istio.io", "v1", "serviceentries", "ServiceEntry"),
                 ("networking.istio.io", "v1", "destinationrules", "DestinationRule"),
+                ("networking.istio.io", "v1", "sidecars", "Sidecar"),
+                ("security.istio.io", "v1", "authorizationpolicies", "AuthorizationPolicy"),
+                ("security.istio.io", "v1", "peerauthentications", "PeerAuthentication"),
                 ("telemetry.istio.io", "v1", "telemetries", "Telemetry"),
             ]
         ),
@@ -284,6 +287,8 @@ class API:
         self.random = random.Random(seed)
         self.faults: list[Fault] = []
         self.counts: collections.Counter[str] = collections.Counter()
+        #: Of each resource, from where the last watch began.
+        self.watched_from: dict[str, int] = {}
         self.statuses: collections.Counter[int] = collections.Counter()
         self.no_ops: collections.Counter[str] = collections.Counter()
         self.resources: dict[tuple[str, str, str], Resource] = {}
@@ -954,7 +959,7 @@ class API:
         timeout = _number(request, "timeoutSeconds", 1800) or 1800
         bookmarks = request.query.get("allowWatchBookmarks") in ("true", "1")
         watcher = Watcher(namespace, selects)
-        version = int(since)
+        version = self.watched_from[resource.plural] = int(since)
         expired = Refused(410, f"too old resource version: {since} ({resource.oldest})", "Expired")
         if version == 0:
             for key in sorted(resource.objects):

@@ -398,11 +398,13 @@ def test_a_cache_follows_the_server(api: FakeAPI, probe: Probe) -> None:
 def test_a_cache_goes_on_where_its_watch_was(api: FakeAPI, probe: Probe) -> None:
     number = probe.start("cache", resource="configmaps")
     probe.until(number, synced=0)
+    last = 0
     for round_ in range(5):
         settle(lambda: api.counters()["watches"] == 1)
-        api.call(lambda state: state.break_watches())
-        api.create("configmaps", config_map(f"x{round_}"))
+        assert api.call(lambda state: state.watched_from["configmaps"]) >= last
+        last = int(api.create("configmaps", config_map(f"x{round_}"))["metadata"]["resourceVersion"])
         assert probe.next(number)["changed"] == f"default/x{round_}"
+        api.call(lambda state: state.break_watches())
     assert api.counters()["requests"]["list configmaps"] == 1
 
 
@@ -471,10 +473,13 @@ def test_a_cache_ends_up_like_the_server_whatever_goes_wrong(
     settle(lambda: cached(probe, number) == versions(api))
     # And what it told is what became of it.
     last: dict[str, Any] = {}
-    for message in probe.pending(number):
-        if "changed" in message:
-            last[message["changed"]] = message["version"]
-    assert {key: version for key, version in last.items() if version} == versions(api)
+
+    def told() -> dict[str, str]:
+        came = [message for message in probe.pending(number) if "changed" in message]
+        last.update({message["changed"]: message["version"] for message in came})
+        return {key: version for key, version in last.items() if version}
+
+    settle(lambda: told() == versions(api))
     faults = {name for name in api.counters()["requests"] if name.startswith("fault")}
     assert len(faults) >= 5, faults
 
