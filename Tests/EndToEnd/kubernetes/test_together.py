@@ -49,6 +49,9 @@ def help_of(command: str) -> str | None:
     """What the program says of a command; None for one that it does not have, of which it tells its parent's."""
     done = subprocess.run([binary(), *command.split(), "--help"], capture_output=True, text=True, check=True)
     text = re.sub(r"\s+", " ", done.stdout)
+    if f"USAGE: casa {command} <subcommand>" in text:
+        # Without a subcommand it means `run`.
+        return help_of(f"{command} run")
     return text if f"USAGE: casa {command} " in text else None
 
 
