@@ -51,6 +51,10 @@ test-e2e: build-tests ## Run the tests against real processes, Envoys and client
 attacks: build-tests ## Mount every attack there is a test for, by each adapter; .build/attacks.json
 	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
 
+.PHONY: matrix
+matrix: build-tests ## Mount the attacks with each layer alone (as root); the table in docs/threat-model.md
+	.venv/bin/python Tests/EndToEnd/attacks/each_layer.py
+
 .PHONY: test-kernel
 test-kernel: build-tests ## Run the node guard's tests on this machine's kernel (as root)
 	$(PYTEST) Tests/EndToEnd/node

@@ -105,7 +105,7 @@ enum IstioObjects {
     [
       "applyTo": "NETWORK_FILTER", "match": match(context, filter: "envoy.filters.network.tcp_proxy"),
       "patch": [
-        "operation": "INSERT_BEFORE",
+        "operation": "REPLACE",
         "value": [
           "name": "casa.closing",
           "typed_config": [

@@ -31,6 +31,9 @@ public struct NodeFiles: Sendable, Hashable {
     pods = Self.listing(view.pods).canonicalText
   }
 
+  /// - Throws: what the node guard would say of the policy. It takes none over that it can't read.
+  public func check() throws { _ = try NodePolicy(parsing: Array(policy.utf8)) }
+
   private static func listing(_ pods: [NodePod]) -> JSONValue {
     let listed = pods.filter { !$0.isOver }.sorted { $0.uid < $1.uid }.map { pod -> JSONValue in
       [

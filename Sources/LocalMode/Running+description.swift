@@ -36,7 +36,7 @@ extension LocalStack.Running {
     let starts = Dictionary(uniqueKeysWithValues: launches.map { ($0.key.text, $0.value.json) })
     let value: JSONValue = [
       "runtime": .string(runtimeURL), "admin_credential_file": .string(adminCredentialPath),
-      "directory": .string(files.directory), "apps": .object(ids), "addresses": .object(ways),
+      "directory": .string(files.directory), "apps": .object(ids), "endpoints": .object(ways),
       "launch": .object(starts),
     ]
     return value.canonicalText

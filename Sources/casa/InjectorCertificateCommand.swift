@@ -26,7 +26,7 @@ struct InjectorCertificateCommand: AsyncParsableCommand {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     func read(_ name: String) -> String? { try? String(contentsOfFile: folder + "/" + name, encoding: .utf8) }
     let now = Date()
-    var authority: CertificateAuthority
+    let authority: CertificateAuthority
     let old = read("ca.crt")
     if let old, let key = read("ca.key"),
       let known = try? CertificateAuthority(certificatePEM: firstCertificate(old), keyPEM: key),

@@ -1,5 +1,5 @@
-import ArgumentParser
-import Injection
+public import ArgumentParser
+public import Injection
 import Logging
 
 struct InjectorRunCommand: AsyncParsableCommand {

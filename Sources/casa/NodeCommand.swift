@@ -10,6 +10,7 @@ struct NodeCommand: AsyncParsableCommand {
       casa node policy                                                  the policy that is enforced
       casa node explain 10.1.2.3:8443 --workload agent                  whether a connection would pass, and why
       casa node flows --workload agent                                  what was let through and refused
+      casa node follow --node NAME --directory DIR                      keep the policy as a cluster says
       casa node detach                                                  end enforcement
 
       `run` needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, a BPF file system at /sys/fs/bpf (or where
@@ -17,6 +18,6 @@ struct NodeCommand: AsyncParsableCommand {
       """,
     subcommands: [
       NodeRunCommand.self, NodeStatusCommand.self, NodePolicyCommand.self, NodeExplainCommand.self,
-      NodeFlowsCommand.self, NodeDetachCommand.self,
+      NodeFlowsCommand.self, NodeFollowCommand.self, NodeDetachCommand.self,
     ])
 }

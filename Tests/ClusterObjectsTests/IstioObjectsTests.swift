@@ -55,7 +55,7 @@ struct IstioObjectsTests {
   @Test("close what is not HTTP, in both directions", arguments: ["SIDECAR_INBOUND", "SIDECAR_OUTBOUND"])
   func closing(context: String) throws {
     let patch = try #require(
-      try patches(context, "NETWORK_FILTER").first { $0["patch"]?["operation"] == "INSERT_BEFORE" })
+      try patches(context, "NETWORK_FILTER").first { $0["patch"]?["operation"] == "REPLACE" })
     #expect(
       patch["match"]?["listener"]?["filterChain"]?["filter"]?["name"] == "envoy.filters.network.tcp_proxy")
     #expect(patch["patch"]?["value"]?["name"] == "casa.closing")

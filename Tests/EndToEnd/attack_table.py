@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import pytest
@@ -30,6 +31,8 @@ class Mounted:
     layer: str
     refused: bool
     evidence: str
+    outcome: str = ""
+    """With one layer alone: `stopped`, `passed`, or `unclear` for what this layer has no say in."""
 
 
 MOUNTED = pytest.StashKey[dict[str, Mounted]]()
@@ -82,8 +85,30 @@ def pytest_runtest_makereport(
     report = yield
     marker = item.get_closest_marker("attack")
     if marker is not None:
-        note(item, marker, report)
+        if alone := os.environ.get("CASA_LAYER"):
+            note_alone(item, marker, call, report, alone)
+        else:
+            note(item, marker, report)
     return report
+
+
+def note_alone(
+    item: pytest.Item, marker: pytest.Mark, call: pytest.CallInfo[None], report: pytest.TestReport, layer: str
+) -> None:
+    """Keeps how an attack went that one layer alone had to stop. That it was not stopped is a finding, no failure."""
+    if report.skipped or (report.passed and report.when != "call"):
+        return
+    number, case = marker.args
+    attempt = item.stash.get(ATTEMPT, None)
+    outcome, evidence = "unclear", "it could not be mounted"
+    if report.passed:
+        outcome, evidence = "stopped", attempt.evidence if attempt and attempt.evidence else Asserted(layer).evidence
+    elif call.excinfo is not None:
+        outcome = "passed" if call.excinfo.typename == "AttackPassed" else "unclear"
+        evidence = f"{call.excinfo.typename}: {call.excinfo.value}".splitlines()[0][:200]
+    item.config.stash[MOUNTED][item.nodeid] = Mounted(
+        number, case, os.environ.get("CASA_ADAPTER", ""), layer, outcome == "stopped", evidence, outcome
+    )
 
 
 def note(item: pytest.Item, marker: pytest.Mark, report: pytest.TestReport) -> None:
@@ -111,8 +136,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not config.getoption("--attack-table", default=False):
         return
     rows = sorted(config.stash[MOUNTED].values(), key=lambda row: row.attack)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    results = Path(os.environ.get("CASA_ATTACK_RESULTS", RESULTS))
+    results.parent.mkdir(exist_ok=True)
+    results.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     terminalreporter.section("attacks")
     width = max((len(row.case) for row in rows), default=0)
     for row in rows:

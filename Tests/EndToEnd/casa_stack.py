@@ -217,7 +217,7 @@ class Endpoints:
 mas: banking
 runtime: 127.0.0.1:{self.runtime}
 {f"adapter: {adapter}" if adapter else ""}
-{f"checks: [{', '.join(checks)}]" if checks else ""}
+{f"checks: [{', '.join(checks)}]" if checks is not None else ""}
 apps:
   - name: client
     kind: client

@@ -66,7 +66,7 @@ def test_casa_run_tells_an_app_its_sidecars_addresses_and_not_the_developers_key
 
 
 def test_another_host_than_the_llm_is_not_reached_by_the_way_to_the_llm(bank: UpStack) -> None:
-    way = bank.ready["addresses"]["agent"]["llm"]
+    way = bank.ready["endpoints"]["agent"]["llm"]
     before = len(bank.http.get(f"http://127.0.0.1:{bank.llm_app}/requests").json()["requests"])
     body = b'{"model":"any","messages":[{"role":"user","content":"x"}]}'
     for target, host in (("http://evil.example.com/v1/chat/completions", "evil.example.com"), ("/v2/other", "x")):
@@ -83,7 +83,7 @@ def test_who_is_not_in_the_policy_has_no_address(narrow: UpStack) -> None:
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", narrow.first_port + 103)):
         pass
     # Past the sidecar's addresses the bank's own sidecar is met, which wants a token.
-    called = narrow.ready["addresses"]["bank"]["called_at"]
+    called = narrow.ready["endpoints"]["bank"]["called_at"]
     body = tool_call("transfer_money", {"recipient_iban": "DE02", "amount": 1, "currency": "EUR", "subject": "x"})
     headers = {**mcp_headers("tools/call", "transfer_money"), "traceparent": new_traceparent()}
     answer = narrow.http.post(called, json=body, headers=headers)
@@ -121,7 +121,7 @@ def text(change: Callable[[str], str] = lambda text: text) -> str:
     [
         ("fqdn: api.openai.com", "fqdn: evil.example.com", "CASAPolicy banking/agent: LLMMismatch: the policy permits"),
         ("name: bank}", "name: till}", "CASAPolicy banking/bank: TargetUnknown"),
-        ("type: agent", "type: robot", "spec.apps[1].type: expected agent, client, mcp_server"),
+        ("type: agent", "type: robot", "spec.apps[1].type: expected client, agent, mcp_server"),
         ("casa.io/v1alpha1\nkind: CASAPolicy", "casa.io/v2\nkind: CASAPolicy", "expected casa.io/v1alpha1"),
     ],
 )
@@ -138,7 +138,7 @@ def test_objects_that_a_cluster_refuses_are_refused(old: str, new: str, expected
         ([], "give either system.yaml or -f"),
         (["system.yaml", "-f", "-"], "give either system.yaml or -f"),
         (["system.yaml", "--node-guard"], "--node-guard goes with -f"),
-        (["-f", "-", "--first-port", "8001"], "127.0.0.1:8101"),
+        (["-f", "-", "--first-port", "7998"], "127.0.0.1:8101"),
         (["-f", "-", "--app-port", "bank"], "--app-port must be"),
         (["-f", "-", "--app-port", "till=1"], "has no app till"),
         (["-f", "-", "--system", "other"], "expected the MultiAgentSystem other, got banking/banking"),

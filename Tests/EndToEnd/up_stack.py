@@ -118,7 +118,7 @@ class UpStack:
     def _program(self, app: str) -> list[str]:
         if app == "bank":
             return [sys.executable, str(EXAMPLE / "bank_server.py"), "--port", str(self.bank_app)]
-        addresses = self.ready["addresses"][app]
+        addresses = self.ready["endpoints"][app]
         ways = ["--mcp-url", addresses["calls"].get("bank", "http://127.0.0.1:1/mcp"), "--llm-base-url", addresses["llm"]]
         return [sys.executable, str(EXAMPLE / "agent.py"), "--port", str(self.agent_app), *ways, "--allow-misbehave"]
 
@@ -130,7 +130,7 @@ class UpStack:
 
     def _ready(self) -> Json | None:
         assert self.processes[0].running.poll() is None, f"casa up ended: {self.log()[-2000:]}"
-        lines = [line for line in self.log().splitlines() if line.startswith('{"addresses"')]
+        lines = [line for line in self.log().splitlines() if line.startswith('{"admin_credential_file"')]
         return json.loads(lines[0]) if lines else None
 
     def _answers(self, port: int) -> bool:
@@ -151,7 +151,7 @@ class UpStack:
 
     def calls(self, app: str) -> Json:
         """The addresses at which an app calls others."""
-        found: Json = self.ready["addresses"][app]["calls"]
+        found: Json = self.ready["endpoints"][app]["calls"]
         return found
 
     def ledger(self) -> Json:

@@ -53,7 +53,7 @@ struct AdmissionReviewTests {
       reviewJSON(object: Pods.app(spec: ["hostPID": 1])),
       reviewJSON(object: Pods.app(metadata: ["labels": ["a": 1]])),
       reviewJSON(object: Pods.app(security: ["runAsUser": "1337"])),
-      reviewJSON(object: Pods.app(security: ["runAsUser": 1336.5])),
+      reviewJSON(object: Pods.app(security: ["runAsUser": .number(1336.5)])),
       reviewJSON(object: Pods.app(security: ["capabilities": ["add": [1]]])),
     ])
   func refused(json: JSONValue) throws {

@@ -3,7 +3,7 @@ import Foundation
 import Injection
 import SwiftASN1
 import Testing
-import X509
+@_spi(FixedExpiryValidationTime) import X509
 
 @Suite("Certificates of the webhooks")
 struct CertificateTests {
@@ -13,7 +13,7 @@ struct CertificateTests {
   private func isTrusted(_ serving: ServingCertificate, by bundle: String, at moment: Date) async throws -> Bool {
     let roots = try PEMDocument.parseMultiple(pemString: bundle).map { try Certificate(pemDocument: $0) }
     var verifier = Verifier(rootCertificates: CertificateStore(roots)) {
-      RFC5280Policy(fixedValidationTime: moment)
+      RFC5280Policy(fixedExpiryValidationTime: moment)
     }
     let leaf = try Certificate(pemEncoded: try serving.certificatePEM())
     guard case .validCertificate = await verifier.validate(leaf: leaf, intermediates: CertificateStore()) else {
@@ -32,8 +32,8 @@ struct CertificateTests {
     #expect(try await isTrusted(serving, by: authority.certificatePEM(), at: now))
     #expect(try await !isTrusted(serving, by: authority.certificatePEM(), at: now + 91 * day))
     #expect(try await !isTrusted(serving, by: CertificateAuthority(now: now).certificatePEM(), at: now))
-    #expect(throws: CertificateError.self) { try authority.serving([], now: now) }
-    #expect(throws: CertificateError.self) { try authority.serving(["*.example"], now: now) }
+    #expect(throws: UnusableCertificate.self) { try authority.serving([], now: now) }
+    #expect(throws: UnusableCertificate.self) { try authority.serving(["*.example"], now: now) }
   }
 
   @Test("read back, and only with the key that is theirs")
@@ -44,14 +44,16 @@ struct CertificateTests {
     #expect(again.issued(serving))
     #expect(
       try ServingCertificate(certificatePEM: serving.certificatePEM(), keyPEM: serving.keyPEM).names == ["a.example"])
-    #expect(throws: CertificateError.self) {
+    #expect(throws: UnusableCertificate.self) {
       try ServingCertificate(certificatePEM: serving.certificatePEM(), keyPEM: authority.keyPEM)
     }
-    #expect(throws: CertificateError.self) {
+    #expect(throws: UnusableCertificate.self) {
       try CertificateAuthority(certificatePEM: authority.certificatePEM(), keyPEM: serving.keyPEM)
     }
     for text in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"] {
-      #expect(throws: CertificateError.self) { try CertificateAuthority(certificatePEM: text, keyPEM: serving.keyPEM) }
+      #expect(throws: UnusableCertificate.self) {
+        try CertificateAuthority(certificatePEM: text, keyPEM: serving.keyPEM)
+      }
     }
   }
 
@@ -78,6 +80,6 @@ struct CertificateTests {
     #expect(try CertificateBundle.adding(new.certificatePEM(), to: both, now: now + 243 * day) == both)
     let after = try CertificateBundle.adding(new.certificatePEM(), to: both, now: now + 366 * day)
     #expect(after == (try new.certificatePEM()))
-    #expect(throws: CertificateError.self) { try CertificateBundle.adding("x", to: before, now: now) }
+    #expect(throws: UnusableCertificate.self) { try CertificateBundle.adding("x", to: before, now: now) }
   }
 }

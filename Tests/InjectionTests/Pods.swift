@@ -125,7 +125,7 @@ extension JSONValue {
     for step in patch {
       guard step.path.isEmpty || step.path.hasPrefix("/") else { throw Unexpected("no pointer: \(step.path)") }
       let names = step.path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
-        .map { $0.replacing("~1", with: "/").replacing("~0", with: "~") }
+        .map { String($0).replacing("~1", with: "/").replacing("~0", with: "~") }
       value = try value.setting(names[...], step.kind, step.value)
     }
     return value

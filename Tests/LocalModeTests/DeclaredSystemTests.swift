@@ -121,7 +121,7 @@ struct DeclaredSystemTests {
     arguments: [
       ("agent:8100", "agent:8700", 9100, "the runtime and the app agent", "--app-port agent="),
       ("bank:8101", "bank:8100", 9100, "the app agent and the app bank", "--app-port bank="),
-      ("", "", 8001, "the app bank and the sidecar of agent", "--first-port"),
+      ("", "", 7998, "the app bank and the sidecar of agent", "--first-port"),
       ("", "", 65_300, "65600", "--first-port"),
     ])
   func collisions(_ old: String, _ new: String, first: Int, who: String, mend: String) throws {

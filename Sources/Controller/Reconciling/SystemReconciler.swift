@@ -28,6 +28,8 @@ struct SystemReconciler: Sendable {
 
   /// How soon what may pass by itself is looked at again.
   private static let retry = Duration.seconds(60)
+  /// A name may be free as soon as another system has left.
+  private static let retryOfName = Duration.seconds(5)
 
   /// - Returns: after how long it wants to be called again; nil for when something changes.
   func reconcileSystem(_ key: ObjectKey) async throws -> Duration? {
@@ -36,6 +38,8 @@ struct SystemReconciler: Sendable {
     switch declared.system(key) {
     case .gone: return nil
     case .problem(let problem):
+      // One that can't be read leaves in force what was before; one that is somebody else's place must leave it.
+      if problem.reason != .invalidSpec { try await withdraw(object) }
       try await report(.failed(problem, appsReady: 0), on: object, of: .multiAgentSystems)
       return nil
     case .inForce(let system):
@@ -81,7 +85,7 @@ struct SystemReconciler: Sendable {
           .failed(
             ResourceProblem(.nameTaken, "the runtime refuses the name \(system.object.name): \(why)"), appsReady: 0),
           on: object, of: .multiAgentSystems)
-        return Self.retry
+        return Self.retryOfName
       case .invalid(let why):
         try await report(
           .failed(ResourceProblem(.invalidSpec, why), appsReady: 0), on: object, of: .multiAgentSystems)
@@ -123,8 +127,7 @@ struct SystemReconciler: Sendable {
   /// The object is to be deleted: first the runtime forgets it; what it owns in the cluster goes with it.
   private func finish(_ object: KubernetesObject) async throws -> Duration? {
     guard object.finalizers.contains(Self.finalizer) else { return nil }
-    let metadata = try ObjectMetadata(json: object.json["metadata"])
-    try await registration.unregister(owner: registration.owner(of: metadata))
+    try await unregister(object)
     do throws(KubernetesError) {
       try await setFinalizers(of: object, object.finalizers.filter { $0 != Self.finalizer })
     } catch {
@@ -132,6 +135,17 @@ struct SystemReconciler: Sendable {
       if error != .notFound { throw error }
     }
     return nil
+  }
+
+  /// Takes back what was made for a system.
+  private func withdraw(_ object: KubernetesObject) async throws {
+    try await unregister(object)
+    try await remove(caches.owned(by: object), besides: [])
+  }
+
+  private func unregister(_ object: KubernetesObject) async throws {
+    let metadata = try ObjectMetadata(json: object.json["metadata"])
+    try await registration.unregister(owner: registration.owner(of: metadata))
   }
 
   /// Refused when somebody else changed the object meanwhile.

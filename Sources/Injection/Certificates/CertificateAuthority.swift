@@ -10,8 +10,8 @@ public struct CertificateAuthority: Sendable {
   private let key: P256.Signing.PrivateKey
 
   /// Makes a new one, which holds for a year from `now`.
-  /// - Throws: `CertificateError`
-  public init(now: Date, key: P256.Signing.PrivateKey = P256.Signing.PrivateKey()) throws(CertificateError) {
+  /// - Throws: `UnusableCertificate`
+  public init(now: Date, key: P256.Signing.PrivateKey = P256.Signing.PrivateKey()) throws(UnusableCertificate) {
     self.key = key
     do {
       let name = try DistinguishedName { CommonName("CASA webhooks") }
@@ -27,25 +27,25 @@ public struct CertificateAuthority: Sendable {
           SubjectKeyIdentifier(hash: publicKey)
         }, issuerPrivateKey: Certificate.PrivateKey(key))
     } catch {
-      throw CertificateError("a certificate authority can't be made: \(error)")
+      throw UnusableCertificate("a certificate authority can't be made: \(error)")
     }
   }
 
   /// Reads what `certificatePEM` and `keyPEM` wrote.
-  /// - Throws: `CertificateError` when either can't be read, or they don't belong together.
-  public init(certificatePEM: String, keyPEM: String) throws(CertificateError) {
+  /// - Throws: `UnusableCertificate` when either can't be read, or they don't belong together.
+  public init(certificatePEM: String, keyPEM: String) throws(UnusableCertificate) {
     do {
       certificate = try Certificate(pemEncoded: certificatePEM)
     } catch {
-      throw CertificateError("the authority's certificate must be one PEM certificate")
+      throw UnusableCertificate("the authority's certificate must be one PEM certificate")
     }
     do {
       key = try P256.Signing.PrivateKey(pemRepresentation: keyPEM)
     } catch {
-      throw CertificateError("the authority's key must be a PEM key of P-256")
+      throw UnusableCertificate("the authority's key must be a PEM key of P-256")
     }
     guard certificate.publicKey == Certificate.PublicKey(key.publicKey) else {
-      throw CertificateError("the authority's key must be that of its certificate")
+      throw UnusableCertificate("the authority's key must be that of its certificate")
     }
   }
 
@@ -53,19 +53,19 @@ public struct CertificateAuthority: Sendable {
     CertificateLifetime(begin: certificate.notValidBefore, end: certificate.notValidAfter)
   }
 
-  /// - Throws: `CertificateError`
-  public func certificatePEM() throws(CertificateError) -> String { try certificate.pem() }
+  /// - Throws: `UnusableCertificate`
+  public func certificatePEM() throws(UnusableCertificate) -> String { try certificate.pem() }
 
   public var keyPEM: String { key.pemRepresentation }
 
   /// Makes a certificate for a server, which holds for 90 days from `now`, and no longer than the authority's own.
   /// - Parameter names: the DNS names by which the server is called.
-  /// - Throws: `CertificateError`
+  /// - Throws: `UnusableCertificate`
   public func serving(
     _ names: [String], now: Date, key: P256.Signing.PrivateKey = P256.Signing.PrivateKey()
-  ) throws(CertificateError) -> ServingCertificate {
+  ) throws(UnusableCertificate) -> ServingCertificate {
     guard let first = names.first, names.allSatisfy({ WorkloadName.isName($0) }) else {
-      throw CertificateError("a serving certificate is for DNS names, such as casa-injector.casa-system.svc")
+      throw UnusableCertificate("a serving certificate is for DNS names, such as casa-injector.casa-system.svc")
     }
     do {
       let publicKey = Certificate.PublicKey(key.publicKey)
@@ -86,7 +86,7 @@ public struct CertificateAuthority: Sendable {
         }, issuerPrivateKey: Certificate.PrivateKey(self.key))
       return ServingCertificate(certificate: certificate, key: key)
     } catch {
-      throw CertificateError("a serving certificate can't be made: \(error)")
+      throw UnusableCertificate("a serving certificate can't be made: \(error)")
     }
   }
 
@@ -97,11 +97,11 @@ public struct CertificateAuthority: Sendable {
 }
 
 extension Certificate {
-  func pem() throws(CertificateError) -> String {
+  func pem() throws(UnusableCertificate) -> String {
     do {
       return try serializeAsPEM().pemString + "\n"
     } catch {
-      throw CertificateError("the certificate can't be written: \(error)")
+      throw UnusableCertificate("the certificate can't be written: \(error)")
     }
   }
 }

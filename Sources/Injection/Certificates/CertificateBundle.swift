@@ -15,8 +15,8 @@ public enum CertificateBundle {
   /// - Parameters:
   ///   - authority: the new authority's certificate in PEM.
   ///   - bundle: the bundle as it is; empty when there is none.
-  /// - Throws: `CertificateError` when either can't be read.
-  public static func adding(_ authority: String, to bundle: String, now: Date) throws(CertificateError) -> String {
+  /// - Throws: `UnusableCertificate` when either can't be read.
+  public static func adding(_ authority: String, to bundle: String, now: Date) throws(UnusableCertificate) -> String {
     var kept: [Certificate] = []
     for certificate in try certificates(authority) + certificates(bundle)
     where certificate.notValidAfter > now && !kept.contains(certificate) { kept.append(certificate) }
@@ -25,11 +25,11 @@ public enum CertificateBundle {
     return text
   }
 
-  private static func certificates(_ text: String) throws(CertificateError) -> [Certificate] {
+  private static func certificates(_ text: String) throws(UnusableCertificate) -> [Certificate] {
     do {
       return try PEMDocument.parseMultiple(pemString: text).map { try Certificate(pemDocument: $0) }
     } catch {
-      throw CertificateError("a bundle must hold PEM certificates and nothing else")
+      throw UnusableCertificate("a bundle must hold PEM certificates and nothing else")
     }
   }
 }

@@ -26,7 +26,7 @@ public struct CertificateLifetime: Sendable, Hashable {
 }
 
 /// A certificate or key is not as it must be.
-public struct CertificateError: Error, Sendable, Hashable, CustomStringConvertible {
+public struct UnusableCertificate: Error, Sendable, Hashable, CustomStringConvertible {
   /// What was expected; never a key.
   public let description: String
 

@@ -14,20 +14,20 @@ public struct ServingCertificate: Sendable {
   }
 
   /// Reads what `certificatePEM` and `keyPEM` wrote.
-  /// - Throws: `CertificateError` when either can't be read, or they don't belong together.
-  public init(certificatePEM: String, keyPEM: String) throws(CertificateError) {
+  /// - Throws: `UnusableCertificate` when either can't be read, or they don't belong together.
+  public init(certificatePEM: String, keyPEM: String) throws(UnusableCertificate) {
     do {
       certificate = try Certificate(pemEncoded: certificatePEM)
     } catch {
-      throw CertificateError("the serving certificate must be one PEM certificate")
+      throw UnusableCertificate("the serving certificate must be one PEM certificate")
     }
     do {
       key = try P256.Signing.PrivateKey(pemRepresentation: keyPEM)
     } catch {
-      throw CertificateError("the server's key must be a PEM key of P-256")
+      throw UnusableCertificate("the server's key must be a PEM key of P-256")
     }
     guard certificate.publicKey == Certificate.PublicKey(key.publicKey) else {
-      throw CertificateError("the server's key must be that of its certificate")
+      throw UnusableCertificate("the server's key must be that of its certificate")
     }
   }
 
@@ -44,8 +44,8 @@ public struct ServingCertificate: Sendable {
     }
   }
 
-  /// - Throws: `CertificateError`
-  public func certificatePEM() throws(CertificateError) -> String { try certificate.pem() }
+  /// - Throws: `UnusableCertificate`
+  public func certificatePEM() throws(UnusableCertificate) -> String { try certificate.pem() }
 
   public var keyPEM: String { key.pemRepresentation }
 }

@@ -33,8 +33,8 @@ final class CertificateFiles: Sendable {
   private let logger: Logger
   private let state: Mutex<State>
 
-  /// - Throws: `CertificateError` when the files can't be used.
-  init(_ paths: Paths, logger: Logger) throws(CertificateError) {
+  /// - Throws: `UnusableCertificate` when the files can't be used.
+  init(_ paths: Paths, logger: Logger) throws(UnusableCertificate) {
     self.paths = paths
     self.logger = logger
     let contents = try Self.read(paths)
@@ -57,10 +57,10 @@ final class CertificateFiles: Sendable {
   }
 
   func refresh() {
-    do throws(CertificateError) {
+    do throws(UnusableCertificate) {
       let contents = try Self.read(paths)
       guard state.withLock({ $0.contents != contents && $0.refused != contents }) else { return }
-      do throws(CertificateError) {
+      do throws(UnusableCertificate) {
         let (context, expires) = try Self.context(contents)
         state.withLock { state in
           state = State(
@@ -76,7 +76,7 @@ final class CertificateFiles: Sendable {
     }
   }
 
-  private func complain(of error: CertificateError, _ contents: [Data]) {
+  private func complain(of error: UnusableCertificate, _ contents: [Data]) {
     let isNew = state.withLock { state in
       guard state.refused != contents else { return false }
       state.refused = contents
@@ -86,33 +86,33 @@ final class CertificateFiles: Sendable {
     if isNew { logger.error("a new certificate can't be used; the one before stays in use: \(error)") }
   }
 
-  private static func read(_ paths: Paths) throws(CertificateError) -> [Data] {
+  private static func read(_ paths: Paths) throws(UnusableCertificate) -> [Data] {
     var contents: [Data] = []
     for path in [paths.certificate, paths.key] + (paths.clientAuthority.map { [$0] } ?? []) {
       guard let file = FileHandle(forReadingAtPath: path), let data = try? file.read(upToCount: maximumBytes + 1),
         data.count <= maximumBytes
-      else { throw CertificateError("\(path) can't be read, or has more than \(maximumBytes) bytes") }
+      else { throw UnusableCertificate("\(path) can't be read, or has more than \(maximumBytes) bytes") }
       contents.append(data)
     }
     return contents
   }
 
-  private static func context(_ contents: [Data]) throws(CertificateError) -> (NIOSSLContext, Date) {
+  private static func context(_ contents: [Data]) throws(UnusableCertificate) -> (NIOSSLContext, Date) {
     let chain: [NIOSSLCertificate]
     let expires: Date
     do {
       chain = try NIOSSLCertificate.fromPEMBytes(Array(contents[0]))
-      guard let leaf = chain.first else { throw CertificateError("there is none") }
+      guard let leaf = chain.first else { throw UnusableCertificate("there is none") }
       expires = try Certificate(derEncoded: try leaf.toDERBytes()).notValidAfter
     } catch {
-      throw CertificateError("the certificate's file must hold PEM certificates, the server's first")
+      throw UnusableCertificate("the certificate's file must hold PEM certificates, the server's first")
     }
-    guard expires > Date() else { throw CertificateError("the certificate expired at \(expires)") }
+    guard expires > Date() else { throw UnusableCertificate("the certificate expired at \(expires)") }
     let key: NIOSSLPrivateKey
     do {
       key = try NIOSSLPrivateKey(bytes: Array(contents[1]), format: .pem)
     } catch {
-      throw CertificateError("the key's file must hold one PEM key")
+      throw UnusableCertificate("the key's file must hold one PEM key")
     }
     var configuration = TLSConfiguration.makeServerConfiguration(
       certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
@@ -122,14 +122,14 @@ final class CertificateFiles: Sendable {
       do {
         configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(contents[2])))
       } catch {
-        throw CertificateError("the client authority's file must hold PEM certificates")
+        throw UnusableCertificate("the client authority's file must hold PEM certificates")
       }
       configuration.certificateVerification = .noHostnameVerification
     }
     do {
       return (try NIOSSLContext(configuration: configuration), expires)
     } catch {
-      throw CertificateError("the key must be that of the certificate: \(error)")
+      throw UnusableCertificate("the key must be that of the certificate: \(error)")
     }
   }
 }

@@ -22,6 +22,8 @@ from casa_stack import (
     refusal_of,
 )
 
+from layer_alone import LAYER, SAID_BY, AttackPassed, NotThisLayers
+
 Case = TypeVar("Case")
 
 TRANSFER = "transfer_money"
@@ -62,11 +64,14 @@ class Attempt:
         self.before = self.stack.ledger
 
     def assert_bank_untouched(self) -> None:
-        assert self.stack.ledger == self.before, "the bank got a call"
+        if self.stack.ledger != self.before:
+            raise AttackPassed("the bank got a call")
 
     def refused(self, layer: str, evidence: str) -> None:
         """Says what refused the attack; the test has asserted it."""
         self.assert_bank_untouched()
+        if LAYER and layer != LAYER:
+            raise NotThisLayers(f"{layer}: {evidence}")
         self.layer, self.evidence = layer, evidence
 
     def refused_by_proxy(self, answer: httpx.Response, reason: str | set[str], at: str, **payload: Any) -> Json:
@@ -89,6 +94,8 @@ class Attempt:
         app: str,
         payload: Json,
     ) -> Json:
+        if LAYER:
+            return self._refused_by_one_layer(answer)
         assert answer.status_code in statuses, f"{answer.status_code} {answer.text}"
         assert "access_token" not in answer.text
         given = refusal_of(answer)
@@ -97,8 +104,24 @@ class Attempt:
         self.refused(layer, f"{answer.status_code} {given}; trace: {kind} of {app}")
         return event
 
+    def _refused_by_one_layer(self, answer: httpx.Response) -> Json:
+        """With the other layers off it counts whether it was refused, not for which of several reasons."""
+        at_runtime = answer.url.port == self.stack.endpoints.runtime
+        if LAYER == "proxy" and at_runtime:
+            raise NotThisLayers("mounted at the runtime's API, before which no sidecar stands")
+        if answer.status_code < 400 or "access_token" in answer.text:
+            raise AttackPassed(f"{answer.status_code} {answer.text[:200]}")
+        by_runtime = at_runtime or answer.headers.get(SAID_BY) == "runtime"
+        if LAYER == "runtime" and not by_runtime:
+            raise NotThisLayers(f"nobody asked the runtime: {answer.status_code} {answer.text[:200]}")
+        self.refused(LAYER, f"{answer.status_code} {answer.text[:120]}")
+        return {}
+
     def event(self, kind: str, app: str, trace_id: str | None = None, **payload: Any) -> Json:
         """The new event of this kind, waiting for it."""
+        if LAYER == "runtime" and kind.startswith("call_"):
+            # A sidecar tells of these.
+            return {}
 
         def matches(event: Json) -> bool:
             return (

@@ -10,6 +10,7 @@ from attack_table import ATTEMPT
 from attempts import Attempt, Revocation
 from casa_runtime import free_port
 from casa_stack import Endpoints, Stack
+from layer_alone import stack_of
 from llm_front import LLMFront
 
 
@@ -24,7 +25,7 @@ def llm_front() -> Iterator[LLMFront]:
 @pytest.fixture(scope="session")
 def stack(llm_front: LLMFront, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The banking example behind real Envoys, with something before its LLM that can answer badly."""
-    made = Stack(
+    made = stack_of(
         tmp_path_factory.mktemp("stack"),
         adapter=os.environ.get("CASA_ADAPTER"),
         llm_port=llm_front.upstream,

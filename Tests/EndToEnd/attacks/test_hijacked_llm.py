@@ -14,6 +14,7 @@ from attack_table import ATTEMPT
 from attempts import TRANSFER, Attempt, attack, attacks
 from casa_runtime import free_port
 from casa_stack import Endpoints, Session, Stack, refusal_of
+from layer_alone import stack_of
 from llm_front import LLMFront, answer_with
 
 ATTACKER = "GB82WEST12345698765432"
@@ -39,7 +40,7 @@ def bank_front() -> Iterator[LLMFront]:
 
 @pytest.fixture(scope="module")
 def hijacked(bank_front: LLMFront, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack(
+    made = stack_of(
         tmp_path_factory.mktemp("hijacked"),
         adapter=os.environ.get("CASA_ADAPTER"),
         checks=None,

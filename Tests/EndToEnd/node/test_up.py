@@ -57,7 +57,7 @@ def test_an_app_reaches_its_own_sidecar_and_nothing_else(bank: UpStack) -> None:
     assert connect(bank, "agent", port_of(bank.calls("agent")["bank"])) == "connected"
     assert connect(bank, "agent", bank.bank_app) == "EPERM"
     # Nor another app's way, the bank's own sidecar, the LLM past its sidecar, or the runtime.
-    others = [bank.calls("client")["agent"], bank.ready["addresses"]["bank"]["called_at"]]
+    others = [bank.calls("client")["agent"], bank.ready["endpoints"]["bank"]["called_at"]]
     for port in [*map(port_of, others), bank.llm_app, bank.runtime_port]:
         assert connect(bank, "agent", port) == "EPERM", port
     assert connect(bank, "bank", bank.runtime_port) == "EPERM"

@@ -1,0 +1,30 @@
+"""The document's table is what was measured."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from each_layer import DOCUMENT, LAYERS, NAMES, document
+
+
+def found() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(LAYERS.read_text())
+    return read
+
+
+@pytest.fixture(scope="session", autouse=True)
+def revocation() -> None:
+    """None of the system that other tests attack is needed."""
+
+
+def test_the_document_shows_what_was_measured() -> None:
+    assert DOCUMENT.read_text() == document(found()), "run `make matrix`, or each_layer.py --document"
+
+
+def test_every_attack_of_the_list_has_a_line_and_a_layer_that_stops_it_or_a_reason() -> None:
+    assert {int(number) for number in found()["attacks"]} == set(NAMES) == set(range(1, 51))
+    for number, cells in found()["attacks"].items():
+        stops = [cell for cell in cells.values() if cell.get("mounted") and cell["stopped"] == cell["mounted"]]
+        assert stops or all("not_measured" in cell or "no_say" in cell for cell in cells.values()), number

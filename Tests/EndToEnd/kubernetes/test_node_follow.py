@@ -1,0 +1,215 @@
+"""`casa node follow` beside an API server: the files that a node's guard reads."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from casa_runtime import ROOT, binary, wait_until
+from fake_api import FakeAPI
+from rendering import BANK
+
+Json = dict[str, Any]
+NODE = "worker-1"
+DIGITS = "ab" * 31
+
+
+def pod(name: str, workload: str, number: int, namespace: str = "bank", node: str = NODE) -> Json:
+    containers = {"app": 1, "casa-sidecar": 2, "casa-authorize": 3}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"casa.io/workload": workload}},
+        "spec": {"nodeName": node, "containers": [{"name": c, "image": "x"} for c in containers]},
+        "status": {
+            "phase": "Running",
+            "podIP": f"10.1.0.{number}",
+            "podIPs": [{"ip": f"10.1.0.{number}"}],
+            "containerStatuses": [
+                {
+                    "name": c,
+                    "containerID": f"containerd://{DIGITS}{number % 10}{place}",
+                    "image": "x",
+                    "imageID": "",
+                    "ready": True,
+                    "restartCount": 0,
+                }
+                for c, place in containers.items()
+            ],
+        },
+    }
+
+
+def service(name: str, namespace: str, address: str, port: int) -> Json:
+    ports = [{"name": "main", "port": port, "protocol": "TCP"}]
+    spec = {"clusterIP": address, "clusterIPs": [address], "ports": ports, "selector": {"app": name}}
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+def endpoints(name: str, namespace: str, addresses: list[str], port: int) -> Json:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": f"{name}-1",
+            "namespace": namespace,
+            "labels": {"kubernetes.io/service-name": name},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address]} for address in addresses],
+        "ports": [{"name": "main", "port": port, "protocol": "TCP"}],
+    }
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[FakeAPI]:
+    with FakeAPI(crds=ROOT / "deploy/crds") as api:
+        api.namespace("bank", {"casa.io/injection": "enabled"})
+        for name in ("kube-system", "casa-system", "shop"):
+            api.namespace(name)
+        for made in (
+            service("kube-dns", "kube-system", "10.96.0.10", 53),
+            service("casa-runtime", "casa-system", "10.96.0.20", 8700),
+            service("bank", "bank", "10.96.0.30", 8101),
+        ):
+            api.create("services", made)
+        api.create("endpointslices", endpoints("bank", "bank", ["10.1.0.7"], 8101))
+        for written in yaml.safe_load_all(BANK.read_text()):
+            api.create({"MultiAgentSystem": "multiagentsystems", "CASAPolicy": "casapolicies"}[written["kind"]], written)
+        add(api, pod("agent-1", "agent", 5))
+        add(api, pod("agent-2", "agent", 6, node="worker-2"))
+        add(api, pod("stall-1", "agent", 8, namespace="shop"))
+        yield api
+
+
+def add(api: FakeAPI, made: Json) -> None:
+    """As a kubelet and a scheduler do: what is there, and then how it is."""
+    status = made["status"]
+    created = api.create("pods", {key: value for key, value in made.items() if key != "status"})
+    api.update("pods", {**created, "status": status}, "status")
+
+
+@dataclass
+class Follower:
+    api: FakeAPI
+    directory: Path
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def command(self, *more: str) -> list[str]:
+        config = self.directory / "kubeconfig"
+        self.api.kubeconfig(config)
+        where = ["--node", NODE, "--directory", str(self.directory / "node"), "--kubeconfig", str(config)]
+        return [str(binary()), "node", "follow", *where, *more]
+
+    def once(self) -> None:
+        done = subprocess.run(self.command("--once"), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        with (self.directory / "follow.log").open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
+
+    @property
+    def policy(self) -> Json:
+        try:
+            read: Json = json.loads((self.directory / "node/policy.json").read_text())
+        except FileNotFoundError:
+            return {"workloads": []}
+        return read
+
+    @property
+    def workloads(self) -> dict[str, Json]:
+        return {workload["name"]: workload for workload in self.policy["workloads"]}
+
+    @property
+    def pods(self) -> list[Json]:
+        read: list[Json] = json.loads((self.directory / "node/pods.json").read_text())["pods"]
+        return read
+
+
+@pytest.fixture
+def follower(api: FakeAPI, tmp_path: Path) -> Iterator[Follower]:
+    follower = Follower(api, tmp_path)
+    yield follower
+    if follower.process:
+        follower.process.kill()
+        follower.process.wait()
+
+
+AGENT = {"bank/agent-1/.pod", "bank/agent-1/app", "bank/agent-1/casa-authorize", "bank/agent-1/casa-sidecar"}
+
+
+def test_once_writes_what_a_node_guard_reads(follower: Follower) -> None:
+    follower.once()
+    assert set(follower.workloads) == AGENT
+    assert {p["name"] for p in follower.pods} == {"agent-1", "stall-1"}
+    checked = subprocess.run(
+        [str(binary()), "node", "policy", "--check", str(follower.directory / "node/policy.json")],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert checked.returncode == 0, checked.stderr
+    to = {rule["to"] for rule in follower.workloads["bank/agent-1/casa-sidecar"]["outbound"]}
+    assert {"10.96.0.30", "10.1.0.7"} <= to and "10.96.0.20" not in to
+
+
+def test_changes_of_the_cluster_are_followed(follower: Follower, api: FakeAPI) -> None:
+    follower.start()
+    wait_until(lambda: set(follower.workloads) == AGENT, "the policy is written", 30)
+    add(api, pod("bank-1", "bank", 7))
+    wait_until(lambda: "bank/bank-1/casa-sidecar" in follower.workloads, "the new pod is known", 10)
+    api.delete("casapolicies", "agent", "bank")
+
+    def reaches_nothing() -> bool:
+        return not [r for r in follower.workloads["bank/agent-1/casa-sidecar"]["outbound"] if r["to"].startswith("10.")]
+
+    wait_until(reaches_nothing, "without its policy the agent reaches nothing", 10)
+    api.delete("pods", "agent-1", "bank")
+    wait_until(lambda: "bank/agent-1/.pod" not in follower.workloads, "the pod is forgotten", 10)
+    assert follower.process
+    follower.process.send_signal(signal.SIGTERM)
+    assert follower.process.wait(15) == 0
+
+
+def test_while_the_api_server_is_away_the_files_stay(follower: Follower, api: FakeAPI) -> None:
+    follower.start()
+    wait_until(lambda: set(follower.workloads) == AGENT, "the policy is written", 30)
+    files = [follower.directory / "node" / name for name in ("policy.json", "pods.json")]
+    before = [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
+    api.down()
+    assert follower.process
+    with pytest.raises(subprocess.TimeoutExpired):
+        follower.process.wait(1)
+    assert [(file.read_bytes(), file.stat().st_mtime_ns) for file in files] == before
+    api.up()
+    add(api, pod("bank-1", "bank", 7))
+    wait_until(lambda: "bank/bank-1/app" in follower.workloads, "it goes on when the server is back", 40)
+
+
+def test_a_start_writes_nothing_that_is_there_already(follower: Follower) -> None:
+    follower.once()
+    files = [follower.directory / "node" / name for name in ("policy.json", "pods.json")]
+    before = [file.stat().st_mtime_ns for file in files]
+    follower.once()
+    assert [file.stat().st_mtime_ns for file in files] == before
+
+
+def test_a_pod_of_an_injected_namespace_is_denied_everything_until_its_containers_are_known(
+    follower: Follower, api: FakeAPI
+) -> None:
+    made = pod("bank-1", "bank", 7)
+    del made["status"]
+    api.create("pods", made)
+    follower.once()
+    names = [name for name in follower.workloads if name.startswith("bank/bank-1/")]
+    assert names == ["bank/bank-1/.pod"]
+    assert set(follower.workloads[names[0]]) == {"name", "pod"}
