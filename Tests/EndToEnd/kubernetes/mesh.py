@@ -176,6 +176,12 @@ class Mesh:
                 _host("llm.example:8000", ["llm.example:8000"], "llm"),
                 # One that the registry has, and the workload's policy has not.
                 _host("mail.post.svc.cluster.local:25", ["mail.post:25"], "bank"),
+                # What Istio answers where its registry is all there is (REGISTRY_ONLY).
+                {
+                    "name": "block_all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 502}}],
+                },
             ]
             listeners.append(_listener("outbound", self.ports["agent->"], patches.manager("SIDECAR_OUTBOUND", hosts)))
             clusters += [cluster("bank", _address(self.ports["bank"])), cluster("llm", _address(ends.llm_app))]

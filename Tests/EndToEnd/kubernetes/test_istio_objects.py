@@ -15,6 +15,8 @@ from rendering import one
 Json = dict[str, Any]
 PAY = 'Transfer 25 EUR for "dinner" to IT60X0542811101000000123456'
 TRANSFER = "transfer_money"
+REFUSED = (403, 500)
+"""Outbound, a refusal of Envoy's own is answered with 500 where ext_proc can't ask about it."""
 OTHER_IBAN = "DE89370400440532013000"
 
 
@@ -107,8 +109,7 @@ def test_a_host_that_the_policy_does_not_name_is_refused(stack: Stack, mesh: Mes
 
 def test_a_listing_of_tools_is_read_on_its_way_back(stack: Stack, mesh: Mesh) -> None:
     session = stack.begin_session()
-    mark = stack.mark()
-    body = {"jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": tool_call("x", {})["params"] | {}}
+    body = {"jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": tool_call("x", {})["params"]}
     del body["params"]["name"], body["params"]["arguments"]
     answer = mesh.http.post(
         f"http://127.0.0.1:{mesh.ports['agent->']}/mcp",
@@ -117,8 +118,8 @@ def test_a_listing_of_tools_is_read_on_its_way_back(stack: Stack, mesh: Mesh) ->
     )
     assert answer.status_code == 200, answer.text
     assert TRANSFER in answer.text
-    event = stack.wait_for_event(mark, "the listing", lambda e: e.get("method") == "tools/list")
-    assert event["kind"] == "call_admitted", event
+    # What is left of it may have another length than the server said.
+    assert "content-length" not in answer.headers
 
 
 def test_an_upgrade_is_refused(mesh: Mesh) -> None:
@@ -147,8 +148,11 @@ def test_what_is_not_http_is_closed(mesh: Mesh, workload: str) -> None:
 def test_an_envoy_without_the_key_lets_nothing_pass(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = Mesh(stack, tmp_path_factory.mktemp("keyless"), key_variable="ANOTHER_VARIABLE")
     with other.running() as mesh:
-        answer = mesh.call(TRANSFER, {}, new_traceparent())
+        before = stack.ledger
+        assert mesh.call(TRANSFER, {}, new_traceparent()).status_code in REFUSED
+        answer = mesh.http.post(f"http://127.0.0.1:{mesh.ports['bank']}/mcp", json=tool_call(TRANSFER, {}))
         assert answer.status_code == 403 and refusal_of(answer) == "caller_unknown", answer.text
+        assert stack.ledger.call_count == before.call_count
 
 
 def test_while_the_authorization_service_is_gone_nothing_passes(
@@ -159,8 +163,8 @@ def test_while_the_authorization_service_is_gone_nothing_passes(
         arguments = select(mesh, session)
         mesh.processes[0].end()
         before = stack.ledger
-        assert mesh.call(TRANSFER, arguments, session.traceparent).status_code == 403
-        assert mesh.ask_llm(PAY, TRANSFER, session.traceparent).status_code == 403
+        assert mesh.call(TRANSFER, arguments, session.traceparent).status_code in REFUSED
+        assert mesh.ask_llm(PAY, TRANSFER, session.traceparent).status_code in REFUSED
         assert stack.ledger.call_count == before.call_count
 
 
