@@ -96,7 +96,6 @@ let package = Package(
         "AgentProtocols", "CASACore", "HTTPServing", "IntentChecks", "Storage", "TokenService", "Traces",
         .asyncHTTPClient, .hummingbird, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
       ],
-      resources: [.embedInCode("openapi.json")],
       swiftSettings: settings),
     .target(
       name: "Explorer",

@@ -1,7 +1,7 @@
 import AgentProtocols
-import ArgumentParser
+public import ArgumentParser
 import CASACore
-import ClusterObjects
+public import ClusterObjects
 import CustomResources
 import Foundation
 

@@ -4,6 +4,7 @@ import ClusterObjects
 import Controller
 import Foundation
 import Logging
+import NIOCore
 
 struct ControllerRunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,3 +1,4 @@
+import AgentProtocols
 import ArgumentParser
 import AsyncHTTPClient
 import CASACore

@@ -26,10 +26,13 @@ public enum CertificateBundle {
   }
 
   private static func certificates(_ text: String) throws(UnusableCertificate) -> [Certificate] {
+    let found: [Certificate]
     do {
-      return try PEMDocument.parseMultiple(pemString: text).map { try Certificate(pemDocument: $0) }
+      found = try PEMDocument.parseMultiple(pemString: text).map { try Certificate(pemDocument: $0) }
     } catch {
       throw UnusableCertificate("a bundle must hold PEM certificates and nothing else")
     }
+    guard !found.isEmpty || text.isEmpty else { throw UnusableCertificate("a bundle must hold PEM certificates") }
+    return found
   }
 }

@@ -61,7 +61,9 @@ struct ProbeClient: Sendable {
   /// Whether Envoy takes requests.
   func envoyIsReady(adminSocket: String) async -> Bool {
     let socket = adminSocket.addingPercentEncoding()
-    let request = HTTPClientRequest(url: "http+unix://\(socket)/ready")
+    var request = HTTPClientRequest(url: "http+unix://\(socket)/ready")
+    // A socket has no name, and Envoy takes no request without one.
+    request.headers.add(name: "host", value: "envoy")
     return (try? await http.execute(request, timeout: .seconds(1)).status.code) == 200
   }
 

@@ -463,7 +463,13 @@ def test_a_cache_ends_up_like_the_server_whatever_goes_wrong(
             else:
                 state.create(resource, config_map(name), "default")
 
-    for round_ in range(40):
+    def seen() -> set[str]:
+        return {name for name in api.counters()["requests"] if name.startswith("fault")}
+
+    # A busy machine needs more rounds for as much to go wrong.
+    for round_ in range(1000):
+        if round_ >= 40 and len(seen()) >= 6:
+            break
         api.call(lambda state: churn(state, round_))
         if round_ % 13 == 12:
             api.down()
@@ -480,8 +486,7 @@ def test_a_cache_ends_up_like_the_server_whatever_goes_wrong(
         return {key: version for key, version in last.items() if version}
 
     settle(lambda: told() == versions(api))
-    faults = {name for name in api.counters()["requests"] if name.startswith("fault")}
-    assert len(faults) >= 5, faults
+    assert len(seen()) >= 6
 
 
 def test_a_cache_of_ten_thousand_objects(api: FakeAPI, probe: Probe) -> None:
@@ -496,16 +501,17 @@ def test_a_cache_of_ten_thousand_objects(api: FakeAPI, probe: Probe) -> None:
 # Election
 
 
-def elect(probe: Probe, identity: str) -> int:
+def elect(probe: Probe, identity: str, lease: int = 3) -> int:
+    """Where the lease, in seconds, is long, what is waited for does not come by its end."""
     return probe.start("elect", namespace="default", name="lead", identity=identity,
-                       **{"lease-ms": 3000, "renew-ms": 2000, "retry-ms": 200})  # fmt: skip
+                       **{"lease-ms": lease * 1000, "renew-ms": lease * 667, "retry-ms": 200})  # fmt: skip
 
 
 def test_one_leads_and_leaves_the_lease_to_the_next(api: FakeAPI, new_probe: NewProbe) -> None:
     first, second = new_probe(api), new_probe(api)
-    one = elect(first, "one")
+    one = elect(first, "one", 30)
     assert first.next(one)["leads"] is True
-    two = elect(second, "two")
+    two = elect(second, "two", 30)
     settle(lambda: api.counters()["requests"].get("get leases", 0) >= 4)
     assert second.pending(two) == []
     first.cancel(one)
@@ -514,7 +520,7 @@ def test_one_leads_and_leaves_the_lease_to_the_next(api: FakeAPI, new_probe: New
     begin = time.monotonic()
     assert second.next(two)["leads"] is True
     # It did not wait for the lease to run out.
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 15
     lease = api.get("leases", "lead", "default")
     assert lease["spec"]["holderIdentity"] == "two" and lease["spec"]["leaseTransitions"] >= 1
 
@@ -543,12 +549,12 @@ def test_a_leader_that_cant_renew_stops_before_another_may_lead(api: FakeAPI, ne
 
 
 def test_a_leader_that_finds_another_in_its_place_stops_at_once(api: FakeAPI, probe: Probe) -> None:
-    number = elect(probe, "one")
+    number = elect(probe, "one", 30)
     assert probe.next(number)["leads"] is True
     lease = api.get("leases", "lead", "default")
     api.update("leases", {**lease, "metadata": {"name": "lead", "namespace": "default"},
                           "spec": {**lease["spec"], "holderIdentity": "two"}})  # fmt: skip
-    assert probe.next(number, 1.5)["leads"] is False
+    assert probe.next(number, 15)["leads"] is False
 
 
 # kmock

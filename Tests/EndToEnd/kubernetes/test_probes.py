@@ -173,7 +173,7 @@ def sidecar(app: App, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side
     header = {"httpHeaders": [{"name": "Host", "value": "a.example"}, {"name": "X-Probe", "value": "y"}]}
     probes: dict[str, object] = {
         "good/liveness": http("/200?x=y", **header), "moved/liveness": http("/302"), "gone/liveness": http("/404"),
-        "broken/liveness": http("/503"), "slow/liveness": http("/200/5"), "once/readiness": {**http("/200/2"), "timeoutSeconds": 4},
+        "broken/liveness": http("/503"), "slow/liveness": http("/200/5"), "once/readiness": {**http("/200/3"), "timeoutSeconds": 9},
         "tls/liveness": http("/200", secured.port, scheme="HTTPS"), "plain-at-tls/liveness": http("/200", secured.port),
         "tcp/startup": {"tcpSocket": {"port": app.port}}, "closed/startup": {"tcpSocket": {"port": free_port()}},
         "grpc/liveness": grpc(""), "named/liveness": grpc("ready"), "down/liveness": grpc("not-ready"),
