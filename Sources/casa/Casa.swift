@@ -21,7 +21,8 @@ struct Casa: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      DemoCommand.self, UpCommand.self, RunCommand.self, RuntimeCommand.self, AuthorizeCommand.self, SidecarCommand.self,
+      DemoCommand.self, UpCommand.self, RunCommand.self, RuntimeCommand.self, AuthorizeCommand.self,
+      SidecarCommand.self,
       IntentCommand.self, NodeCommand.self, TracesCommand.self,
     ])
 }
