@@ -73,8 +73,7 @@ def endpoints(name: str, namespace: str, addresses: list[str], port: int) -> Jso
 def api(tmp_path: Path) -> Iterator[FakeAPI]:
     with FakeAPI(crds=ROOT / "deploy/crds") as api:
         api.namespace("bank", {"casa.io/injection": "enabled"})
-        for name in ("casa-system", "shop"):
-            api.namespace(name)
+        api.namespace("shop")
         for made in (
             service("kube-dns", "kube-system", "10.96.0.10", 53),
             service("casa-runtime", "casa-system", "10.96.0.20", 8700),
