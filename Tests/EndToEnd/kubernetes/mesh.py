@@ -1,7 +1,8 @@
 """Envoys as Istio would set them up for two workloads, with the filters of our EnvoyFilters, and `casa authorize`.
 
-Istio itself is not here. What istiod does with an EnvoyFilter is done by `Patches`: filters are put first, merged and
-replaced in the order in which they stand. Routes go by the names that Istio's go by, and what has no name leads nowhere.
+Istio itself is not here. What istiod does with an EnvoyFilter is done by `Patches`: filters are put first, merged
+and replaced in the order in which they stand. Routes go by the names that Istio's go by, and what has no name leads
+nowhere.
 The runtime and the apps are those of a `casa up` beside it, whose sidecars these Envoys replace.
 """
 
@@ -168,7 +169,8 @@ class Mesh:
             _listener("inbound", self.ports[workload], patches.manager("SIDECAR_INBOUND", [_host("in", ["*"], "app")])),
             _listener("stream", self.ports[f"{workload}-stream"], patches.stream("SIDECAR_INBOUND", "app")),
         ]
-        clusters = [cluster("app", _address(app)), cluster(AUTHORIZATION, _address(self.ports["authorize"]), http2=True)]
+        authorization = cluster(AUTHORIZATION, _address(self.ports["authorize"]), http2=True)
+        clusters = [cluster("app", _address(app)), authorization]
         if workload == "agent":
             names = ["bank", "bank.bank", "bank.bank.svc", "bank.bank.svc.cluster.local"]
             hosts = [
@@ -195,8 +197,8 @@ class Mesh:
 
     # Acting as the agent, whose traffic its Envoy takes
 
-    def call(self, tool: str, arguments: Json, traceparent: str, host: str = "bank:8101", **headers: str) -> httpx.Response:
-        fields = {**mcp_headers("tools/call", tool), "traceparent": traceparent, "host": host, **headers}
+    def call(self, tool: str, arguments: Json, traceparent: str, host: str = "bank:8101") -> httpx.Response:
+        fields = {**mcp_headers("tools/call", tool), "traceparent": traceparent, "host": host}
         return self.http.post(
             f"http://127.0.0.1:{self.ports['agent->']}/mcp", json=tool_call(tool, arguments), headers=fields
         )

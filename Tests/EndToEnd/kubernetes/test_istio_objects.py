@@ -79,7 +79,8 @@ def test_a_call_is_good_once(stack: Stack, mesh: Mesh) -> None:
 
 def test_a_call_that_no_llm_selected_is_refused(stack: Stack, mesh: Mesh) -> None:
     session = stack.begin_session()
-    answer = mesh.call(TRANSFER, {"recipient_iban": OTHER_IBAN, "amount": 1, "currency": "EUR", "subject": "x"}, session.traceparent)
+    arguments = {"recipient_iban": OTHER_IBAN, "amount": 1, "currency": "EUR", "subject": "x"}
+    answer = mesh.call(TRANSFER, arguments, session.traceparent)
     assert answer.status_code == 403, answer.text
 
 

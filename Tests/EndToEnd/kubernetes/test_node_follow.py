@@ -19,6 +19,7 @@ from rendering import BANK
 Json = dict[str, Any]
 NODE = "worker-1"
 DIGITS = "ab" * 31
+PLURALS = {"MultiAgentSystem": "multiagentsystems", "CASAPolicy": "casapolicies"}
 
 
 def pod(name: str, workload: str, number: int, namespace: str = "bank", node: str = NODE) -> Json:
@@ -82,7 +83,7 @@ def api(tmp_path: Path) -> Iterator[FakeAPI]:
             api.create("services", made)
         api.create("endpointslices", endpoints("bank", "bank", ["10.1.0.7"], 8101))
         for written in yaml.safe_load_all(BANK.read_text()):
-            api.create({"MultiAgentSystem": "multiagentsystems", "CASAPolicy": "casapolicies"}[written["kind"]], written)
+            api.create(PLURALS[written["kind"]], written)
         add(api, pod("agent-1", "agent", 5))
         add(api, pod("agent-2", "agent", 6, node="worker-2"))
         add(api, pod("stall-1", "agent", 8, namespace="shop"))

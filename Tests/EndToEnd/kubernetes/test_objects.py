@@ -50,7 +50,7 @@ def test_no_object_is_written_twice(mode: str) -> None:
 
 def test_what_is_not_in_force_is_told_and_ends_in_failure(tmp_path: Path) -> None:
     file = tmp_path / "twice.yaml"
-    second = "\n---\n".join(BANK.read_text().split("\n---\n")[1:2]).replace("name: client, namespace", "name: z, namespace")
+    second = BANK.read_text().split("\n---\n")[1].replace("name: client, namespace", "name: z, namespace")
     file.write_text(BANK.read_text() + "\n---\n" + second)
     done = render(file=file)
     assert done.returncode == 1
