@@ -150,8 +150,9 @@ def cell(layer: str, attack: int, rows: list[Row]) -> Row:
 
 def matrix(rows: list[Row]) -> Row:
     layers = ("kernel", "proxy", "runtime")
+    # By name alone: what came instead may hold a token.
     unclear = [
-        f"{row['layer']} {row['attack']}: {row['case']}: {row['evidence']}"
+        f"{row['layer']} {row['attack']}: {row['case']}"
         for row in rows
         if row["outcome"] == "unclear" and not row["evidence"].startswith("NotThisLayers")
     ]
