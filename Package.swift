@@ -62,9 +62,9 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "AgentProtocols", "CASACore", "EnvoyAuthorization", "Explorer", "IntentChecks", "LocalMode", "NodeGuard",
-        "RuntimeAPI",
-        "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
+        "AgentProtocols", "CASACore", "EnvoyAuthorization", "Explorer", "IntentChecks", "LocalMode", "Prometheus",
+        "NodeGuard", "RuntimeAPI", "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1,
+        .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
@@ -94,8 +94,8 @@ let package = Package(
     .target(
       name: "EnvoyAuthorization",
       dependencies: [
-        "AgentProtocols", "CASACore", "Enforcement", "EventLoopExecution", "Sidecar", .asyncHTTPClient, .crypto,
-        .logging, .nioCore, .nioHPACK, .nioHTTP1, .nioHTTP2, .nioPosix, .serviceLifecycle, .swiftProtobuf,
+        "AgentProtocols", "CASACore", "Enforcement", "EventLoopExecution", "Prometheus", "Sidecar", .asyncHTTPClient,
+        .crypto, .logging, .nioCore, .nioHPACK, .nioHTTP1, .nioHTTP2, .nioPosix, .serviceLifecycle, .swiftProtobuf,
       ],
       exclude: ["Protos"],
       swiftSettings: settings),
@@ -106,16 +106,16 @@ let package = Package(
     .target(
       name: "Sidecar",
       dependencies: [
-        "AgentProtocols", "CASACore", "Enforcement", .logging, .serviceLifecycle, .subprocess, .system, .yams,
+        "AgentProtocols", "CASACore", "Enforcement", "Prometheus", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1,
+        .serviceLifecycle, .subprocess, .system, .yams,
       ],
       resources: [.embedInCode("Lua/casa.lua")],
       swiftSettings: settings),
     .target(
       name: "NodeGuard",
       dependencies: [
-        "AgentProtocols", "CASACore", "CNodeGuard", .asyncHTTPClient, .crypto, .hummingbird, .logging, .nioCore,
-        .nioHTTP1,
-        .serviceLifecycle, .system, .yams,
+        "AgentProtocols", "CASACore", "CNodeGuard", "Prometheus", .asyncHTTPClient, .crypto, .logging, .nioCore,
+        .nioHTTP1, .serviceLifecycle, .system, .yams,
       ],
       swiftSettings: settings),
     .target(
@@ -197,6 +197,10 @@ let package = Package(
       cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"]), .unsafeFlags(["-O2"], .when(configuration: .debug))]),
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-pthread-dev"])]),
     .target(
+      name: "Prometheus",
+      dependencies: [.hummingbird, .logging, .nioCore, .serviceLifecycle],
+      swiftSettings: settings),
+    .target(
       name: "EventLoopExecution",
       dependencies: [.nioCore],
       swiftSettings: settings),
@@ -274,6 +278,10 @@ let package = Package(
         "AgentProtocols", "CASACore", "Explorer", "Traces", .httpTypes, .hummingbird, .logging, .nioCore,
       ],
       path: "Tests/ExplorerFixture",
+      swiftSettings: settings),
+    .testTarget(
+      name: "PrometheusTests",
+      dependencies: ["Prometheus"],
       swiftSettings: settings),
     .testTarget(
       name: "EnforcementTests",

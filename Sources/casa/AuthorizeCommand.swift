@@ -10,12 +10,13 @@ struct AuthorizeCommand: AsyncParsableCommand {
     discussion: """
       Examples:
         casa authorize agent.yaml
-        casa authorize client.yaml agent.yaml bank.yaml
+        casa authorize client.yaml agent.yaml bank.yaml --metrics 127.0.0.1:9465
       """)
 
   @Argument(help: ArgumentHelp("Files that describe the workloads.", valueName: "workload.yaml"))
   var workloads: [String]
 
+  @OptionGroup var metrics: MetricsOptions
   @OptionGroup var logging: LoggingOptions
 
   func run() async throws {
@@ -24,6 +25,7 @@ struct AuthorizeCommand: AsyncParsableCommand {
     let service = try EnvoyAuthorizationService(workloads: loaded, logger: logger) {
       logger.notice("ready", metadata: ["address": "\(loaded[0].authorization)", "workloads": "\(loaded.count)"])
     }
-    try await serve(service, logger: logger)
+    let server = metrics.server(logger: logger) { service.metrics.text }
+    try await serve(service, metrics: server, logger: logger)
   }
 }

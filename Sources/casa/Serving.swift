@@ -1,4 +1,5 @@
 import Logging
+import Prometheus
 import ServiceLifecycle
 import UnixSignals
 
@@ -9,11 +10,14 @@ import UnixSignals
 #endif
 
 /// Runs a service until SIGTERM or SIGINT asks it to end.
-func serve(_ service: some Service, logger: Logger) async throws {
+/// - Parameter metrics: what serves its metrics; nil when nothing does.
+func serve(_ service: some Service, metrics: MetricsServer? = nil, logger: Logger) async throws {
   keepMemoryPrivate()
+  // Ended in reverse order: the metrics first.
+  let services: [any Service] = [service] + (metrics.map { [$0] } ?? [])
   let group = ServiceGroup(
     configuration: ServiceGroupConfiguration(
-      services: [.init(service: service)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+      services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
   try await group.run()
 }
 

