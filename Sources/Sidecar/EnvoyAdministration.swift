@@ -17,7 +17,9 @@ public struct EnvoyAdministration: Sendable {
   /// Those statistics that were ever counted, in Prometheus' format; nil when Envoy doesn't answer in time, or too much.
   public func statistics() async -> String? {
     guard let url = URL(httpURLWithSocketPath: socket, uri: "/stats/prometheus?usedonly") else { return nil }
-    let request = HTTPClientRequest(url: url.absoluteString)
+    var request = HTTPClientRequest(url: url.absoluteString)
+    // Of a socket's path the client makes a `Host` that Envoy refuses.
+    request.headers.add(name: "host", value: "localhost")
     guard let response = try? await HTTPClient.shared.execute(request, timeout: Self.timeout), response.status == .ok,
       let body = try? await response.body.collect(upTo: Self.maximumBytes)
     else { return nil }
