@@ -68,8 +68,8 @@ let package = Package(
       name: "casa",
       dependencies: [
         "AgentProtocols", "CASACore", "ClusterObjects", "Controller", "CustomResources", "Doctor", "EnvoyAuthorization",
-        "Explorer", "Injection", "IntentChecks", "LocalMode", "NodeGuard", "RuntimeAPI",
-        "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
+        "Explorer", "Injection", "IntentChecks", "LocalMode", "NodeGuard", "Prometheus", "RuntimeAPI", "Sidecar",
+        "TokenService", "Traces", .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
@@ -118,8 +118,8 @@ let package = Package(
     .target(
       name: "EnvoyAuthorization",
       dependencies: [
-        "AgentProtocols", "CASACore", "Enforcement", "EventLoopExecution", "Sidecar", .asyncHTTPClient, .crypto,
-        .logging, .nioCore, .nioHPACK, .nioHTTP1, .nioHTTP2, .nioPosix, .serviceLifecycle, .swiftProtobuf,
+        "AgentProtocols", "CASACore", "Enforcement", "EventLoopExecution", "Prometheus", "Sidecar", .asyncHTTPClient,
+        .crypto, .logging, .nioCore, .nioHPACK, .nioHTTP1, .nioHTTP2, .nioPosix, .serviceLifecycle, .swiftProtobuf,
       ],
       exclude: ["Protos"],
       swiftSettings: settings),
@@ -137,17 +137,17 @@ let package = Package(
     .target(
       name: "Sidecar",
       dependencies: [
-        "AgentProtocols", "CASACore", "Enforcement", "HTTPServing", .asyncHTTPClient, .hummingbird, .logging, .nioCore,
-        .nioHPACK, .nioHTTP1, .nioHTTP2, .nioPosix, .nioSSL, .serviceLifecycle, .subprocess, .system, .yams,
+        "AgentProtocols", "CASACore", "Enforcement", "HTTPServing", "Prometheus", .asyncHTTPClient, .hummingbird,
+        .logging,
+        .nioCore, .nioHPACK, .nioHTTP1, .nioHTTP2, .nioPosix, .nioSSL, .serviceLifecycle, .subprocess, .system, .yams,
       ],
       resources: [.embedInCode("Lua/casa.lua")],
       swiftSettings: settings),
     .target(
       name: "NodeGuard",
       dependencies: [
-        "AgentProtocols", "CASACore", "CNodeGuard", .asyncHTTPClient, .crypto, .hummingbird, .logging, .nioCore,
-        .nioHTTP1,
-        .serviceLifecycle, .system, .yams,
+        "AgentProtocols", "CASACore", "CNodeGuard", "Prometheus", .asyncHTTPClient, .crypto, .logging, .nioCore,
+        .nioHTTP1, .serviceLifecycle, .system, .yams,
       ],
       swiftSettings: settings),
     .target(
@@ -231,6 +231,10 @@ let package = Package(
     .target(
       name: "HTTPServing",
       dependencies: ["EventLoopExecution", .hummingbirdCore, .logging, .nioCore, .nioHTTP1],
+      swiftSettings: settings),
+    .target(
+      name: "Prometheus",
+      dependencies: [.hummingbird, .logging, .nioCore, .serviceLifecycle],
       swiftSettings: settings),
     .target(
       name: "EventLoopExecution",
@@ -337,6 +341,10 @@ let package = Package(
         "AgentProtocols", "CASACore", "Explorer", "Traces", .httpTypes, .hummingbird, .logging, .nioCore,
       ],
       path: "Tests/ExplorerFixture",
+      swiftSettings: settings),
+    .testTarget(
+      name: "PrometheusTests",
+      dependencies: ["Prometheus"],
       swiftSettings: settings),
     .testTarget(
       name: "EnforcementTests",

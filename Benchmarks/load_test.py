@@ -50,6 +50,8 @@ SECONDS = float(os.environ.get("LOAD_SECONDS", "300"))
 RUNTIME_KILLS = int(os.environ.get("LOAD_RUNTIME_KILLS", "10"))
 AUTHORIZE_KILLS = int(os.environ.get("LOAD_AUTHORIZE_KILLS", "3"))
 SHARE = float(os.environ.get("LOAD_SHARE", "0.8"))
+PROBE = int(os.environ.get("LOAD_PROBE", "20000"))
+"""So many requests into the server find out the highest rate, and a fifth as many out of the agent."""
 CONNECTIONS = 256
 SEGMENT_SECONDS = 5
 CACHE_SECOND = 1.0
@@ -314,7 +316,7 @@ class Stream:
 def highest_rates(traffic: Traffic, ports: tuple[int, int]) -> tuple[float, float]:
     """Requests a second at both places at once, as fast as answers come."""
     found: dict[int, float] = {}
-    batches = traffic.segment(20_000, 4_000)
+    batches = traffic.segment(PROBE, PROBE // 5)
 
     def run(port: int, requests: list[Request]) -> None:
         outcomes = native.replay(port, requests, "pong", connections=CONNECTIONS // 2)

@@ -19,6 +19,7 @@ final class GuardedWorkload: Sendable {
   let sessions: LiveSessions
   let reporter: CallReporter
   let clock: WallClock
+  let metrics: AuthorizationMetrics
   private let held: HeldTokens
   private let claimed = ClaimedTokens(capacity: 2048)
   private let owners = Mutex(GenerationalCache<MCPSessionID, AppID>(capacity: 50_000))
@@ -30,7 +31,8 @@ final class GuardedWorkload: Sendable {
 
   /// - Throws: `ConfigurationError` when a secret can't be read.
   init(
-    _ workload: Workload, http: HTTPClient, clock: WallClock, logger: Logger
+    _ workload: Workload, http: HTTPClient, clock: WallClock, metrics: AuthorizationMetrics = AuthorizationMetrics(),
+    logger: Logger
   ) throws(ConfigurationError) {
     let secret = try SecretFile.read(workload.clientSecretFile, what: "the app's client secret")
     var keys: [Listener: String] = [:]
@@ -43,6 +45,7 @@ final class GuardedWorkload: Sendable {
     listenersByAuthority = workload.listenersByAuthority
     self.workload = workload
     self.clock = clock
+    self.metrics = metrics
     active = ActiveTokens(clock: clock)
     var base = workload.runtime.description
     while base.hasSuffix("/") { base.removeLast() }
@@ -144,7 +147,9 @@ final class GuardedWorkload: Sendable {
   private func requireActive(
     _ claims: TokenClaims, compact: String, hash: TokenHash
   ) async throws(Refusal) {
-    if let isActive = active.isActive(hash) {
+    let known = active.isActive(hash)
+    metrics.count(.activeTokens, isFound: known != nil)
+    if let isActive = known {
       guard isActive, claims.expiresAt > clock.now() else { throw Refusal(.tokenInactive, "the token is not active") }
       return
     }
@@ -273,7 +278,9 @@ final class GuardedWorkload: Sendable {
         compact: session.compact, hash: session.hash, expiresAt: session.expiresAt, userInputID: claims.userInputID,
         parent: nil, promptDigest: claims.userInputSHA256)
     }
-    if let token = held.held(purpose, in: trace, from: session.hash) { return token }
+    let known = held.held(purpose, in: trace, from: session.hash)
+    metrics.count(.exchangedTokens, isFound: known != nil)
+    if let known { return known }
     let granted = try await runtime.exchange(
       session.compact, scope: purpose == .llm ? .llmAccess : .userInput, audience: call.callee)
     let token = HeldToken(

@@ -17,6 +17,8 @@ public protocol ExplorerData: Sendable {
   /// A session's events after a sequence number, by `session`, `after` and `limit` as in `GET /trace/events`.
   /// - Throws: `InvalidField`
   func events(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue
+  /// The place of the newest event there is; 0 when there is none.
+  func lastEvent() async throws -> Int64
   /// Alerts, newest first.
   /// - Throws: `InvalidField`
   func alerts(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue

@@ -35,8 +35,9 @@ final class RuntimeMetrics: Sendable {
 
   /// - Parameters:
   ///   - backlog: how many events queries don't know of yet; nil when that can't be told now.
+  ///   - unreadable: how many events were left out of what queries know.
   ///   - streams: how many live streams are open.
-  func text(sessions: Int, backlog: Int64?, streams: Int) -> String {
+  func text(sessions: Int, backlog: Int64?, unreadable: Int, streams: Int) -> String {
     let state = self.state.withLock { $0 }
     var lines = [
       "# HELP casa_http_requests_total Requests answered.", "# TYPE casa_http_requests_total counter",
@@ -69,6 +70,8 @@ final class RuntimeMetrics: Sendable {
       "casa_live_sessions \(sessions)",
       "# HELP casa_trace_streams Live streams of the trace that are open.", "# TYPE casa_trace_streams gauge",
       "casa_trace_streams \(streams)",
+      "# HELP casa_trace_unreadable_events_total Events that this runtime could not read and left out of what queries tell.",
+      "# TYPE casa_trace_unreadable_events_total counter", "casa_trace_unreadable_events_total \(unreadable)",
     ]
     if let backlog {
       lines += [

@@ -129,7 +129,8 @@ struct RuntimeResponder: HTTPResponder {
       return Answer(.ok, json: ["status": "ready"])
     case .metrics:
       let text = metrics.text(
-        sessions: server.liveSessions, backlog: try? await projector.backlog(), streams: await pulse.streams)
+        sessions: server.liveSessions, backlog: try? await projector.backlog(),
+        unreadable: projector.unreadableEvents, streams: await pulse.streams)
       return Answer(.ok, text: text, contentType: "text/plain; version=0.0.4; charset=utf-8")
     case .openAPI: return Answer(.ok, text: OpenAPIDocument.text, contentType: "application/json")
     case .jwks:

@@ -9,6 +9,8 @@ public struct EnvoyProcess: Service {
   private let directory: String
   private let concurrency: Int
   private let logger: Logger
+  /// Whether Envoy runs.
+  public let state = ProcessState()
 
   /// - Parameters:
   ///   - directory: where the bootstrap is written, readable by its owner only.
@@ -53,7 +55,7 @@ public struct EnvoyProcess: Service {
       arguments: [
         "-c", path, "--concurrency", String(concurrency), "--use-dynamic-base-id", "--disable-hot-restart",
         "--log-level", "warning",
-      ], environment: DynamicModuleFilter.searchPath(), logger: logger
+      ], environment: DynamicModuleFilter.searchPath(), state: state, logger: logger
     ).run()
   }
 }

@@ -10,6 +10,7 @@ public struct SupervisedProcess: Service {
   private let arguments: [String]
   private let environment: [String: String]
   private let log: String?
+  private let state: ProcessState
   private let logger: Logger
 
   /// - Parameters:
@@ -17,13 +18,16 @@ public struct SupervisedProcess: Service {
   ///   - environment: what is added to this process's own.
   ///   - log: the file its output is appended to, made readable by its owner only; nil hands on this process's
   ///     output.
+  ///   - state: where it is told what became of it.
   public init(
-    executable: String, arguments: [String], environment: [String: String] = [:], log: String? = nil, logger: Logger
+    executable: String, arguments: [String], environment: [String: String] = [:], log: String? = nil,
+    state: ProcessState = ProcessState(), logger: Logger
   ) {
     self.executable = executable
     self.arguments = arguments
     self.environment = environment
     self.log = log
+    self.state = state
     self.logger = logger
   }
 
@@ -38,6 +42,8 @@ public struct SupervisedProcess: Service {
     while !Task.isCancelled {
       let start = ContinuousClock.now
       do {
+        state.didStart()
+        defer { state.didEnd() }
         let status = try await runOnce()
         if Task.isCancelled { return }
         logger.error(

@@ -67,6 +67,12 @@ public struct Workload: Sendable, Hashable {
 }
 
 extension Workload {
+  /// The files that hold its secrets.
+  public var secretFiles: [String] {
+    [clientSecretFile, sidecarKeyFile]
+      + egress.compactMap { if case .llm(let file?) = $0.destination { file } else { nil } }
+  }
+
   /// - Throws: `ConfigurationError`
   public static func load(path: String) throws(ConfigurationError) -> Workload {
     try ConfigurationFile.load(path: path) { (text, directory) throws(ConfigurationError) in

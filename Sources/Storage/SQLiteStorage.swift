@@ -160,6 +160,10 @@ public final class SQLiteStorage: StorageDriver {
       return .success(())
     } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
       return .failure(.conflict)
+    } catch let error as DatabaseError
+      where [.SQLITE_TOOBIG, .SQLITE_MISMATCH].contains(error.resultCode)
+    {
+      return .failure(.unstorable)
     }
   }
 

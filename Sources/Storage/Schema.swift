@@ -246,5 +246,25 @@ public enum Schema {
         "ALTER TABLE mas ADD COLUMN owner TEXT",
         "CREATE UNIQUE INDEX mas_by_owner ON mas (owner) WHERE owner IS NOT NULL",
       ]),
+    Migration(
+      "2026-11-retention",
+      [
+        // What was recorded in sessions that are forgotten: from now on it goes with them.
+        """
+        DELETE FROM llm_calls WHERE NOT EXISTS (SELECT 1 FROM user_inputs WHERE user_inputs.id = llm_calls.user_input_id)
+        """,
+        """
+        DELETE FROM selections
+        WHERE NOT EXISTS (SELECT 1 FROM user_inputs WHERE user_inputs.id = selections.user_input_id)
+        """,
+        """
+        DELETE FROM tool_results
+        WHERE NOT EXISTS (SELECT 1 FROM user_inputs WHERE user_inputs.id = tool_results.user_input_id)
+        """,
+        // For deletion.
+        "CREATE INDEX trace_counts_by_time ON trace_counts (bucket)",
+        "CREATE INDEX trace_checks_by_time ON trace_checks (bucket)",
+        "CREATE INDEX trace_edges_by_time ON trace_edges (bucket)",
+      ]),
   ]
 }

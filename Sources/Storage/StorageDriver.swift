@@ -3,8 +3,9 @@ public import CASACore
 /// A database that keeps what the runtime must not lose.
 ///
 /// A unit is a list of statements that take effect together or not at all. `commit` returns only when the unit
-/// is durable; many units committed at the same time share one sync of the disk. The sequence numbers of trace events
-/// rise in the order in which units become visible.
+/// is durable; many units committed at the same time share one sync of the disk. Units take effect one after the other:
+/// what one of them looks for it finds if any before it, whoever's, stored it. The sequence numbers of trace events rise
+/// in the order in which units become visible.
 public protocol StorageDriver: Sendable {
   /// Whether other processes may write to the same database: what one of them has in memory may be behind it.
   var isShared: Bool { get }
@@ -31,14 +32,14 @@ extension StorageDriver {
   /// Deletes the rows of `table` that meet `condition`, in transactions that are short.
   /// - Parameters:
   ///   - condition: SQL, over `arguments`.
-  ///   - key: the column that names a row.
+  ///   - key: the column that names a row, or the columns, with commas between.
   public func deleteInBatches(
     from table: String, key: String, where condition: String, _ arguments: [SQLValue]
   ) async throws(StorageError) {
     let some = Statement("SELECT 1 AS one FROM \(table) WHERE \(condition) LIMIT 1", arguments)
     let batch = Statement(
       """
-      DELETE FROM \(table) WHERE \(condition) AND \(key) IN (
+      DELETE FROM \(table) WHERE \(condition) AND (\(key)) IN (
         SELECT \(key) FROM \(table) WHERE \(condition) LIMIT \(Self.deletionBatch))
       """, arguments)
     while try await !query(some).isEmpty { try await commit([batch]) }

@@ -33,9 +33,6 @@ struct ControllerRunCommand: AsyncParsableCommand {
   @Option(help: "What no other replica is called; the host's name, which is a pod's name, if not given.")
   var identity: String?
 
-  @Option(help: ArgumentHelp("Where /healthz, /readyz and /metrics are served.", valueName: "host:port"))
-  var metrics: String?
-
   @Option(help: "How many objects are worked on at once, 1 to 256.")
   var concurrency = 16
 
@@ -50,6 +47,7 @@ struct ControllerRunCommand: AsyncParsableCommand {
     help: "Leave the injector's certificate and the webhooks' caBundle to somebody else, such as cert-manager.")
   var leavesWebhookCertificate = false
 
+  @OptionGroup var metrics: MetricsOptions
   @OptionGroup var logging: LoggingOptions
 
   func validate() throws {
@@ -65,9 +63,6 @@ struct ControllerRunCommand: AsyncParsableCommand {
     guard (1...3600).contains(resyncSeconds) else {
       throw ValidationError("--resync-seconds must be 1 to 3600; got \(resyncSeconds)")
     }
-    guard metrics.map({ HostAndPort($0) != nil }) ?? true else {
-      throw ValidationError("--metrics must be host:port, such as 0.0.0.0:9090; got '\(metrics ?? "")'")
-    }
   }
 
   func run() async throws {
@@ -82,8 +77,9 @@ struct ControllerRunCommand: AsyncParsableCommand {
     configuration.timeout.connect = .seconds(2)
     let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     do {
+      let controller = controller(access, cluster: cluster, http: http, credential: text, logger: logger)
       try await serve(
-        controller(access, cluster: cluster, http: http, credential: text, logger: logger), logger: logger)
+        controller, metrics: metrics.server(logger: logger) { controller.metricsText }, logger: logger)
     } catch {
       try? await cluster.shutdown()
       try? await http.shutdown()
@@ -103,7 +99,6 @@ struct ControllerRunCommand: AsyncParsableCommand {
     configuration.concurrency = concurrency
     configuration.resyncInterval = .seconds(resyncSeconds)
     configuration.keepsWebhookCertificates = !leavesWebhookCertificate
-    configuration.status = metrics.flatMap { HostAndPort($0) }.map { ($0.host, $0.port) }
     return ControllerService(
       configuration: configuration,
       client: KubernetesClient(access, http: cluster, settings: settings, logger: logger),

@@ -52,9 +52,7 @@ struct NodeRunCommand: AsyncParsableCommand {
       valueName: "number"))
   var eventsPerSecond: UInt32 = 1000
 
-  @Option(help: ArgumentHelp("Where to serve /metrics and /healthz.", valueName: "host:port"))
-  var metrics: String?
-
+  @OptionGroup var metrics: MetricsOptions
   @OptionGroup var logging: LoggingOptions
 
   func run() async throws {
@@ -84,12 +82,7 @@ struct NodeRunCommand: AsyncParsableCommand {
       throw ValidationError(
         "--runtime, --node-id (or its file) and --secret-file belong together: give all three, or none")
     }
-    if let metrics {
-      guard let address = HostAndPort(metrics) else {
-        throw ValidationError("--metrics must be host:port, such as 127.0.0.1:9464; got '\(metrics)'")
-      }
-      configuration.metrics = (address.host, address.port)
-    }
+    configuration.metrics = metrics.address.map { ($0.host, $0.port) }
     let logger = logging.logger("casa.node")
     let service = NodeGuardService(configuration, logger: logger) {
       logger.notice("ready", metadata: ["pins": "\(node.pins)"])

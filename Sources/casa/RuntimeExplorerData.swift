@@ -65,6 +65,8 @@ struct RuntimeExplorerData: ExplorerData {
     return ["events": .array(events.map(\.json)), "next_after": .number(Double(next))]
   }
 
+  func lastEvent() async throws -> Int64 { try await reader.lastSequence() }
+
   func alerts(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue {
     try await reader.alerts(try TraceQuery(query, known: TraceReader.alertParameters, limit: 50), access)
   }

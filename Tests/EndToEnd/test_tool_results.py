@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler
 import httpx
 import pytest
 from casa_runtime import Json, free_port
-from casa_stack import Endpoints, Session, Stack, adapters, mcp_headers, refusal_of, tool_call
+from casa_stack import Apps, Endpoints, Session, Stack, adapters, mcp_headers, refusal_of, tool_call
 from llm_front import Behaviour, LLMFront, answer_with, stream_of
 
 TOOL = "get_transactions"
@@ -33,14 +33,24 @@ def front() -> Iterator[LLMFront]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def apps(front: LLMFront, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apps]:
+    made = Apps(tmp_path_factory.mktemp("results"), Endpoints(bank_app=front.port))
+    yield made
+    made.end()
+
+
 @pytest.fixture(scope="module", params=adapters())
-def stack(request: pytest.FixtureRequest, front: LLMFront, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    request: pytest.FixtureRequest, front: LLMFront, apps: Apps, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     made = Stack(
         tmp_path_factory.mktemp(f"results-{request.param}"),
         adapter=request.param,
         bank_port=front.upstream,
         checks=None,
-        endpoints=Endpoints(bank_app=front.port),
+        endpoints=apps.endpoints,
+        apps=apps,
     )
     with made.running():
         yield made

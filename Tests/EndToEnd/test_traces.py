@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -275,6 +276,8 @@ class TestExhaustion:
                 sent.close()
 
             def is_free() -> bool:
+                # A stream notices that nobody is there when it has something to say.
+                runtime.create_mas(f"new-{time.monotonic_ns()}")
                 with (
                     runtime.client() as client,
                     client.stream("GET", "/trace/live", headers=runtime.admin_headers) as answer,

@@ -19,7 +19,7 @@ enum ExplorerFixture {
     }
     let bytes = try Data(contentsOf: URL(fileURLWithPath: arguments[2]))
     let limits = JSONLimits(maximumBytes: 1 << 28, maximumDepth: 64, maximumNodes: 20_000_000)
-    let data = FileData(root: try JSONValue(parsing: Array(bytes), limits: limits))
+    let data = FileData(root: try JSONValue(parsing: Array(bytes), limits: limits), livePath: arguments[3])
     let access = FixtureAccess(credential: arguments.count > 4 ? arguments[4] : nil)
     var logger = Logger(label: "fixture")
     logger.logLevel = .warning
@@ -48,6 +48,7 @@ struct FixtureAccess: BrowserAccess {
 /// Takes from the file what each call would answer.
 struct FileData: ExplorerData {
   let root: JSONValue
+  let livePath: String
 
   func systems(_ access: ReadAccess) async throws -> JSONValue { root["systems"] ?? ["systems": []] }
   func system(_ id: MASID, _ access: ReadAccess) async throws -> JSONValue? { root["system"]?[id.rawValue] }
@@ -81,6 +82,8 @@ struct FileData: ExplorerData {
     return ["events": .array(Array(events.filter { ($0["sequence"]?.integer ?? 0) > after }.prefix(limit)))]
   }
 
+  func lastEvent() async throws -> Int64 { LiveLine.all(of: livePath).map(\.sequence).max() ?? 0 }
+
   func alerts(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue {
     var all = root["alerts"]?.array ?? []
     if let kind = query["kind"] { all = all.filter { $0["kind"]?.string == kind } }
@@ -113,10 +116,10 @@ struct FixtureResponder: HTTPResponder {
     return Response(
       status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-store"],
       body: ResponseBody { writer in
-        var last = resumed ?? Self.lines(of: path).map(\.sequence).max() ?? 0
+        var last = resumed ?? LiveLine.all(of: path).map(\.sequence).max() ?? 0
         try await writer.write(ByteBuffer(string: ": open\n\n"))
         while !Task.isCancelled {
-          for line in Self.lines(of: path) where line.sequence > last {
+          for line in LiveLine.all(of: path) where line.sequence > last {
             last = line.sequence
             guard wanted == nil || line.text.contains("\"\(wanted ?? "")\"") else { continue }
             try await writer.write(ByteBuffer(string: "id: \(last)\nevent: trace\ndata: \(line.text)\n\n"))
@@ -127,12 +130,18 @@ struct FixtureResponder: HTTPResponder {
         try await writer.finish(nil)
       })
   }
+}
 
-  private static func lines(of path: String) -> [(sequence: Int64, text: String)] {
+/// An event that a test appended to the file of live ones.
+struct LiveLine {
+  let sequence: Int64
+  let text: String
+
+  static func all(of path: String) -> [LiveLine] {
     guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return [] }
     return text.split(separator: "\n").compactMap { line in
       guard let sequence = (try? JSONValue(parsing: String(line)))?["sequence"]?.integer else { return nil }
-      return (sequence, String(line))
+      return LiveLine(sequence: sequence, text: String(line))
     }
   }
 }

@@ -206,6 +206,10 @@ private struct NoData: ExplorerData {
   func sessions(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue { try answer() }
   func session(_ id: UserInputID, isWhole: Bool, _ access: ReadAccess) async throws -> JSONValue? { nil }
   func events(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue { try answer() }
+  func lastEvent() async throws -> Int64 {
+    _ = try answer()
+    return 41
+  }
   func alerts(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue { try answer() }
   func statistics(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue { try answer() }
   func graph(_ query: [String: String], _ access: ReadAccess) async throws -> JSONValue { try answer() }
@@ -240,6 +244,11 @@ private struct NoData: ExplorerData {
       #expect(response.headers[.contentSecurityPolicy]?.hasPrefix("default-src 'none'; script-src 'self'") == true)
       #expect(response.headers[.cacheControl] == "no-store")
     }
+  }
+
+  @Test func theLiveViewSaysFromWhereOnItsStreamIsToBeRead() async throws {
+    let access = ReadAccess(name: "x", systems: nil, readsPrompts: true)
+    #expect(try await explorer().live([:], access).view["start"] as? String == "41")
   }
 
   /// A page of another site whose name resolves to this machine has its own name as host.

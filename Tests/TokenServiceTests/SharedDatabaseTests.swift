@@ -120,6 +120,37 @@ struct SharedDatabaseTests {
     #expect(try await there.isActive(try await here.session(), for: there.agent))
   }
 
+  @Test("raises no alert that the other raised, though both are told at once and at times of their own")
+  func exfiltration() async throws {
+    let here = try await TestSystem(databaseKind: "postgres")
+    let (node, _) = try await here.server.registry.createNode(name: try #require(NodeName("worker-1")))
+    let there = try await here.replica(ahead: .milliseconds(7))
+    let session = try await here.session()
+    var tokens: [TokenHash] = []
+    for _ in 0..<12 { tokens.append(try await here.exchange(session, .llmAccess).hash) }
+    func report(_ token: TokenHash, _ id: String) throws -> FlowReport {
+      try FlowReport(
+        json: [
+          "kind": "token_seen", "id": .string(id), "at": .number(Double(here.clock.now.milliseconds)),
+          "workload": "w", "app_id": .string(here.agent.id.rawValue), "token_sha256": .string(token.text),
+          "direction": "outbound", "remote": "203.0.113.9:443",
+        ], now: here.clock.now)
+    }
+    var raised = 0
+    for (index, token) in tokens.enumerated() {
+      let reports = [(here, try report(token, "h\(index)")), (there, try report(token, "t\(index)"))]
+      raised += try await withThrowingTaskGroup(of: Int.self, returning: Int.self) { group in
+        for (system, report) in reports {
+          group.addTask { try await system.server.record([report], by: AuthenticatedNode(node: node)).count }
+        }
+        return try await group.reduce(0, +)
+      }
+    }
+    #expect(try await here.events(.tokenExfiltration).count == tokens.count)
+    #expect(raised == tokens.count)
+    #expect(try await here.events(.tokenSeen).count == 2 * tokens.count)
+  }
+
   @Test("makes the same first key when both start at once")
   func firstKey() async throws {
     let database = try await TestDatabase("postgres")

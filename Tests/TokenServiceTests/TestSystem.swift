@@ -55,17 +55,21 @@ struct TestSystem: Sendable {
     _ = try await registry.recordListing(of: mail.id, try Self.listing("send_mail"))
   }
 
-  private init(beside other: TestSystem, configuration: AuthorizationServer.Configuration) async throws {
+  private init(
+    beside other: TestSystem, configuration: AuthorizationServer.Configuration, ahead: Duration = .zero
+  ) async throws {
     (database, clock, mas, client, agent) = (other.database, other.clock, other.mas, other.client, other.agent)
     (self.other, weather, mail) = (other.other, other.weather, other.mail)
     storage = try database.open()
     try await storage.migrate(Schema.migrations)
-    server = try await AuthorizationServer(configuration: configuration, storage: storage, clock: clock.wallClock)
+    let base = clock
+    server = try await AuthorizationServer(
+      configuration: configuration, storage: storage, clock: WallClock { base.now + ahead })
   }
 
-  /// Another runtime on the same database.
-  func replica() async throws -> TestSystem {
-    try await TestSystem(beside: self, configuration: .init(issuer: Self.issuer))
+  /// Another runtime on the same database, whose clock may go ahead of the first one's.
+  func replica(ahead: Duration = .zero) async throws -> TestSystem {
+    try await TestSystem(beside: self, configuration: .init(issuer: Self.issuer), ahead: ahead)
   }
 
   /// The same system after its process ended and another began.

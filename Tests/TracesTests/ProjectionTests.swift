@@ -257,4 +257,102 @@ struct ProjectionTests {
     try await traces.project()
     #expect(try await traces.ids() == ["inp_1"])
   }
+
+  /// Stores an event's payload as nobody writes it.
+  private func damage(_ traces: TraceFixture, _ payload: String, at seconds: Int = 0) async throws {
+    try await traces.storage.commit([
+      Statement(
+        """
+        INSERT INTO trace_events (at, kind, mas_id, user_input_id, app_id, payload)
+        VALUES ($1, 'call_refused', $2, 'inp_1', $3, $4)
+        """,
+        [
+          .integer((TraceFixture.start + .seconds(seconds)).milliseconds), .text(TraceFixture.mas.rawValue),
+          .text(TraceFixture.agent.rawValue), .text(payload),
+        ])
+    ])
+  }
+
+  @Test(
+    "leaves out an event that can't be read, tells of it once, and reads on",
+    arguments: ["not JSON", "", "3", "{\"a\":1,\"a\":2}", String(repeating: "[", count: 100)])
+  func unreadable(payload: String) async throws {
+    let traces = try await TraceFixture()
+    try await traces.begin("inp_1", "x")
+    try await damage(traces, payload)
+    try await damage(traces, payload, at: 1)
+    try await traces.begin("inp_2", "x", at: 2)
+    try await traces.project()
+    try await damage(traces, payload, at: 3)
+    try await traces.project()
+    #expect(try await traces.ids() == ["inp_2", "inp_1"])
+    #expect(try await traces.projector.backlog() == 0)
+    #expect(traces.projector.unreadableEvents == 3)
+    let alerts = try await traces.alerts()
+    #expect(alerts.count == 1)
+    #expect(alerts.first?["kind"] == "trace_unreadable")
+    #expect(alerts.first?["mas_id"]?.string == TraceFixture.mas.rawValue)
+    #expect(alerts.first?["explanation"]?.string?.contains("event 2 of kind call_refused") == true)
+    // Another day is told of anew.
+    try await damage(traces, payload, at: 86_400)
+    try await traces.project()
+    #expect(try await traces.alerts().count == 2)
+    // What lists events tells of it, and what of it can be read.
+    let events = try await traces.reader.events(try TraceQuery([:], known: []), TraceFixture.everything).events
+    #expect(events.map(\.isReadable) == [true, false, false, true, false, false])
+    #expect(events[1].json["payload"] == ["unreadable": true])
+    #expect(events[1].json["kind"] == "call_refused")
+    let session = try await traces.reader.session(UserInputID("inp_1"), TraceFixture.everything)
+    #expect(session?["events"]?.array?.count == 5)
+  }
+
+  @Test("leaves out only the event of which the database does not store what it tells")
+  func unstorable() async throws {
+    let traces = try await TraceFixture()
+    let callee = "poison\u{0}"
+    if !traces.storage.isShared {
+      // SQLite stores the character.
+      try await traces.storage.commit([
+        Statement(
+          """
+          CREATE TRIGGER refusing BEFORE INSERT ON trace_edges WHEN NEW.callee LIKE 'poison%'
+          BEGIN SELECT RAISE(ABORT, 'no'); END
+          """)
+      ])
+    }
+    func call(_ destination: String, at seconds: Int) -> TraceEvent {
+      traces.event(
+        .callRefused, "inp_1", TraceFixture.agent, at: seconds,
+        ["direction": "egress", "destination": .string(destination), "reason": "r"])
+    }
+    try await traces.begin("inp_1", "x")
+    for index in 0..<60 { try await traces.append(call(index == 7 || index == 41 ? callee : "bank", at: index)) }
+    try await traces.project()
+    #expect(try await traces.projector.backlog() == 0)
+    #expect(try await traces.statistics()["totals"]?["refused"] == 58)
+    #expect(try await traces.sessions().first?["refused"] == 58)
+    #expect(traces.projector.unreadableEvents == 2)
+    #expect(try await traces.alerts().map { $0["kind"]?.string } == ["trace_unreadable"])
+  }
+
+  @Test("goes on with a session whose line is damaged")
+  func damagedSession() async throws {
+    let traces = try await TraceFixture()
+    try await traces.begin("inp_1", "x")
+    try await traces.project()
+    try await traces.storage.commit([Statement("UPDATE trace_sessions SET summary = 'x'")])
+    try await traces.append(traces.event(.callRefused, "inp_1", TraceFixture.bank, ["reason": "r"]))
+    try await traces.project()
+    #expect(try await traces.sessions().first?["refused"] == 1)
+    #expect(try await traces.sessions().first?["reasons"] == ["r"])
+  }
+
+  @Test("counts what an event says no further than a report may")
+  func hugeCounts() async throws {
+    let traces = try await TraceFixture()
+    let huge: [String: JSONValue] = ["direction": "ingress", "count": .number(9_007_199_254_740_991)]
+    for _ in 0..<3 { try await traces.append(traces.event(.callAdmitted, nil, TraceFixture.bank, huge)) }
+    try await traces.project()
+    #expect(try await traces.statistics()["totals"]?["allowed"] == 3_000_000_000)
+  }
 }

@@ -1,3 +1,4 @@
+import Prometheus
 import Synchronization
 
 /// What the controller did, for its metrics.
@@ -25,21 +26,15 @@ package final class ControllerCounts: Sendable {
   /// Prometheus' text format (0.0.4).
   func text(waiting: Int) -> String {
     let state = state.withLock { $0 }
-    var lines = [
-      "# HELP casa_controller_leading Whether this replica does the work.", "# TYPE casa_controller_leading gauge",
-      "casa_controller_leading \(state.isLeading ? 1 : 0)",
-      "# HELP casa_controller_reconciliations_total Objects that were brought to what they should be.",
-      "# TYPE casa_controller_reconciliations_total counter",
-      "casa_controller_reconciliations_total{result=\"done\"} \(state.runs - state.failures)",
-      "casa_controller_reconciliations_total{result=\"failed\"} \(state.failures)",
-      "# HELP casa_controller_queue_length Objects that wait.", "# TYPE casa_controller_queue_length gauge",
-      "casa_controller_queue_length \(waiting)",
-      "# HELP casa_controller_writes_total Objects that were written to the cluster.",
-      "# TYPE casa_controller_writes_total counter",
-    ]
-    for (plural, count) in state.writes.sorted(by: { $0.key < $1.key }) {
-      lines.append("casa_controller_writes_total{resource=\"\(plural)\"} \(count)")
-    }
-    return lines.joined(separator: "\n") + "\n"
+    var text = MetricsText()
+    text.gauge("casa_controller_leading", "1 while this replica does the work.", state.isLeading ? 1 : 0)
+    text.gauge("casa_controller_queue_length", "Objects that wait.", waiting)
+    text.counter(
+      "casa_controller_reconciliations_total", "Objects that were brought to what they should be.", label: "result"
+    ) { [("done", state.runs - state.failures), ("failed", state.failures)] }
+    text.counter(
+      "casa_controller_writes_total", "Objects that were written to the cluster.", label: "resource"
+    ) { state.writes.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }
+    return text.text
   }
 }

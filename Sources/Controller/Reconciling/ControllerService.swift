@@ -19,8 +19,6 @@ package struct ControllerService: Service {
     package var settings: ClusterSettings
     /// How many objects are worked on at once.
     package var concurrency = 16
-    /// Where `/healthz`, `/readyz` and `/metrics` are served; nil for nowhere.
-    package var status: (host: String, port: Int)?
     /// Whether it makes the injector's certificate; otherwise somebody else does.
     package var keepsWebhookCertificates = true
     /// How often the runtime is compared with the cluster as a whole.
@@ -55,31 +53,21 @@ package struct ControllerService: Service {
     let election = LeaderElection(
       client, lease: ObjectKey(namespace: configuration.settings.systemNamespace, name: "casa-controller"),
       identity: configuration.identity, logger: logger)
-    try await cancelWhenGracefulShutdown {
-      try await withThrowingTaskGroup(of: Void.self) { group in
-        if let status = configuration.status {
-          let server = ControllerStatusServer(host: status.host, port: status.port, logger: logger) {
-            [counts, progress] in counts.text(waiting: progress.waiting)
-          }
-          group.addTask { try await server.run() }
-        }
-        group.addTask {
-          await election.run(overran: {
-            logger.critical("the work did not end when the lease was lost; the process ends")
-            // Without cleaning up: another replica leads already.
-            _exit(1)
-          }) {
-            counts.set(isLeading: true)
-            await lead()
-            counts.set(isLeading: false)
-          }
-        }
-        // The election ends with the task; the server, with the first of both.
-        try await group.next()
-        group.cancelAll()
+    await cancelWhenGracefulShutdown {
+      await election.run(overran: {
+        logger.critical("the work did not end when the lease was lost; the process ends")
+        // Without cleaning up: another replica leads already.
+        _exit(1)
+      }) {
+        counts.set(isLeading: true)
+        await lead()
+        counts.set(isLeading: false)
       }
     }
   }
+
+  /// In Prometheus' format.
+  package var metricsText: String { counts.text(waiting: progress.waiting) }
 
   /// How much waits, told to whoever asks for metrics.
   private final class Progress: Sendable {

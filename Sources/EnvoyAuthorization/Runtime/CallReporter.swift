@@ -14,7 +14,14 @@ final class CallReporter: Sendable {
     var waiting: [JSONValue] = []
     /// Of which there are uses to record.
     var repeated: [RepeatedCall] = []
+    /// Since the runtime was last reached.
     var lost = 0
+    var lostInAll = 0
+
+    mutating func lose(_ count: Int) {
+      lost += count
+      lostInAll += count
+    }
   }
 
   private let state = Mutex(State())
@@ -26,6 +33,11 @@ final class CallReporter: Sendable {
     self.logger = logger
   }
 
+  /// How many reports the runtime does not have yet.
+  var waiting: Int { state.withLock { $0.waiting.count + $0.repeated.count } }
+  /// How many it will never have.
+  var lost: Int { state.withLock { $0.lostInAll } }
+
   /// - Parameters:
   ///   - event: as `RequestRecord.event` makes it.
   ///   - count: how many requests it stands for.
@@ -36,7 +48,7 @@ final class CallReporter: Sendable {
       event = .object(members)
     }
     state.withLock { state in
-      if state.waiting.count < Self.capacity { state.waiting.append(event) } else { state.lost += 1 }
+      if state.waiting.count < Self.capacity { state.waiting.append(event) } else { state.lose(1) }
     }
   }
 
@@ -44,7 +56,7 @@ final class CallReporter: Sendable {
   func report(_ call: RepeatedCall) {
     guard call.use() else { return }
     state.withLock { state in
-      if state.repeated.count < Self.capacity { state.repeated.append(call) } else { state.lost += call.takeUses() }
+      if state.repeated.count < Self.capacity { state.repeated.append(call) } else { state.lose(call.takeUses()) }
     }
   }
 
@@ -78,6 +90,7 @@ final class CallReporter: Sendable {
           } catch {
             guard error.reason != .runtimeUnavailable else { return }
             logger.error("the runtime refused the record of a request", metadata: ["why": "\(error.explanation)"])
+            state.withLock { $0.lostInAll += 1 }
           }
           done(1)
         }

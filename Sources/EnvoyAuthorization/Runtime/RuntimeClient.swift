@@ -30,6 +30,7 @@ struct RuntimeClient: Sendable {
   let baseURL: String
   let authorization: String
   let clock: WallClock
+  let contact = RuntimeContact()
 
   /// Asks for a T1 for what a user said.
   func issue(userInput: String, traceID: TraceID, audience: AppID) async throws(Refusal) -> GrantedToken {
@@ -159,8 +160,10 @@ struct RuntimeClient: Sendable {
       status = Int(response.status.code)
       body = Array(try await response.body.collect(upTo: Self.maximumAnswerBytes).readableBytesView)
     } catch {
+      contact.isReachable = false
       throw Refusal(.runtimeUnavailable, "the runtime does not answer")
     }
+    contact.isReachable = status < 500
     if status == 204 { return [:] }
     guard let json = try? JSONValue(parsing: body), json.object != nil else { throw Self.unreadable }
     switch status {

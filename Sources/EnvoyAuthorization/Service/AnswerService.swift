@@ -38,6 +38,7 @@ private struct AnswerMessages: GRPCMessageExchange {
       guard let answer = try await exchange.answer(question) else { return nil }
       return try answer.serializedBytes()
     } catch let refusal as Refusal {
+      exchange.workload.metrics.countStopped(refusal.reason)
       logger.warning(
         "an answer was stopped",
         metadata: ["reason": "\(refusal.reason.rawValue)", "why": "\(refusal.explanation)"])
@@ -231,6 +232,7 @@ private struct AnswerExchange {
     } catch {
       refusal = Refusal(.mcpResponseUnreadable, "the MCP server's answer can't be read")
     }
+    workload.metrics.countStopped(refusal.reason)
     logger.warning(
       "a tool's result was stopped",
       metadata: ["reason": "\(refusal.reason.rawValue)", "why": "\(refusal.explanation)"])

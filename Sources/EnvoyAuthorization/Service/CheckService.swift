@@ -18,6 +18,7 @@ struct CheckService: Sendable {
 
   let sidecars: SidecarDirectory
   let repeated: RepeatedChecks
+  let metrics: AuthorizationMetrics
   let logger: Logger
 
   func exchange(_ head: HPACKHeaders) -> HTTP2Exchange {
@@ -79,38 +80,57 @@ struct CheckService: Sendable {
   ) async -> [UInt8] {
     guard let workload else {
       logger.warning("a proxy with an unknown sidecar key asked")
+      metrics.countUnknownSidecar()
       return CheckResponse.denied(
         Refusal(.callerUnknown, "the authorization service does not know this sidecar"), record: nil)
     }
+    let start = ContinuousClock.now
     let listener: Listener
     do throws(Refusal) {
       listener = try Self.listener(of: question, from: listeners, egress: workload.egress)
     } catch {
+      metrics.count(workload.workload.adapter, nil, refusal: error.reason, duration: ContinuousClock.now - start)
       return CheckResponse.denied(error, record: nil)
     }
+    let (answer, refusal) = await answer(question, workload, listener, marksAnswers: !listeners.isEmpty)
+    metrics.count(
+      workload.workload.adapter, listener, refusal: refusal?.reason, duration: ContinuousClock.now - start)
+    return answer
+  }
+
+  private func answer(
+    _ question: CheckRequestReader, _ workload: GuardedWorkload, _ listener: Listener, marksAnswers: Bool
+  ) async -> (answer: [UInt8], refusal: Refusal?) {
+    func denied(_ refusal: Refusal, record: RequestRecord?) -> (answer: [UInt8], refusal: Refusal?) {
+      (CheckResponse.denied(refusal, record: record), refusal)
+    }
     let repetition = RepeatedChecks.Question(
-      question, at: listener, marksAnswers: !listeners.isEmpty, of: ObjectIdentifier(workload))
-    if let repetition, let known = repeated.answer(to: repetition) {
-      workload.reporter.report(known.call)
-      return known.bytes
+      question, at: listener, marksAnswers: marksAnswers, of: ObjectIdentifier(workload))
+    if let repetition {
+      let known = repeated.answer(to: repetition)
+      metrics.count(.answers, isFound: known != nil)
+      if let known {
+        workload.reporter.report(known.call)
+        return (known.bytes, nil)
+      }
     }
     let epoch = repeated.currentEpoch
     let intercepted: InterceptedRequest
     do throws(Refusal) {
       intercepted = try InterceptedRequest(question)
     } catch {
-      return CheckResponse.denied(error, record: nil)
+      return denied(error, record: nil)
     }
     let (result, record) = await workload.decide(intercepted, at: listener)
     switch result {
     case .success(let admission):
-      let answer = CheckResponse.admitted(admission, marksAnswers: !listeners.isEmpty)
+      let answer = CheckResponse.admitted(admission, marksAnswers: marksAnswers)
       if let repetition, let lifetime = admission.reuse, lifetime > .zero {
         let event = record.event(refusal: nil, decisionID: nil, latency: nil)
         repeated.keep(answer, recordedAs: event, to: repetition, for: lifetime, epoch: epoch)
       }
-      return answer
-    case .failure(let refusal): return CheckResponse.denied(refusal, record: record)
+      return (answer, nil)
+    case .failure(let refusal): return denied(refusal, record: record)
     }
   }
 }

@@ -13,6 +13,8 @@ public import Sidecar
 public struct EnvoyAuthorizationService: Service {
   private let address: ListenAddress
   private let workloads: [Workload]
+  /// What it tells of itself.
+  public let metrics = AuthorizationMetrics()
   private let logger: Logger
   private let onReady: @Sendable () -> Void
 
@@ -65,18 +67,20 @@ public struct EnvoyAuthorizationService: Service {
       guarded.append(
         (
           try SidecarKey.load(path: workload.sidecarKeyFile),
-          try GuardedWorkload(workload, http: http, clock: .system, logger: logger)
+          try GuardedWorkload(workload, http: http, clock: .system, metrics: metrics, logger: logger)
         ))
     }
     let sidecars = try SidecarDirectory(guarded)
+    metrics.watch(sidecars.all)
     try PrivateSocket.prepare(address)
     // Begins with the time: a service that starts anew never repeats an epoch of the one before.
     let epoch = DecisionEpoch(startingAt: UInt64(max(1, WallClock.system.now().milliseconds)))
     let router = AuthorizationRouter(
       check: CheckService(
-        sidecars: sidecars, repeated: RepeatedChecks(epoch: epoch, clock: .system), logger: logger),
+        sidecars: sidecars, repeated: RepeatedChecks(epoch: epoch, clock: .system), metrics: metrics,
+        logger: logger),
       answers: AnswerService(sidecars: sidecars, logger: logger),
-      plain: PlainService(sidecars: sidecars, epoch: epoch, logger: logger))
+      plain: PlainService(sidecars: sidecars, epoch: epoch, metrics: metrics, logger: logger))
     let server = HTTP2Server(address: address, eventLoop: group.next()) { router.exchange(for: $0) }
     try await withThrowingTaskGroup(of: Void.self) { group in
       for workload in sidecars.all {

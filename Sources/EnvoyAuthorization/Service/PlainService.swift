@@ -15,6 +15,7 @@ struct PlainService: Sendable {
 
   let sidecars: SidecarDirectory
   let epoch: DecisionEpoch
+  let metrics: AuthorizationMetrics
   let logger: Logger
 
   func check(_ head: HPACKHeaders) -> HTTP2Exchange {
@@ -24,18 +25,24 @@ struct PlainService: Sendable {
     guard listeners.count == 1, let listener = Listener(name: listeners[0]) else { return .refusal(bare(400)) }
     return .whole(
       WholeExchange(limit: RequestEnvelope.maximumBytes, tooLarge: bare(413), tooLate: bare(504)) { body in
-        await self.answer(body, workload, listener)
+        let start = ContinuousClock.now
+        let (answer, refusal) = await self.answer(body, workload, listener)
+        metrics.count(
+          workload.workload.adapter, listener, refusal: refusal?.reason, duration: ContinuousClock.now - start)
+        return answer
       })
   }
 
-  private func answer(_ body: [UInt8], _ workload: GuardedWorkload, _ listener: Listener) async -> HTTP2Answer {
+  private func answer(
+    _ body: [UInt8], _ workload: GuardedWorkload, _ listener: Listener
+  ) async -> (answer: HTTP2Answer, refusal: Refusal?) {
     // Before anything is decided: what is revoked meanwhile makes this answer an old one.
     let epoch = epoch.current
     let request: InterceptedRequest
     do throws(Refusal) {
       request = try Self.request(in: body)
     } catch {
-      return PlainAnswer.refused(error, record: nil, epoch: epoch)
+      return (PlainAnswer.refused(error, record: nil, epoch: epoch), error)
     }
     let (result, record) = await workload.decide(request, at: listener)
     switch result {
@@ -47,9 +54,11 @@ struct PlainService: Sendable {
           record: record.event(refusal: nil, decisionID: nil, latency: nil).canonicalText,
           id: JSONRPCIDLocation(in: request.body))
       }
-      return PlainAnswer.admitted(
-        admission, reuse: reuse, facts: admission.facts?.json.canonicalBytes ?? [], epoch: epoch)
-    case .failure(let refusal): return PlainAnswer.refused(refusal, record: record, epoch: epoch)
+      return (
+        PlainAnswer.admitted(
+          admission, reuse: reuse, facts: admission.facts?.json.canonicalBytes ?? [], epoch: epoch), nil
+      )
+    case .failure(let refusal): return (PlainAnswer.refused(refusal, record: record, epoch: epoch), refusal)
     }
   }
 
@@ -70,7 +79,10 @@ struct PlainService: Sendable {
     return .whole(
       WholeExchange(limit: Self.maximumRecordsBytes, tooLarge: bare(413), tooLate: bare(504)) { body in
         guard let lines = RecordLines(parsing: body) else { return self.bare(400) }
-        for line in lines.lines { workload.reporter.report(line.record, count: line.count) }
+        for line in lines.lines {
+          workload.reporter.report(line.record, count: line.count)
+          metrics.countDecidedInEnvoy(line.count)
+        }
         return self.bare(204)
       })
   }
@@ -78,6 +90,7 @@ struct PlainService: Sendable {
   /// Says nothing of why, nor which epoch it is.
   private func unknownSidecar() -> HTTP2Exchange {
     logger.warning("a proxy with an unknown sidecar key asked")
+    metrics.countUnknownSidecar()
     return .refusal(HTTP2Answer(status: 403))
   }
 

@@ -17,7 +17,8 @@ const kind = document.getElementById("live-kind");
 const text = document.getElementById("live-text");
 
 let source = null;
-let last = "";
+// What comes after this place has not been shown.
+let last = document.getElementById("live-filters").dataset.start;
 let paused = false;
 let waiting = [];
 let drawing = 0;
@@ -121,9 +122,9 @@ function connect() {
   clearTimeout(retry);
   const query = new URLSearchParams();
   if (system.value) query.set("mas_id", system.value);
-  // A new connection goes on where the last one ended.
-  if (last) query.set("after", last);
-  const own = new EventSource(`/trace/live${query.size ? `?${query}` : ""}`);
+  // A new connection goes on where the last one ended, and the first one where the page was made.
+  query.set("after", last);
+  const own = new EventSource(`/trace/live?${query}`);
   source = own;
   own.addEventListener("open", () => {
     if (source !== own) return;
@@ -164,7 +165,6 @@ function togglePause() {
 function restart() {
   rows.replaceChildren();
   waiting = [];
-  last = "";
   draw();
   connect();
 }

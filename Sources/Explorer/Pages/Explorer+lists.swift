@@ -154,10 +154,13 @@ extension Explorer {
 
   func live(_ query: [String: String], _ access: ReadAccess) async throws -> Page {
     let systems = Rows.systems(try await data.systems(access), chosen: query["mas_id"])
+    // From here on nothing is missed, however long the stream takes to be there.
+    let start = try await data.lastEvent()
     let kinds = EventRow.groups.map { (value: $0.kinds.joined(separator: ","), label: $0.label) }
     return Page(
       title: "Live", template: "live", section: "/explorer/live",
-      view: ["systems": systems.options, "kinds": Rows.options(kinds, chosen: nil)], scripts: ["live.js"])
+      view: ["systems": systems.options, "kinds": Rows.options(kinds, chosen: nil), "start": String(start)],
+      scripts: ["live.js"])
   }
 
   func search(_ query: [String: String], _ access: ReadAccess) async throws -> Page {

@@ -1,6 +1,7 @@
 import AgentProtocols
 import CASACore
 import Logging
+import Prometheus
 
 /// The node guard's state: what it has the kernel enforce, and what the kernel tells it.
 ///

@@ -1,9 +1,7 @@
 import AsyncHTTPClient
 import Foundation
-import Hummingbird
 public import Logging
-import NIOCore
-import NIOPosix
+import Prometheus
 public import ServiceLifecycle
 import Synchronization
 
@@ -156,17 +154,9 @@ public struct NodeGuardService: Service {
   private func serveMetrics(
     of node: NodeGuard, at address: (host: String, port: Int), spool: FlowSpool?, _ delivered: DeliveredCount
   ) async {
-    let router = Router()
-    router.get("metrics") { _, _ in
-      Response(
-        status: .ok, headers: [.contentType: "text/plain; version=0.0.4"],
-        body: .init(
-          byteBuffer: ByteBuffer(
-            string: await node.metrics(delivered: delivered.value, waiting: spool?.bytes ?? 0))))
+    let server = MetricsServer(host: address.host, port: address.port, logger: logger) {
+      await node.metrics(delivered: delivered.value, waiting: spool?.bytes ?? 0)
     }
-    router.get("healthz") { _, _ in "ok\n" }
-    let server = Application(
-      router: router, configuration: .init(address: .hostname(address.host, port: address.port)), logger: logger)
     do {
       try await server.run()
     } catch {

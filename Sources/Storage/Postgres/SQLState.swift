@@ -20,6 +20,9 @@ struct SQLState: Hashable {
   /// The statement itself can't be carried out, now or later; others can.
   var isOfStatement: Bool { isOf("21", "22", "42", "54", "0A") }
 
+  /// A value is beyond what the server stores, in itself or in an index.
+  private var isOfValue: Bool { isOf("22", "54") }
+
   /// The same transaction may succeed when it is tried again at once.
   var isTransient: Bool { isOf("40") }
 
@@ -32,6 +35,7 @@ struct SQLState: Hashable {
   /// What an administrator reads. Never the server's own text: it may quote an argument, and so a prompt.
   var error: StorageError {
     if isConflict { return .conflict }
+    if isOfValue { return .unstorable }
     let meaning =
       switch self {
       case .diskFull: "its disk is full"

@@ -25,20 +25,32 @@ extension AuthorizationServer {
         try await storage.commit(unit)
         return []
       }
-      let (events, candidates) = (unit, alerts)
-      return try await exfiltrations.run { [traces, storage] () async throws(StorageError) in
-        var raised: [TokenExfiltration] = []
-        var keys: Set<String> = []
-        for alert in candidates where keys.insert(alert.key).inserted {
-          if try await !traces.holds(idempotencyKey: alert.key) { raised.append(alert.exfiltration) }
-        }
-        try await storage.commit(
-          events + candidates.map { TraceLog.insertion(of: $0.event, idempotencyKey: $0.key) })
-        return raised
-      }
+      return try await store(unit, with: alerts)
     } catch {
       throw Self.storageFailure
     }
+  }
+
+  /// - Returns: the alerts that nobody had raised before.
+  private func store(
+    _ events: [Statement], with alerts: [Alert]
+  ) async throws(StorageError) -> [TokenExfiltration] {
+    // Each time another has raised one meanwhile.
+    for _ in 0...alerts.count {
+      var raised: [Alert] = []
+      var keys: Set<String> = []
+      for alert in alerts where keys.insert(alert.key).inserted {
+        if try await !traces.holds(idempotencyKey: alert.key) { raised.append(alert) }
+      }
+      do throws(StorageError) {
+        try await storage.commit(
+          events + raised.map { TraceLog.firstInsertion(of: $0.event, idempotencyKey: $0.key) })
+        return raised.map(\.exfiltration)
+      } catch .unexpectedChanges {
+        continue
+      }
+    }
+    throw .unavailable("the same alerts are raised again and again")
   }
 
   /// One alert for each token, sender and remote: more would only be more of the same.

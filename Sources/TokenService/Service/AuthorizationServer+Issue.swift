@@ -81,6 +81,9 @@ extension AuthorizationServer {
     } catch {
       // What is not stored is no session, and may not take the place of one.
       if case .text = request.input { sessions.abandon(input.id) }
+      if case .unexpectedChanges = error {
+        throw OAuthError(.invalidRequest, "the user input is no longer stored; send the user's input anew")
+      }
       guard error == .conflict else { throw Self.storageFailure }
       throw OAuthError(
         .invalidRequest, "the trace id belongs to another session; begin each user's input with a new one")

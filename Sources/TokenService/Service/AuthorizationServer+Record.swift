@@ -70,14 +70,17 @@ extension Report {
   }
 }
 
+/// A text without the character NUL, which no database stores everywhere.
+private func storable(_ text: String) -> String {
+  text.utf8.contains(0) ? String(text.unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : Character($0) }) : text
+}
+
 extension ToolResultReport {
   init(json: JSONValue) throws(InvalidField) {
     guard let text = json["text"]?.string, text.utf8.count <= ToolResultContent.maximumBytes else {
       throw InvalidField("text", expected: "text of at most \(ToolResultContent.maximumBytes) bytes")
     }
-    // No database stores the character NUL everywhere.
-    self.text =
-      text.utf8.contains(0) ? String(text.unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : Character($0) }) : text
+    self.text = storable(text)
     guard let isTruncated = (json["truncated"] ?? false).bool else {
       throw InvalidField("truncated", expected: "true or false")
     }
@@ -108,7 +111,7 @@ extension CallReport {
       guard let text = value.string, text.utf8.count <= 300 else {
         throw InvalidField(name, expected: "text of at most 300 bytes")
       }
-      payload[name] = .string(text)
+      payload[name] = .string(storable(text))
     }
     if let latency = json["latency_ms"] {
       guard case .number(let value) = latency, value >= 0, value < 1e9 else {

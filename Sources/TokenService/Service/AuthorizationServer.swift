@@ -41,8 +41,6 @@ public final class AuthorizationServer: Sendable {
   /// The revoked tokens that have not expired.
   let revoked: Mutex<[TokenID: Timestamp]>
   let following: Mutex<Following>
-  /// One alert after the other, so that of two alike one is raised.
-  let exfiltrations = SerialQueue()
   /// What the checks of intent ask.
   public let models: IntentModels
   /// The tokens with which the runtime itself lists tools.
@@ -114,7 +112,7 @@ public final class AuthorizationServer: Sendable {
 
   /// Deletes what the trace tells of the time before `limit`, and tells that this was done.
   public func pruneTraces(before limit: Timestamp) async throws(StorageError) {
-    try await TraceRetention(storage: storage).prune(before: limit)
+    try await TraceRetention(storage: storage, clock: clock).prune(before: limit)
     try await traces.append([
       TraceEvent(.tracesPruned, at: clock.now(), masID: nil, payload: ["before": .string(limit.rfc3339)])
     ])
@@ -173,7 +171,7 @@ public final class AuthorizationServer: Sendable {
     return asked
   }
 
-  /// Stores a token unless its parent was revoked meanwhile.
+  /// Stores a token unless its parent was revoked meanwhile, or its session was forgotten.
   func insertion(of token: IssuedToken, parent: TokenID?) -> Statement {
     let claims = token.claims
     var arguments: [SQLValue] = [
@@ -185,8 +183,10 @@ public final class AuthorizationServer: Sendable {
     let columns =
       "jti, sha256, parent_jti, mas_id, user_input_id, client_id, scope, issued_at, expires_at, addressee_id"
     guard let parent else {
+      let values = "INSERT INTO tokens (\(columns)) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10"
+      guard let session = claims.userInputID else { return Statement(values, arguments, expectedChanges: 1) }
       return Statement(
-        "INSERT INTO tokens (\(columns)) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", arguments,
+        values + " WHERE EXISTS (SELECT 1 FROM user_inputs WHERE id = $11)", arguments + [.text(session.rawValue)],
         expectedChanges: 1)
     }
     arguments.append(.text(parent.rawValue))

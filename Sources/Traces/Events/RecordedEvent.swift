@@ -14,22 +14,44 @@ public struct RecordedEvent: Sendable {
   public let traceID: String?
   public let appID: AppID?
   public private(set) var payload: JSONValue
+  /// Whether it is what was written. Of an event that was damaged, what can still be read is told, and nothing of its
+  /// payload.
+  public let isReadable: Bool
 
   static let columns = "sequence, at, kind, mas_id, user_input_id, trace_id, app_id, payload"
 
+  /// - Throws: `StorageError` only when it has no place among the others.
   init(row: Row) throws(StorageError) {
-    guard let payload = try? JSONValue(parsing: Array(try row.text("payload").utf8)) else {
-      throw .corrupt("a trace event's payload is not JSON")
+    var isReadable = true
+    func read<Value>(else missing: Value, _ value: () throws(StorageError) -> Value) -> Value {
+      do throws(StorageError) {
+        return try value()
+      } catch {
+        isReadable = false
+        return missing
+      }
     }
-    self.payload = payload
     sequence = try row.integer("sequence")
-    at = Timestamp(milliseconds: try row.integer("at"))
-    kind = try row.text("kind")
-    masID = try row.optionalText("mas_id").map { MASID($0) }
-    userInputID = try row.optionalText("user_input_id").map { UserInputID($0) }
-    traceID = try row.optionalText("trace_id")
-    appID = try row.optionalText("app_id").map { AppID($0) }
+    at = Timestamp(milliseconds: read(else: 0) { () throws(StorageError) in try row.integer("at") })
+    kind = read(else: "unreadable") { () throws(StorageError) in try row.text("kind") }
+    masID = read(else: nil) { () throws(StorageError) in try row.optionalText("mas_id").map { MASID($0) } }
+    userInputID = read(else: nil) { () throws(StorageError) in
+      try row.optionalText("user_input_id").map { UserInputID($0) }
+    }
+    traceID = read(else: nil) { () throws(StorageError) in try row.optionalText("trace_id") }
+    appID = read(else: nil) { () throws(StorageError) in try row.optionalText("app_id").map { AppID($0) } }
+    let payload = read(else: JSONValue.null) { () throws(StorageError) in
+      guard let payload = try? JSONValue(parsing: Array(try row.text("payload").utf8)), payload.object != nil else {
+        throw .corrupt("a trace event's payload is no JSON object")
+      }
+      return payload
+    }
+    self.payload = isReadable ? payload : ["unreadable": true]
+    self.isReadable = isReadable
   }
+
+  /// How often it happened.
+  var count: Int64 { min(max(payload["count"]?.integer ?? 1, 0), 1_000_000_000) }
 
   /// As the API tells it.
   public var json: JSONValue {

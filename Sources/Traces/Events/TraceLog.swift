@@ -32,6 +32,20 @@ public struct TraceLog: Sendable {
       """, insertion.arguments + [.text(idempotencyKey)])
   }
 
+  /// The same for one that each tells at a time of its own: it takes effect only when no event has the key, and the
+  /// unit is refused otherwise.
+  ///
+  /// PostgreSQL's index knows a key only together with its time. That none is overlooked rests on units being committed
+  /// one after the other, as `StorageDriver` promises.
+  public static func firstInsertion(of event: TraceEvent, idempotencyKey: String) -> Statement {
+    Statement(
+      """
+      INSERT INTO trace_events (at, kind, mas_id, user_input_id, trace_id, app_id, payload, idempotency_key)
+      SELECT $1, $2, $3, $4, $5, $6, $7, $8
+      WHERE NOT EXISTS (SELECT 1 FROM trace_events WHERE idempotency_key = $9)
+      """, insertion(of: event).arguments + [.text(idempotencyKey), .text(idempotencyKey)], expectedChanges: 1)
+  }
+
   /// Whether an event was stored with this key.
   public func holds(idempotencyKey: String) async throws(StorageError) -> Bool {
     let rows = try await storage.query(

@@ -52,9 +52,8 @@ struct SessionRecord: Sendable, Hashable {
     "number, id, mas_id, app_id, trace_id, started_at, last_at, events, allowed, refused, alerts, summary"
 
   init(row: Row) throws(StorageError) {
-    guard let summary = try? JSONValue(parsing: Array(try row.text("summary").utf8)) else {
-      throw .corrupt("a session's summary is not JSON")
-    }
+    // Names only; without them the session goes on.
+    let summary = (try? JSONValue(parsing: Array(try row.text("summary").utf8))) ?? [:]
     func names(_ member: String) -> Set<String> { Set((summary[member]?.array ?? []).compactMap(\.string)) }
     number = try row.integer("number")
     id = UserInputID(try row.text("id"))

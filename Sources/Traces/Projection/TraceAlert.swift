@@ -42,6 +42,17 @@ struct TraceAlert: Sendable {
     explanation = "node \(node) saw a bearer token in HTTP that this runtime did not issue"
   }
 
+  /// An event of the trace is damaged.
+  init(unreadable event: RecordedEvent) {
+    self.init(
+      id: "unreadable \(event.masID?.rawValue ?? "") \(event.at.milliseconds / 86_400_000)", event: event,
+      kind: "trace_unreadable", reason: "trace_unreadable",
+      explanation: """
+        event \(event.sequence) of kind \(event.kind.prefix(64)) can't be read: it counts nowhere, and further ones like \
+        it are left out without another alert that day
+        """)
+  }
+
   init(row: Row) throws(StorageError) {
     id = try row.text("id")
     sequence = try row.integer("sequence")

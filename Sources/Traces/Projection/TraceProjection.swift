@@ -16,6 +16,8 @@ struct TraceProjection {
   /// In the order of the events, which may concern the same token or flow.
   private var statements: [Statement] = []
   private var alerts: [TraceAlert] = []
+  /// How many events could not be read.
+  private(set) var unreadable = 0
   private var numbers = TraceNumbers()
 
   private struct SessionFacet: Hashable {
@@ -49,6 +51,7 @@ struct TraceProjection {
 
   mutating func take(_ event: RecordedEvent) {
     begin(event)
+    guard event.isReadable else { return leaveOut(event) }
     switch TraceEvent.Kind(rawValue: event.kind) {
     case .userInputReceived:
       numbers.count("session", event)
@@ -79,6 +82,16 @@ struct TraceProjection {
       .tracesPruned, nil:
       break
     }
+  }
+
+  /// Of what can't be read, or can't be stored as it was read, is only told that it is there: once a day, since whatever
+  /// damages one event may damage thousands.
+  mutating func leaveOut(_ event: RecordedEvent) {
+    unreadable += 1
+    let alert = TraceAlert(unreadable: event)
+    guard !alerts.contains(where: { $0.id == alert.id }) else { return }
+    alerts.append(alert)
+    numbers.count("alert", event)
   }
 
   // MARK: Sessions
@@ -138,7 +151,7 @@ struct TraceProjection {
   /// counted where it happened, and one by the runtime is told by the sidecar too.
   private mutating func takeCall(_ event: RecordedEvent, isAllowed: Bool) {
     let payload = event.payload
-    let count = payload["count"]?.integer ?? 1
+    let count = event.count
     let isEgress = payload["direction"]?.string == "egress"
     takeTool(payload["tool"], of: event)
     if isAllowed {
@@ -208,7 +221,7 @@ struct TraceProjection {
     else { return }
     let isClosed = event.kind == TraceEvent.Kind.flowClosed.rawValue
     if isRefused {
-      let count = payload["count"]?.integer ?? 1
+      let count = event.count
       numbers.count("flow_refused", event, count)
       numbers.count("reason=" + (payload["reason"]?.string ?? "unknown"), event, count)
     } else if !isClosed {

@@ -1,5 +1,6 @@
 public import CASACore
 public import Storage
+import Synchronization
 
 /// Reads the trace in order and keeps what the queries answer from. It is never in the way of a decision: what was
 /// decided is stored before, and told of a moment later.
@@ -14,37 +15,79 @@ public struct TraceProjector: Sendable {
 
   private let storage: any StorageDriver
   private let clock: WallClock
+  private let unreadable = Count()
 
   public init(storage: any StorageDriver, clock: WallClock = .system) {
     self.storage = storage
     self.clock = clock
   }
 
-  /// Takes in the next events.
+  /// How many events were left out, by this projector, because they can't be read.
+  public var unreadableEvents: Int { unreadable.value.load(ordering: .relaxed) }
+
+  private final class Count: Sendable {
+    let value = Atomic(0)
+  }
+
+  /// Takes in the next events. One that can't be read, or of which the database does not store what it tells, is left
+  /// out, and an alert raised in its place: it must not keep those after it from being told of.
   /// - Returns: how many; fewer than a whole batch when there are no more.
   public func advance() async throws(StorageError) -> Int {
     let cursor = try await storage.query(Statement("SELECT sequence FROM trace_cursors WHERE name = 'projection'"))
-    guard let start = try cursor.first?.integer("sequence") else { throw .corrupt("the projection has no cursor") }
+    guard var place = try cursor.first?.integer("sequence") else { throw .corrupt("the projection has no cursor") }
     let events = try await storage.events(
       Statement(
         "SELECT \(RecordedEvent.columns) FROM trace_events WHERE sequence > $1 ORDER BY sequence LIMIT \(Self.batch)",
-        [.integer(start)]))
-    guard let last = events.last else { return 0 }
+        [.integer(place)]))
+    var rest = events[...]
+    var size = rest.count
+    while let last = rest.prefix(size).last {
+      let some = rest.prefix(size)
+      do throws(StorageError) {
+        try await store(try await projection(of: some), from: place, to: last.sequence)
+      } catch .unexpectedChanges {
+        // Another runtime was first.
+        return events.count
+      } catch .unstorable, .conflict {
+        // Half of them, until it is known which it is.
+        if size > 1 {
+          size /= 2
+          continue
+        }
+        var projection = TraceProjection(sessions: [:], prompts: [:])
+        projection.leaveOut(last)
+        do throws(StorageError) {
+          try await store(projection, from: place, to: last.sequence)
+        } catch .unexpectedChanges {
+          return events.count
+        }
+      }
+      place = last.sequence
+      rest = rest.dropFirst(some.count)
+      size = min(2 * size, rest.count)
+    }
+    return events.count
+  }
+
+  private func projection(of events: ArraySlice<RecordedEvent>) async throws(StorageError) -> TraceProjection {
     let begun = events.filter { $0.kind == TraceEvent.Kind.userInputReceived.rawValue }.compactMap(\.userInputID)
     var projection = TraceProjection(
       sessions: try await sessions(of: events), prompts: try await storage.prompts(of: begun))
     for event in events { projection.take(event) }
-    do {
-      try await storage.commit(
-        [
-          Statement(
-            "UPDATE trace_cursors SET sequence = $1 WHERE name = 'projection' AND sequence = $2",
-            [.integer(last.sequence), .integer(start)], expectedChanges: 1)
-        ] + projection.unit())
-    } catch .unexpectedChanges {
-      // Another runtime was first.
-    }
-    return events.count
+    return projection
+  }
+
+  /// - Throws: `StorageError.unexpectedChanges` when the trace was read on from `place` before.
+  private func store(
+    _ projection: TraceProjection, from place: Int64, to last: Int64
+  ) async throws(StorageError) {
+    try await storage.commit(
+      [
+        Statement(
+          "UPDATE trace_cursors SET sequence = $1 WHERE name = 'projection' AND sequence = $2",
+          [.integer(last), .integer(place)], expectedChanges: 1)
+      ] + projection.unit())
+    unreadable.value.add(projection.unreadable, ordering: .relaxed)
   }
 
   /// Ties the tokens that nodes saw to those that were issued, and tells of those that never were.
@@ -81,7 +124,8 @@ public struct TraceProjector: Sendable {
     return max(0, try rows.first?.integer("backlog") ?? 0)
   }
 
-  private func sessions(of events: [RecordedEvent]) async throws(StorageError) -> [UserInputID: SessionRecord] {
+  private func sessions(of events: ArraySlice<RecordedEvent>) async throws(StorageError) -> [UserInputID: SessionRecord]
+  {
     let ids = Set(events.compactMap(\.userInputID)).map { SQLValue.text($0.rawValue) }
     var sessions: [UserInputID: SessionRecord] = [:]
     for row in try await storage.query(

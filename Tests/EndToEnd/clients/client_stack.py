@@ -113,7 +113,7 @@ class ClientStack(Stack):
     @property
     def card_url_file(self) -> Path:
         """Holds the address that the secretary's card names."""
-        return self.directory / "card-url"
+        return (self.apps.directory if self.apps else self.directory) / "card-url"
 
     def _apps(self) -> dict[str, list[str]]:
         ports = self.endpoints

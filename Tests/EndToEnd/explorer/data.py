@@ -232,7 +232,7 @@ def empty():
                            "checks": []}}
 
 
-def long_session(count=10_000):
+def long_session(count):
     """One session of so many events."""
     s = Session(1, "Summarize every account, one after the other", NOW - timedelta(minutes=3))
     t1 = s.token("t1", None, "user-input", CLIENT, [AGENT], 0)

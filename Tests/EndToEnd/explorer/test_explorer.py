@@ -225,8 +225,28 @@ def test_a_runtime_that_is_down_is_said_and_found_again(serve, new_page):
     until(page, "document.querySelectorAll('#live-rows tr').length === 2")
 
 
-def test_ten_thousand_events_load_as_they_are_scrolled_to(serve, new_page):
-    content, whole = data.long_session()
+def test_nothing_is_missed_when_the_stream_breaks_before_its_first_event(serve, new_page):
+    content = data.plausible()
+    event = content["session"][content["sessions"][0]["id"]]["events"][0]
+    server, page = serve(content), new_page(allowed=["ERR_CONNECTION", "ERR_INCOMPLETE", "ERR_EMPTY", "Failed to load resource"])
+    server.append({**event, "sequence": 7_100_000})
+    page.goto(server.address + "/explorer/live")
+    page.wait_for_selector("#live-status[data-state=live]")
+    server.stop()
+    page.wait_for_selector("#connection:visible")
+    server.append({**event, "sequence": 7_100_001})
+    server.start(server.port)
+    page.wait_for_selector("#connection", state="hidden", timeout=20_000)
+    until(page, "document.querySelectorAll('#live-rows tr').length === 1")
+    assert page.locator("#live-rows a").get_attribute("href").endswith("#event-7100001")
+    # Another system's stream goes on from there: nothing comes twice.
+    with page.expect_request("**/trace/live?*after=7100001*"):
+        page.locator("#live-system").select_option(data.BANK)
+
+
+def test_thousands_of_events_load_as_they_are_scrolled_to(serve, new_page):
+    # Further ones are read more than once, and the last time fewer than a page.
+    content, whole = data.long_session(2_300)
     server, page = serve(content), new_page()
     page.goto(f"{server.address}/explorer/sessions/{whole['session']['id']}")
     assert page.locator(".events > li").count() == 1000
@@ -242,11 +262,11 @@ def test_ten_thousand_events_load_as_they_are_scrolled_to(serve, new_page):
         page.evaluate("document.getElementById('more')?.scrollIntoView()")
         page.wait_for_timeout(50)
         assert time.monotonic() - started < 600, "they never end"
-    assert page.locator(".events > li").count() == 10_000
+    assert page.locator(".events > li").count() == 2_300
     longest = page.evaluate("window.longest")
-    print(f"\n10,000 events loaded in {time.monotonic() - started:.1f} s; the page was never busy for more than {longest:.0f} ms")
+    print(f"\n2,300 events loaded in {time.monotonic() - started:.1f} s; the page was never busy for more than {longest:.0f} ms")
     page.locator("#only-refused").click()
-    assert page.locator(".events > li:visible").count() == 20
+    assert page.locator(".events > li:visible").count() == 4
     # An event far down is found by its link.
     last = whole["events"][-1]["sequence"]
     page.goto("about:blank")
