@@ -122,7 +122,7 @@ struct DeclaredSystemTests {
       ("agent:8100", "agent:8700", 9100, "the runtime and the app agent", "--app-port agent="),
       ("bank:8101", "bank:8100", 9100, "the app agent and the app bank", "--app-port bank="),
       ("", "", 7998, "the app bank and the sidecar of agent", "--first-port"),
-      ("", "", 65_300, "65600", "--first-port"),
+      ("", "", 65_450, "65549", "--first-port"),
     ])
   func collisions(_ old: String, _ new: String, first: Int, who: String, mend: String) throws {
     // The policy names the same Service.
