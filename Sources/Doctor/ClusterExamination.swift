@@ -87,7 +87,7 @@ public enum ClusterExamination {
     guard !hooks.isEmpty else {
       return Finding(
         check, .failed, "no \(kind) webhook leads to \(facts.systemNamespace): pods start without a sidecar",
-        remedy: "install the chart casa-runtime, or set injector.enabled")
+        remedy: "install the chart casa-runtime")
     }
     for hook in hooks {
       let hookName = hook["name"]?.string ?? "?"

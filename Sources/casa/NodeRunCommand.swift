@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Logging
 import NodeGuard
 import Sidecar
@@ -36,6 +37,9 @@ struct NodeRunCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("As which node: its id at the runtime.", valueName: "id"))
   var nodeID: String?
 
+  @Option(help: ArgumentHelp("A file that holds the node's id instead.", valueName: "file"))
+  var nodeIDFile: String?
+
   @Option(help: ArgumentHelp("The node's secret; readable by its owner only.", valueName: "file"))
   var secretFile: String?
 
@@ -58,7 +62,16 @@ struct NodeRunCommand: AsyncParsableCommand {
     var configuration = NodeGuardService.Configuration(
       policyPath: policy, podsFile: pods, pins: node.pinDirectory, cgroupRoot: cgroups, stateDirectory: node.state,
       spoolBytes: spool << 20, eventsPerSecond: eventsPerSecond)
-    switch (runtime, nodeID, secretFile) {
+    guard nodeID == nil || nodeIDFile == nil else { throw ValidationError("give either --node-id or --node-id-file") }
+    let id =
+      try nodeID
+      ?? nodeIDFile.map { path in
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+          throw ValidationError("--node-id-file \(path) can't be read; it must hold the node's id")
+        }
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+      }
+    switch (runtime, id, secretFile) {
     case (nil, nil, nil): break
     case (var url?, let id?, let file?):
       guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
@@ -68,7 +81,8 @@ struct NodeRunCommand: AsyncParsableCommand {
       configuration.runtime = .init(
         baseURL: url, clientID: id, secret: try SecretFile.read(file, what: "the node's secret"))
     default:
-      throw ValidationError("--runtime, --node-id and --secret-file belong together: give all three, or none")
+      throw ValidationError(
+        "--runtime, --node-id (or its file) and --secret-file belong together: give all three, or none")
     }
     if let metrics {
       guard let address = HostAndPort(metrics) else {

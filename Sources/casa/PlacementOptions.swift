@@ -85,7 +85,7 @@ struct PlacementOptions: ParsableArguments {
       case .refused: throw error
       }
     }
-    declared.warnings.forEach { tell("warning: \($0)") }
+    for warning in declared.warnings { tell("warning: \(warning)") }
     var placement = try placement()
     let object = declared.resolved.object
     if let llm = object.llm {

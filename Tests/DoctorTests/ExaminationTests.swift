@@ -56,7 +56,9 @@ struct ExaminationTests {
 
   @Test(
     "reads releases of kernels",
-    arguments: [("6.1.0-13-amd64", true), ("5.17", true), ("5.16.99", false), ("4.19.0", false), ("", false), ("x.y", false)])
+    arguments: [
+      ("6.1.0-13-amd64", true), ("5.17", true), ("5.16.99", false), ("4.19.0", false), ("", false), ("x.y", false),
+    ])
   func releases(_ release: String, isGood: Bool) {
     var facts = Self.machine()
     facts.kernelRelease = release
@@ -73,7 +75,8 @@ struct ExaminationTests {
 
   static func hook(_ name: String, policy: String = "Fail", bundle: String = "Zm9v") -> JSONValue {
     named(
-      name, [
+      name,
+      [
         "webhooks": [
           [
             "name": "pods.casa.io", "failurePolicy": .string(policy),
@@ -130,7 +133,8 @@ struct ExaminationTests {
   static let ills: [(String, Finding.Verdict, @Sendable (inout ClusterFacts) -> Void)] = [
     ("cluster.version", .warning, { $0.minor = "27" }), ("cluster.version", .warning, { $0.minor = "28" }),
     ("cluster.version", .failed, { $0.major = "" }), ("cluster.clock", .warning, { $0.clockDifference = -10 }),
-    ("cluster.clock", .failed, { $0.clockDifference = 40 }), ("cluster.crds", .failed, { $0.definitions?.removeLast() }),
+    ("cluster.clock", .failed, { $0.clockDifference = 40 }),
+    ("cluster.crds", .failed, { $0.definitions?.removeLast() }),
     ("cluster.webhook-mutating", .failed, { $0.mutatingWebhooks = [] }),
     ("cluster.webhook-mutating", .failed, { $0.mutatingWebhooks = [hook("casa", policy: "Ignore")] }),
     ("cluster.webhook-validating", .failed, { $0.validatingWebhooks = [hook("casa", bundle: "")] }),

@@ -60,8 +60,15 @@ private let bypasses: [(String, JSONValue, String)] = [
   ("no seccomp", Pods.app(security: ["seccompProfile": ["type": "Unconfined"]]), "seccompProfile"),
   ("no AppArmor", Pods.app(security: ["appArmorProfile": ["type": "Unconfined"]]), "appArmorProfile"),
   ("a process of the host", Pods.app(security: ["windowsOptions": ["hostProcess": true]]), "hostProcess"),
-  ("a port of the node", Pods.app(container: ["ports": [["name": "http", "containerPort": 80, "hostPort": 80]]]), "hostPort"),
-  ("the sidecar's port", Pods.app(container: ["ports": [["name": "http", "containerPort": 8080], ["containerPort": 15_006]]]), "containerPort"),
+  (
+    "a port of the node", Pods.app(container: ["ports": [["name": "http", "containerPort": 80, "hostPort": 80]]]),
+    "hostPort"
+  ),
+  (
+    "the sidecar's port",
+    Pods.app(container: ["ports": [["name": "http", "containerPort": 8080], ["containerPort": 15_006]]]),
+    "containerPort"
+  ),
   (
     "the node's files", Pods.app(spec: ["volumes": [["name": "v", "hostPath": ["path": "/var/lib/kubelet"]]]]),
     "hostPath"

@@ -1,6 +1,6 @@
 """The node guard alone: a workload that may reach one address, no sidecar, no runtime, and what it gets through.
 
-Run as root; prints one JSON row for each attack of the list that was mounted. What concerns other machines' names, DNS
+Run as root, with the file to write: one JSON row for each attack of the list that was mounted. What concerns other machines' names, DNS
 and sockets of all kinds is mounted by Tests/EndToEnd/node.
 """
 
@@ -25,7 +25,8 @@ from casa_runtime import Json, bank_server  # noqa: E402
 from casa_stack import mcp_headers, message_send, tool_call  # noqa: E402
 from test_requests import TRICKS, Wire  # noqa: E402
 
-CALL = tool_call(TRANSFER, TO_ATTACKER)
+# So little that the account has it for all of them.
+CALL = tool_call(TRANSFER, {**TO_ATTACKER, "amount": 1})
 # How the tokens of these attacks look on the wire; to the kernel they are all bytes.
 CALLS = {
     1: "a forged token (alg none)",
@@ -146,4 +147,4 @@ def measure() -> list[Json]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(), indent=1))
+    Path(sys.argv[1]).write_text(json.dumps(measure(), indent=1) + "\n")

@@ -32,10 +32,20 @@ def test_nothing_of_the_app_is_reached_by_the_probes_port(pods: Bank) -> None:
     assert asked.status_code in (401, 403)
 
 
+class OtherNetwork(Network):
+    """Beside that of the pods."""
+
+    def ipv4(self, number: int) -> str:
+        return super().ipv4(number).replace("198.18.", "198.19.")
+
+    def ipv6(self, number: int) -> str:
+        return super().ipv6(number).replace("fd00:", "fd01:")
+
+
 @pytest.fixture
 def lone(namespaces: None, tmp_path: Path) -> Iterator[Node]:
     """A pod that is intercepted and has no sidecar."""
-    network = Network(tmp_path)
+    network = OtherNetwork(tmp_path)
     network.prefix += "p"
     network.make("lone")
     try:

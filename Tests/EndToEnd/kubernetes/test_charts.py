@@ -251,6 +251,8 @@ def test_casa_takes_no_namespace_that_others_live_in(namespace: str) -> None:
 def test_the_demo_wants_to_know_its_llm() -> None:
     with pytest.raises(helm_python.HelmRenderError, match="llm.host must name the LLM"):
         render(DEMO, {"llm": {"standIn": {"enabled": False}}})
+    with pytest.raises(helm_python.HelmRenderError, match="makes the namespace banking itself"):
+        render(DEMO, namespace="banking")
     with pytest.raises(helm_python.HelmRenderError, match="must differ from namespace.name"):
         render(DEMO, {"llm": {"standIn": {"namespace": "banking"}}})
 
@@ -366,7 +368,7 @@ class TestPods:
             for container in containers(spec)
             if token_volumes & {mount["name"] for mount in container.get("volumeMounts", [])}
         ]
-        assert holders == (["follow"] if name == "casa-node-guard" else [])
+        assert holders == (["prepare", "follow"] if name == "casa-node-guard" else [])
 
     def test_are_not_started_anew_for_a_new_chart_alone(
         self, chart: Path, name: str, template: Manifest, spec: dict[str, Any]
@@ -427,6 +429,13 @@ class TestNodeGuard:
         assert "token" not in mounts and mounts["exchange"]["readOnly"] is True
         assert {mount["name"] for mount in follow["volumeMounts"]} == {"exchange", "token"}
 
+    def test_has_a_policy_before_it_begins(self) -> None:
+        spec = one(manifests(RUNTIME, EVERYTHING), "DaemonSet", "casa-node-guard")["spec"]["template"]["spec"]
+        (prepare,) = spec["initContainers"]
+        follow = spec["containers"][1]
+        assert [word for word in prepare["args"] if word not in follow["args"]] == ["--once"]
+        assert {**prepare, "name": "", "args": []} == {**follow, "name": "", "args": []}
+
     def test_lives_in_a_namespace_of_its_own(self) -> None:
         objects = manifests(RUNTIME, {**EXTERNAL, "nodeGuard": {"enabled": True}})
         namespace = one(objects, "Namespace", "casa-node")
@@ -482,7 +491,7 @@ class TestRights:
         rules = rules_of(manifests(RUNTIME, EVERYTHING), "casa-node-guard")
         assert rules and all(set(rule["verbs"]) == {"get", "list", "watch"} for _, rule in rules)
         resources = {resource for _, rule in rules for resource in rule["resources"]}
-        assert resources == {"multiagentsystems", "casapolicies", "pods", "services", "endpointslices"}
+        assert resources == {"multiagentsystems", "casapolicies", "namespaces", "pods", "services", "endpointslices"}
 
     def test_of_nobody_list_secrets(self) -> None:
         for made in manifests(RUNTIME, EVERYTHING) + manifests(RUNTIME, EXTERNAL):

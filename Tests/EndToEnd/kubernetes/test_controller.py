@@ -50,9 +50,9 @@ def new_controller(api: FakeAPI, runtime: Runtime, tmp_path: Path) -> Iterator[C
             controller.kill()
     # The runtime serves all tests: each begins without systems.
     for found in runtime.admin("GET", "/apps")["apps"]:
-        runtime.admin("DELETE", f"/apps/{found['id']}")
+        runtime.admin("DELETE", f"/apps/{found['id']}", status=204)
     for found in runtime.admin("GET", "/mas")["mas"]:
-        runtime.admin("DELETE", f"/mas/{found['id']}")
+        runtime.admin("DELETE", f"/mas/{found['id']}", status=204)
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ class TestDrift:
         known = registered(runtime, "banking")
         assert known is not None
         runtime.admin("PUT", f"/mas/{known['id']}", {"enabled_tool_checks": [], "allow_undecided": True})
-        runtime.admin("DELETE", f"/apps/{known['apps']['agent']['id']}")
+        runtime.admin("DELETE", f"/apps/{known['apps']['agent']['id']}", status=204)
 
         def is_right() -> bool:
             after = registered(runtime, "banking")
@@ -271,7 +271,7 @@ class TestWhoMay:
     def test_a_name_that_was_registered_by_hand_is_left_alone(
         self, api: FakeAPI, runtime: Runtime, controller: Controller
     ) -> None:
-        by_hand = runtime.admin("POST", "/mas", {"name": "banking"})
+        by_hand = runtime.admin("POST", "/mas", {"name": "banking"}, status=201)
         declare_bank(api)
         assert reason(wait_for_phase(api, "Failed", "banking")) == "NameTaken"
         assert registered(runtime, "banking") == {**by_hand, "apps": {}}
@@ -337,7 +337,7 @@ class TestTrouble:
         declare_bank(api)
         wait_for_phase(api, "Active", "banking")
         api.down()
-        runtime.admin("POST", "/mas", {"name": "unrelated"})
+        runtime.admin("POST", "/mas", {"name": "unrelated"}, status=201)
         time.sleep(1)
         assert registered(runtime, "banking") is not None
         api.up()
@@ -348,8 +348,8 @@ class TestTrouble:
         self, api: FakeAPI, runtime: Runtime, controller: Controller
     ) -> None:
         cluster = next(one["metadata"]["uid"] for one in api.all("namespaces") if one["metadata"]["name"] == "kube-system")
-        runtime.admin("POST", "/mas", {"name": "orphan", "owner": f"kubernetes:{cluster}:bank/orphan:gone"})
-        runtime.admin("POST", "/mas", {"name": "elsewhere", "owner": "kubernetes:another:bank/orphan:gone"})
+        runtime.admin("POST", "/mas", {"name": "orphan", "owner": f"kubernetes:{cluster}:bank/orphan:gone"}, status=201)
+        runtime.admin("POST", "/mas", {"name": "elsewhere", "owner": "kubernetes:another:bank/orphan:gone"}, status=201)
         wait_until(lambda: registered(runtime, "orphan") is None, "the orphan is forgotten", PATIENCE)
         assert registered(runtime, "elsewhere") is not None
 

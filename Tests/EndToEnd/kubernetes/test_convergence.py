@@ -116,7 +116,7 @@ class World:
 
     def spoil_runtime(self) -> None:
         found = self.random.choice(self.runtime.admin("GET", "/apps")["apps"])
-        self.runtime.admin("DELETE", f"/apps/{found['id']}")
+        self.runtime.admin("DELETE", f"/apps/{found['id']}", status=204)
 
     def step(self) -> None:
         action = self.random.choice(

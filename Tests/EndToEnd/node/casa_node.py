@@ -22,7 +22,7 @@ import yaml
 from casa_runtime import Json, binary, wait_until
 
 BPF = Path("/sys/fs/bpf")
-READY = 30.0
+READY = 60.0
 
 
 def cgroup_root() -> Path:
