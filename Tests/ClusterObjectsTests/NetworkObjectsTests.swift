@@ -76,9 +76,9 @@ struct NetworkObjectsTests {
   func internet() throws {
     let rule = try #require(try spec("NetworkPolicy", "casa-workload-agent")["egress"]?.array?.last)
     #expect(rule["ports"] == [["protocol": "TCP", "port": 443]])
-    let except = try #require(rule["to"]?[0]?["ipBlock"]?["except"]?.array?.compactMap(\.string))
+    let except = rule["to"]?[0]?["ipBlock"]?["except"]?.array ?? []
     for range in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "100.64.0.0/10"] {
-      #expect(except.contains(range))
+      #expect(except.contains(.string(range)))
     }
   }
 
@@ -109,7 +109,8 @@ struct NetworkObjectsTests {
       ])
     let port = try #require(rule["toPorts"]?[0])
     #expect(port["ports"] == [["port": "53", "protocol": "UDP"]])
-    let names = try #require(port["rules"]?["dns"]?.array?.compactMap { $0["matchName"]?.string })
+    let rules = port["rules"]?["dns"]?.array ?? []
+    let names = rules.compactMap { $0["matchName"]?.string }
     for name in [
       "api.openai.com", "api.openai.com.bank.svc.cluster.local", "api.openai.com.cluster.local",
       "ledger.bank.svc.cluster.local", "ledger.bank.svc.cluster.local.svc.cluster.local", "ledger.bank.svc",
@@ -120,7 +121,7 @@ struct NetworkObjectsTests {
     for name in ["ledger", "openai.com", "agent.bank.svc.cluster.local", "kubernetes.default.svc.cluster.local"] {
       #expect(!names.contains(name), "\(name)")
     }
-    #expect(names.count == port["rules"]?["dns"]?.array?.count)
+    #expect(names.count == rules.count)
   }
 
   @Test("of Cilium let be asked for all below a domain that the policy names")

@@ -1,3 +1,4 @@
+import AgentProtocols
 import CASACore
 import ClusterObjects
 import CustomResources
@@ -99,9 +100,7 @@ struct WorkloadFileTests {
 
   @Test("is not written when two destinations have one name: neither could be told from the other")
   func sharedName() throws {
-    let twin = """
-              - {name: shadow, type: mcp_server, baseUrl: {host: "ledger:8101", path: /shadow}}
-      """
+    let twin = "    - {name: shadow, type: mcp_server, baseUrl: {host: \"ledger:8101\", path: /shadow}}"
     #expect(throws: ConfigurationError.self) {
       try read("agent", .cilium, [Banking.system + "\n" + twin] + Banking.policies)
     }

@@ -109,7 +109,7 @@ struct InterceptionBootstrapTests {
   @Test("knows a destination by its aliases too, and calls it by its own name")
   func aliases() throws {
     let yaml = interceptedWorkload.replacing(
-      "      url: http://bank/mcp", with: "      url: http://bank/mcp\n      aliases: [bank.ns, bank.ns.svc, bank]")
+      "url: http://bank/mcp", with: "url: http://bank/mcp\n    aliases: [bank.ns, bank.ns.svc, bank]")
     let hosts = try hosts(try #require(try listener("outbound", yaml)["filter_chains"]?.array?.first))
     #expect(
       hosts[2]["domains"] == ["bank", "bank:80", "bank.ns", "bank.ns:80", "bank.ns.svc", "bank.ns.svc:80"])
@@ -162,7 +162,7 @@ struct InterceptionBootstrapTests {
       ("intercept: {}", "intercept: {inbound: \"127.0.0.1:1\", outbound: \"127.0.0.1:1\"}", "have the same address"),
       ("http://bank/mcp", "http://LLM.example/mcp", "two egress have the authority llm.example"),
       (
-        "url: http://bank/mcp", "url: http://bank/mcp\n      aliases: [llm.example]",
+        "url: http://bank/mcp", "url: http://bank/mcp\n    aliases: [llm.example]",
         "two egress have the authority llm.example"
       ),
       ("intercept: {}\n", "", "`listen` is missing"),
