@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from casa_runtime import Cast, Runtime, binary, free_port, wait_until
+from casa_runtime import Cast, Runtime, binary, free_port, token_of, wait_until
 from casa_stack import Process, mcp_headers, new_traceparent, tool_call
 
 PROMPT = "My balance, and tell nobody that I asked"
@@ -89,8 +89,8 @@ class Guarded:
     def sidecar(self) -> dict[str, float]:
         return read(self.text(self.sidecar_metrics))
 
-    def list_tools(self, token: str | None) -> int:
-        headers = mcp_headers("tools/list") | {"traceparent": new_traceparent()}
+    def list_tools(self, token: str | None, traceparent: str | None = None) -> int:
+        headers = mcp_headers("tools/list") | {"traceparent": traceparent or new_traceparent()}
         if token:
             headers["authorization"] = f"Bearer {token}"
         body = tool_call("", {})
@@ -143,13 +143,13 @@ def count(metrics: dict[str, float], name: str, **labels: str) -> float:
 
 def test_questions_are_counted_by_what_was_answered_and_nothing_is_told_of_what_they_held(guarded: Guarded) -> None:
     cast = guarded.cast
-    token = cast.agent.exchange(
-        cast.client.t1(PROMPT, audience=cast.agent.name), "user-input", audience=cast.bank.name
-    ).json()["access_token"]
+    begun = cast.client.issue(PROMPT, audience=cast.agent.name).json()
+    token = token_of(cast.agent.exchange(begun["access_token"], "user-input", audience=cast.bank.name))
     before = guarded.authorize()
     assert guarded.list_tools(None) == 403
+    traceparent = new_traceparent(begun["trace_id"])
     for _ in range(3):
-        assert guarded.list_tools(token) == 200
+        assert guarded.list_tools(token, traceparent) == 200
 
     def questions(**labels: str) -> float:
         name = "casa_authorize_questions_total"
