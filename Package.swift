@@ -106,7 +106,7 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "CustomResources",
-      dependencies: ["AgentProtocols", "CASACore", .yams],
+      dependencies: ["AgentProtocols", "CASACore", .crypto, .yams],
       swiftSettings: settings),
     .target(name: "Doctor", dependencies: ["CASACore"], swiftSettings: settings),
     .target(
@@ -130,7 +130,8 @@ let package = Package(
     .target(
       name: "Injection",
       dependencies: [
-        "AgentProtocols", "CASACore", "HTTPServing", "Sidecar", .crypto, .hummingbird, .logging, .nioCore, .nioSSL,
+        "AgentProtocols", "CASACore", "CustomResources", "HTTPServing", "Sidecar", .crypto, .hummingbird, .logging,
+        .nioCore, .nioSSL,
         .serviceLifecycle, .swiftASN1, .x509,
       ],
       swiftSettings: settings),

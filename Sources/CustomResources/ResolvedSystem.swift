@@ -9,6 +9,13 @@ public struct ResolvedSystem: Sendable, Hashable {
   public let problems: [ResourceProblem]
 }
 
+extension ResolvedSystem {
+  /// The agents that an app calls. What a client sends them is the user's input, where they say it stands.
+  public func agents(calledBy app: ResolvedApp) -> [MultiAgentSystem.App] {
+    app.calls.compactMap { call in object.apps.first { $0.name == call.app && $0.kind == .agent } }
+  }
+}
+
 /// One app, and whom its policy lets it reach.
 public struct ResolvedApp: Sendable, Hashable {
   public let app: MultiAgentSystem.App

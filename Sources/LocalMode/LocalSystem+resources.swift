@@ -67,9 +67,7 @@ extension LocalSystem {
   private static func promptJSONPathOfCalls(
     _ app: ResolvedApp, _ resolved: ResolvedSystem
   ) throws(ConfigurationError) -> String? {
-    let agents = app.calls.compactMap { call in
-      resolved.object.apps.first { $0.name == call.app && $0.kind == .agent }
-    }
+    let agents = resolved.agents(calledBy: app)
     guard let first = agents.first else { return nil }
     if let other = agents.first(where: { $0.promptJSONPath != first.promptJSONPath }) {
       throw ConfigurationError(

@@ -1,5 +1,6 @@
 import CASACore
 import ClusterObjects
+import CustomResources
 import Logging
 
 /// What the controller watches of the cluster.

@@ -97,6 +97,7 @@ struct SystemReconciler: Sendable {
       case .unauthorized, .unreachable: throw error
       }
     }
+    try await tellAppIDs(outcome.apps, on: object)
     guard let owner = OwnerReference(controlledBy: object, of: .multiAgentSystems) else { return nil }
     var desired: [DesiredObject] = []
     for object in ClusterObjects.objects(of: system, settings) { desired.append(try DesiredObject(object)) }
@@ -122,6 +123,18 @@ struct SystemReconciler: Sendable {
     try await report(status, on: object, of: .multiAgentSystems)
     // Secrets of others are not watched.
     return system.object.llm?.apiKey == nil ? nil : Self.retry
+  }
+
+  /// Writes what the apps are at the runtime where the nodes read it, so that flows join sessions.
+  private func tellAppIDs(_ ids: [Name: AppID], on object: KubernetesObject) async throws {
+    let members = ids.map { ($0.key.text, JSONValue.string($0.value.rawValue)) }
+    let text = JSONValue.object(Dictionary(members, uniquingKeysWith: { first, _ in first })).canonicalText
+    let change: JSONValue = ["metadata": ["annotations": .object([NodeFollower.appIDsAnnotation: .string(text)])]]
+    let place = KubernetesResource.multiAgentSystems.part("ids")
+    guard written.isNeeded(change, place, object.key, live: object) else { return }
+    let result = try await client.patch(.multiAgentSystems, object.key, change)
+    counts.wrote(.multiAgentSystems)
+    written.record(change, place, object.key, live: object, result: result)
   }
 
   /// The object is to be deleted: first the runtime forgets it; what it owns in the cluster goes with it.
@@ -265,12 +278,12 @@ struct SystemReconciler: Sendable {
     let now = clock.now()
     let whole = Timestamp(milliseconds: now.milliseconds / 1000 * 1000).rfc3339
     guard let json = status.json(replacing: object["status"], generation: object.generation, now: whole),
-      written.isNeeded(json, resource.statusOf, object.key, live: object)
+      written.isNeeded(json, resource.part("status"), object.key, live: object)
     else { return }
     do throws(KubernetesError) {
       let result = try await client.patchStatus(resource, object.key, json)
       counts.wrote(resource)
-      written.record(json, resource.statusOf, object.key, live: object, result: result)
+      written.record(json, resource.part("status"), object.key, live: object, result: result)
     } catch {
       guard error == .notFound else { throw error }
       return
@@ -287,8 +300,8 @@ struct SystemReconciler: Sendable {
 }
 
 extension KubernetesResource {
-  /// Stands for the status of the resource's objects.
-  fileprivate var statusOf: KubernetesResource {
-    KubernetesResource(group: group, version: version, plural: plural + "/status", kind: kind)
+  /// Stands for a part of the resource's objects that is written by itself.
+  fileprivate func part(_ name: String) -> KubernetesResource {
+    KubernetesResource(group: group, version: version, plural: plural + "/" + name, kind: kind)
   }
 }

@@ -1,5 +1,6 @@
 import AgentProtocols
 import CASACore
+import CustomResources
 import Sidecar
 
 /// A pod with and without what injection puts into it; both directions are pure.
@@ -16,7 +17,8 @@ struct GuardedPod {
   /// - Throws: `AdmissionRefusal` when the pod can't be read, or asks for something that can't be kept.
   func guarded(_ pod: JSONValue) throws(AdmissionRefusal) -> JSONValue {
     let fields = try Fields(pod, at: "")
-    let parts = InjectedParts(configuration: configuration, workload: try WorkloadName.of(fields, named: name))
+    let workload = try WorkloadName.of(fields, named: name)
+    let parts = InjectedParts(configuration: configuration, workload: workload)
     guard let spec = try fields.optionalFields("spec") else {
       throw AdmissionRefusal(malformed: "spec", expected: "there")
     }
@@ -45,6 +47,8 @@ struct GuardedPod {
     let metadata = try fields.fields("metadata")
     let labels = JSONValue.object(try metadata.fields("labels").members)
       .setting(InjectedParts.label, to: "true")
+      // Over whatever the author wrote: by it a pod gets the network's policies.
+      .setting(WorkloadLabel.key, to: .string(WorkloadLabel.value(of: workload)))
     let annotations = JSONValue.object(try metadata.fields("annotations").members)
       .setting(InjectedParts.imageAnnotation, to: .string(configuration.image))
     return pod.setting("spec", to: made).setting(
@@ -154,6 +158,7 @@ struct GuardedPod {
     made = made.setting("volumes", to: .array(volumes))
     let metadata = try fields.fields("metadata")
     let labels = JSONValue.object(try metadata.fields("labels").members).setting(InjectedParts.label, to: nil)
+      .setting(WorkloadLabel.key, to: nil)
     let annotations = JSONValue.object(try metadata.fields("annotations").members)
       .setting(InjectedParts.imageAnnotation, to: nil)
     return pod.setting("spec", to: made).setting(
@@ -203,7 +208,7 @@ struct GuardedPod {
     {
       return difference
     }
-    for (member, name) in [("labels", InjectedParts.label), ("annotations", InjectedParts.imageAnnotation)]
+    for (member, name) in InjectedParts.marks
     where pod["metadata"]?[member]?[name] != expected["metadata"]?[member]?[name] {
       return "metadata.\(member)[\(name)]"
     }

@@ -1,4 +1,5 @@
 import CASACore
+import CustomResources
 import Sidecar
 
 /// What injection puts into a pod. Every member that Kubernetes would fill in is written out, so that what is stored can
@@ -14,6 +15,10 @@ struct InjectedParts {
   static let workloadVolume = "casa-workload"
   static let volumeNames: Set<String> = [runVolume, workloadVolume]
   static let label = "casa.io/injected"
+  /// What injection writes into a pod's metadata.
+  static let marks = [
+    ("labels", label), ("labels", WorkloadLabel.key), ("annotations", imageAnnotation),
+  ]
   static let imageAnnotation = "casa.io/sidecar-image"
   /// Where a namespace says that its pods are guarded, and where a pod may not say that it isn't.
   static let injectionLabel = "casa.io/injection"

@@ -31,10 +31,7 @@ public enum PodInjection {
     guard review.resource.kind == "Pod" else {
       throw AdmissionRefusal(malformed: "request.kind", expected: "Pod")
     }
-    guard configuration.mode == .cilium else {
-      try IstioRules.requireUnprepared(try Fields(pod, at: ""))
-      return []
-    }
+    guard configuration.mode == .cilium else { return try IstioRules.preparation(of: pod, named: review.name) }
     let guarded = GuardedPod(configuration: configuration, name: review.name)
     if try GuardedPod.bearsMarks(pod) {
       try PodValidation.requireGuarded(pod, guarded)
@@ -83,11 +80,12 @@ public enum PodInjection {
       set(["metadata"], pod["metadata"], made["metadata"])
       return steps
     }
-    for (member, name) in [("labels", InjectedParts.label), ("annotations", InjectedParts.imageAnnotation)] {
+    var whole: Set<String> = []
+    for (member, name) in InjectedParts.marks {
       let old = pod["metadata"]?[member]
       if old?.object != nil {
         set(["metadata", member, name], old?[name], made["metadata"]?[member]?[name])
-      } else {
+      } else if whole.insert(member).inserted {
         set(["metadata", member], old, made["metadata"]?[member])
       }
     }

@@ -1,4 +1,5 @@
 import CASACore
+import CustomResources
 
 /// What keeps Istio's sidecar in a pod, and everything led through it. Istio lets a pod's labels and annotations, and
 /// containers with its names, change nearly all of that.
@@ -21,8 +22,43 @@ enum IstioRules {
     "sidecar.istio.io/status": nil,
   ]
 
+  /// What Istio's sidecar gets of ours: the key by which the authorization service knows it, out of the workload's Secret,
+  /// so that it stands in no EnvoyFilter. Istio mixes a container of this name and image into the one that it makes.
+  static let proxy = "istio-proxy"
+  static let keyVariable = "CASA_SIDECAR_KEY"
+
+  private static func key(of workload: String) -> JSONValue {
+    [
+      "name": .string(keyVariable),
+      "valueFrom": [
+        "secretKeyRef": ["name": .string(WorkloadName.secretPrefix + workload), "key": "sidecar-key"]
+      ],
+    ]
+  }
+
+  /// What is put into a pod before Istio is asked.
+  static func preparation(of pod: JSONValue, named name: String) throws(AdmissionRefusal) -> [JSONPatchOperation] {
+    let fields = try Fields(pod, at: "")
+    try requireUnprepared(fields)
+    let workload = try WorkloadName.of(fields, named: name)
+    let containers = try fields.fields("spec").array("containers")
+    let sidecar: JSONValue = ["name": .string(proxy), "image": "auto", "env": [key(of: workload)]]
+    let label = JSONValue.string(WorkloadLabel.value(of: workload))
+    let labels = pod["metadata"]?["labels"]
+    let labelled =
+      if pod["metadata"]?.object == nil {
+        JSONPatchOperation(.add, at: ["metadata"], ["labels": .object([WorkloadLabel.key: label])])
+      } else if labels?.object == nil {
+        JSONPatchOperation(.add, at: ["metadata", "labels"], .object([WorkloadLabel.key: label]))
+      } else {
+        // Also replaces what is there.
+        JSONPatchOperation(.add, at: ["metadata", "labels", WorkloadLabel.key], label)
+      }
+    return [labelled, JSONPatchOperation(.add, at: ["spec", "containers"], .array(containers + [sidecar]))]
+  }
+
   /// Before Istio was asked, a pod has nothing of Istio's: what it brings would be mixed into the real sidecar.
-  static func requireUnprepared(_ pod: Fields) throws(AdmissionRefusal) {
+  private static func requireUnprepared(_ pod: Fields) throws(AdmissionRefusal) {
     for list in GuardedPod.containerLists {
       for container in try pod.fields("spec").list(list)
       where containerNames.contains(try container.string("name") ?? "") {
@@ -47,18 +83,27 @@ enum IstioRules {
     }
     var proxies = 0
     let spec = try pod.fields("spec")
+    let workload = try WorkloadName.of(pod, named: "")
+    if try metadata.texts("labels")[WorkloadLabel.key] != WorkloadLabel.value(of: workload) {
+      reasons.append("metadata.labels[\(WorkloadLabel.key)] must be \(WorkloadLabel.value(of: workload))")
+    }
     for list in GuardedPod.containerLists {
       for container in try spec.list(list) {
         let name = try container.string("name") ?? ""
         guard containerNames.contains(name) else { continue }
-        if name == "istio-proxy" { proxies += 1 }
+        if name == proxy { proxies += 1 }
         if let image = configuration.istioProxyImage, try container.string("image") != image {
           reasons.append("\(container.path).image must be \(image), as Istio has it")
         }
         if try container.fields("securityContext").bool("privileged") == true {
           reasons.append("\(container.path).securityContext.privileged must not be true")
         }
-        if PodRules.namesOurs(.object(container.members)) {
+        let others = try container.array("env").filter { $0 != key(of: workload) }
+        if name == proxy, others.count + 1 != (try container.array("env").count) {
+          reasons.append(
+            "\(container.path) must have \(keyVariable) of the workload's Secret once: /mutate puts it there")
+        }
+        if PodRules.namesOurs(JSONValue.object(container.members).setting("env", to: .array(others))) {
           reasons.append("\(container.path) must not name \(WorkloadName.secretPrefix)*")
         }
       }

@@ -10,7 +10,7 @@ public enum WorkloadLabel {
 
   /// A name that no other text leads to: `text` itself, or as much of it as there is room for, and 16 digits of its
   /// SHA-256.
-  static func shortened(_ text: String, to maximum: Int) -> String {
+  public static func shortened(_ text: String, to maximum: Int) -> String {
     guard text.utf8.count > maximum else { return text }
     var start = text.prefix(maximum - 17)
     while let last = start.last, last == "." || last == "-" { start.removeLast() }
@@ -18,7 +18,7 @@ public enum WorkloadLabel {
   }
 
   /// 64 lowercase hexadecimal digits.
-  static func digest(of text: String) -> String {
+  public static func digest(of text: String) -> String {
     SHA256.hash(data: Array(text.utf8)).map { byte in
       let digits = String(byte, radix: 16)
       return digits.utf8.count == 1 ? "0" + digits : digits
