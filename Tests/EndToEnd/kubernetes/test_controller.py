@@ -80,10 +80,10 @@ def wait_for_phase(api: FakeAPI, expected: str, name: str, namespace: str = "ban
 
 
 def declare_bank(api: FakeAPI, **spec: Any) -> None:
-    api.create("multiagentsystems", system("banking", "bank", **spec))
     api.create("casapolicies", policy("web", "bank", ("agent", 8080)))
     api.create("casapolicies", policy("agent", "bank", ("bank", 8101)))
     api.create("casapolicies", policy("bank", "bank"))
+    api.create("multiagentsystems", system("banking", "bank", **spec))
 
 
 def is_known(runtime: Runtime, secret: dict[str, Any]) -> bool:
