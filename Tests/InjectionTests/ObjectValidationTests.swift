@@ -78,17 +78,23 @@ struct ObjectValidationTests {
     let proxy: JSONValue = [
       "name": "istio-proxy", "image": "istio/proxyv2:1", "securityContext": ["runAsUser": 1337],
       "volumeMounts": [["name": "istio-token", "mountPath": "/var/run/secrets/tokens"]],
+      "env": [["name": "POD_NAME", "value": "x"], Pods.sidecarKey(of: "teller")],
     ]
-    func pod(_ member: String, _ values: JSONValue, proxy: JSONValue? = proxy) -> JSONValue {
+    func pod(
+      _ member: String, _ values: [String: JSONValue], proxy: JSONValue? = proxy, workload: JSONValue? = "teller"
+    ) -> JSONValue {
       let made = Pods.app(spec: ["containers": .array([restricted] + (proxy.map { [$0] } ?? []))])
-      return made.setting("metadata", to: (made["metadata"] ?? .null).setting(member, to: values))
+      var metadata = made["metadata"] ?? .null
+      metadata = metadata.setting("labels", to: (metadata["labels"] ?? [:]).setting("casa.io/workload", to: workload))
+      let merged = (metadata[member]?.object ?? [:]).merging(values) { $1 }
+      return made.setting("metadata", to: metadata.setting(member, to: .object(merged)))
     }
     #expect(try validation(of: pod("annotations", [:]), istio).isAllowed)
-    for (member, good): (String, JSONValue) in [
+    for (member, good): (String, [String: JSONValue]) in [
       ("labels", ["sidecar.istio.io/inject": "true", "istio.io/rev": "canary"]),
       ("annotations", ["sidecar.istio.io/status": "{}", "sidecar.istio.io/proxyCPU": "100m", "example.com/x": "y"]),
     ] { #expect(try validation(of: pod(member, good), istio).reason == "") }
-    for (member, bad): (String, JSONValue) in [
+    for (member, bad): (String, [String: JSONValue]) in [
       ("labels", ["sidecar.istio.io/inject": "false"]), ("labels", ["istio.io/dataplane-mode": "none"]),
       ("annotations", ["sidecar.istio.io/inject": "false"]),
       ("annotations", ["traffic.sidecar.istio.io/excludeOutboundIPRanges": "0.0.0.0/0"]),
@@ -105,6 +111,16 @@ struct ObjectValidationTests {
     #expect(!(try validation(of: pod("labels", [:], proxy: nil), istio).isAllowed))
     #expect(!(try validation(of: pod("labels", [:], proxy: proxy.setting("image", to: "mine")), istio).isAllowed))
     #expect(!(try validation(of: injected(Pods.app(security: ["runAsUser": 1337]), istio), istio).isAllowed))
+    for env: JSONValue in [
+      [], [Pods.sidecarKey(of: "other")], [Pods.sidecarKey(of: "teller"), Pods.sidecarKey(of: "teller")],
+      [Pods.sidecarKey(of: "teller"), Pods.sidecarKey(of: "other")],
+    ] {
+      #expect(
+        !(try validation(of: pod("labels", [:], proxy: proxy.setting("env", to: env)), istio).isAllowed), "\(env)")
+    }
+    for label: JSONValue? in ["other", nil] {
+      #expect(!(try validation(of: pod("labels", [:], workload: label), istio).isAllowed))
+    }
     #expect(!(try mutation(of: pod("labels", [:]), istio).isAllowed), "containers of Istio's before Istio was asked")
   }
 }

@@ -190,12 +190,44 @@ struct PodInjectionTests {
     #expect(try validation(of: pod, settings).isAllowed)
   }
 
-  @Test("changes nothing when a pod is changed or removed, or of Istio's pods")
+  @Test("in Istio's mode labels a pod with its workload and hands Istio's sidecar its key, and adds nothing else")
+  func istioPods() throws {
+    let spoofed = Pods.app.setting(
+      "metadata",
+      to: (Pods.app["metadata"] ?? .null).setting(
+        "labels", to: ["pod-template-hash": "7d9c6b5f4", "casa.io/workload": "vault"]))
+    for pod in [Pods.app, spoofed] {
+      let made = try pod.patched(#require(try mutation(of: pod, istio).patch))
+      #expect(made["metadata"]?["labels"]?["casa.io/workload"] == "teller")
+      let containers = made["spec"]?["containers"]?.array ?? []
+      #expect(containers.dropLast() == (pod["spec"]?["containers"]?.array ?? [])[...])
+      #expect(containers.last == ["name": "istio-proxy", "image": "auto", "env": [Pods.sidecarKey(of: "teller")]])
+      func rest(_ pod: JSONValue) -> [String: JSONValue]? { pod["spec"]?.object?.filter { $0.key != "containers" } }
+      #expect(rest(made) == rest(pod))
+    }
+  }
+
+  @Test("labels a pod with its workload, whatever its author wrote there")
+  func workloadLabel() throws {
+    let spoofed = Pods.app.setting(
+      "metadata",
+      to: (Pods.app["metadata"] ?? .null).setting(
+        "labels", to: ["pod-template-hash": "7d9c6b5f4", "casa.io/workload": "vault"]))
+    let made = try injected(spoofed)
+    #expect(made["metadata"]?["labels"]?["casa.io/workload"] == "teller")
+    #expect(try validation(of: made).isAllowed)
+    let relabelled = made.setting(
+      "metadata",
+      to: (made["metadata"] ?? .null).setting(
+        "labels", to: (made["metadata"]?["labels"] ?? .null).setting("casa.io/workload", to: "vault")))
+    #expect(!(try validation(of: relabelled).isAllowed))
+  }
+
+  @Test("changes nothing when a pod is changed or removed")
   func nothing() throws {
     let update = try review(reviewJSON("UPDATE", object: Pods.app, old: Pods.app))
     #expect(PodInjection.patch(for: update, configuration: configuration()).patch == [])
     #expect(PodInjection.patch(for: try review(reviewJSON("DELETE")), configuration: configuration()).patch == [])
-    #expect(try mutation(of: Pods.app, istio).patch == [])
   }
 
   @Test("refuses hooks by HTTP, which would not get past interception")

@@ -6,6 +6,14 @@ import CASACore
 /// Pods and reviews as the API server sends them.
 enum Pods {
   /// A Deployment's pod that keeps to every rule.
+  /// The variable by which Istio's sidecar has a workload's key.
+  static func sidecarKey(of workload: String) -> JSONValue {
+    [
+      "name": "CASA_SIDECAR_KEY",
+      "valueFrom": ["secretKeyRef": ["name": .string("casa-workload-" + workload), "key": "sidecar-key"]],
+    ]
+  }
+
   static let app: JSONValue = [
     "apiVersion": "v1", "kind": "Pod",
     "metadata": [
