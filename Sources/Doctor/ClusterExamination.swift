@@ -11,7 +11,8 @@ public enum ClusterExamination {
       version(facts), clock(facts), definitions(facts), webhooks(facts, "mutating", facts.mutatingWebhooks),
       webhooks(facts, "validating", facts.validatingWebhooks), parts(facts), lease(facts), injection(facts),
       unguarded(facts), waiting(facts),
-      inForce("cluster.systems", "MultiAgentSystem", facts.systems), inForce("cluster.policies", "CASAPolicy", facts.policies),
+      inForce("cluster.systems", "MultiAgentSystem", facts.systems),
+      inForce("cluster.policies", "CASAPolicy", facts.policies),
     ]
   }
 
@@ -24,7 +25,8 @@ public enum ClusterExamination {
   private static func version(_ facts: ClusterFacts) -> Finding {
     // Some providers write `31+`.
     guard facts.major == "1", let minor = Int(facts.minor.prefix { $0.isNumber }) else {
-      return Finding("cluster.version", .failed, "the API server's version `\(facts.major).\(facts.minor)` can't be read")
+      return Finding(
+        "cluster.version", .failed, "the API server's version `\(facts.major).\(facts.minor)` can't be read")
     }
     guard versions.contains(minor) else {
       return Finding(
@@ -34,7 +36,8 @@ public enum ClusterExamination {
     let native = minor >= 29
     return Finding(
       "cluster.version", native ? .ok : .warning,
-      "Kubernetes 1.\(minor)\(native ? "" : ", without native sidecars: a pod's own init containers run before its sidecar and reach nothing")")
+      "Kubernetes 1.\(minor)\(native ? "" : ", without native sidecars: a pod's own init containers run before its sidecar and reach nothing")"
+    )
   }
 
   private static func clock(_ facts: ClusterFacts) -> Finding {
@@ -59,7 +62,8 @@ public enum ClusterExamination {
       guard let found = definitions.first(where: { name($0) == wanted }) else {
         return Finding(
           "cluster.crds", .failed, "the CustomResourceDefinition \(wanted) is missing",
-          remedy: "kubectl apply --server-side -f deploy/crds (Helm installs them with the chart, but never upgrades them)")
+          remedy:
+            "kubectl apply --server-side -f deploy/crds (Helm installs them with the chart, but never upgrades them)")
       }
       let serves = (found["spec"]?["versions"]?.array ?? []).contains {
         $0["name"]?.string == "v1alpha1" && $0["served"]?.bool == true
@@ -99,7 +103,8 @@ public enum ClusterExamination {
       guard let bundle = hook["clientConfig"]?["caBundle"]?.string, !bundle.isEmpty else {
         return Finding(
           check, .failed, "the webhook \(hookName) has no caBundle, so no pod of a labelled namespace can start",
-          remedy: "see why the controller does not write it: kubectl -n \(facts.systemNamespace) logs deploy/casa-controller")
+          remedy:
+            "see why the controller does not write it: kubectl -n \(facts.systemNamespace) logs deploy/casa-controller")
       }
     }
     return Finding(check, .ok, "\(hooks.count) webhooks fail closed")
@@ -208,7 +213,8 @@ public enum ClusterExamination {
     let unknown = Set(strangers).sorted()
     guard unknown.isEmpty else {
       return Finding(
-        "cluster.workloads", .failed, "workloads that no MultiAgentSystem names, whose pods can't start: \(list(unknown))",
+        "cluster.workloads", .failed,
+        "workloads that no MultiAgentSystem names, whose pods can't start: \(list(unknown))",
         remedy: "name each in spec.apps[].kubernetesWorkloadName, or run it in another namespace")
     }
     return Finding("cluster.workloads", .ok, "every guarded workload is an app of a system")
@@ -230,6 +236,7 @@ public enum ClusterExamination {
   }
 
   private static func list(_ names: [String]) -> String {
-    names.count <= 5 ? names.joined(separator: ", ") : names.prefix(5).joined(separator: ", ") + " and \(names.count - 5) more"
+    names.count <= 5
+      ? names.joined(separator: ", ") : names.prefix(5).joined(separator: ", ") + " and \(names.count - 5) more"
   }
 }

@@ -5,7 +5,8 @@ public enum MachineExamination {
 
   public static func findings(_ facts: MachineFacts) -> [Finding] {
     [
-      kernel(facts), architecture(facts), flag(
+      kernel(facts), architecture(facts),
+      flag(
         "machine.btf", facts.hasBTF, "the kernel describes its types (BTF)", "/sys/kernel/btf/vmlinux is missing",
         remedy: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y; the node guard can't be loaded without"),
       flag(
@@ -42,7 +43,9 @@ public enum MachineExamination {
   /// Major and minor number of a release such as `6.1.0-13-amd64`.
   static func version(_ release: String) -> (Int, Int)? {
     let parts = release.split(separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
-    guard parts.count >= 2, let major = Int(parts[0]), let minor = Int(parts[1].prefix { $0.isNumber }) else { return nil }
+    guard parts.count >= 2, let major = Int(parts[0]), let minor = Int(parts[1].prefix { $0.isNumber }) else {
+      return nil
+    }
     return (major, minor)
   }
 
@@ -64,7 +67,8 @@ public enum MachineExamination {
     }
     return Finding(
       "machine.capabilities", .warning, "this user lacks \(missing.joined(separator: ", "))",
-      remedy: "run `casa node run` and `casa sidecar intercept` as root or with these capabilities; nothing else needs them")
+      remedy:
+        "run `casa node run` and `casa sidecar intercept` as root or with these capabilities; nothing else needs them")
   }
 
   private static func userNamespaces(_ facts: MachineFacts) -> Finding {
@@ -108,7 +112,8 @@ public enum MachineExamination {
       ? Finding("machine.model", .ok, "models/all-MiniLM-L6-v2 is there")
       : Finding(
         "machine.model", .warning, "models/all-MiniLM-L6-v2 is not in this folder",
-        remedy: "make setup, or give `casa runtime` --model or --models; without, AI_POWERED_TOOL_MATCH always abstains")
+        remedy: "make setup, or give `casa runtime` --model or --models; without, AI_POWERED_TOOL_MATCH always abstains"
+      )
   }
 
   private static func clock(_ facts: MachineFacts) -> Finding {
@@ -117,7 +122,8 @@ public enum MachineExamination {
     case true?: Finding("machine.clock", .ok, "the clock is kept by NTP")
     case false?:
       Finding(
-        "machine.clock", .warning, "nothing keeps the clock; tokens live 5 minutes, and 30 s of difference are tolerated",
+        "machine.clock", .warning,
+        "nothing keeps the clock; tokens live 5 minutes, and 30 s of difference are tolerated",
         remedy: "run chrony or systemd-timesyncd (in a virtual machine the host may do it unseen)")
     }
   }
