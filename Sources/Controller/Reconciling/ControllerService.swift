@@ -167,6 +167,7 @@ package struct ControllerService: Service {
     let reconciler = SystemReconciler(
       client: client, declared: declared, caches: caches, registration: registration,
       secrets: WorkloadSecrets(client: client, interval: configuration.resyncInterval * 10), written: written,
+      events: EventRecorder(client, instance: configuration.identity, clock: clock, logger: logger),
       settings: configuration.settings, clock: clock, logger: logger, counts: counts)
     progress.set { queue.waitingCount }
     // What is made by one who did not know what there is would be made twice.

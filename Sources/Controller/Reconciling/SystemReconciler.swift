@@ -15,6 +15,7 @@ struct SystemReconciler: Sendable {
   let registration: RuntimeRegistration
   let secrets: WorkloadSecrets
   let written: WrittenObjects
+  let events: EventRecorder
   let settings: ClusterSettings
   let clock: WallClock
   let logger: Logger
@@ -288,6 +289,10 @@ struct SystemReconciler: Sendable {
       guard error == .notFound else { throw error }
       return
     }
+    guard object["status"]?["phase"]?.string != status.phase.rawValue else { return }
+    await events.tell(
+      status.phase == .active ? .normal : .warning, status.notReady?.rawValue ?? "InForce", status.message,
+      about: object, of: resource)
     if status.phase != .active {
       logger.notice(
         "an object is not in force",

@@ -265,6 +265,8 @@ class TestWhoMay:
         api.create("multiagentsystems", system("other", "rival") | {"spec": {**system("other", "rival")["spec"], "name": "Banking"}})
         failed = wait_for_phase(api, "Failed", "other", "rival")
         assert reason(failed) == "NameTaken" and "bank/" not in failed["status"]["message"]
+        told = [event for event in api.all("events") if event["involvedObject"]["name"] == "other"]
+        assert [(event["type"], event["reason"]) for event in told] == [("Warning", "NameTaken")]
         assert registered(runtime, "banking") == known
         assert not [secret for secret in api.all("secrets") if secret["metadata"]["namespace"] == "rival"]
 
