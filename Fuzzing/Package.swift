@@ -28,9 +28,8 @@ let package = Package(
     .executableTarget(
       name: "FuzzParsers",
       dependencies: [
-        "AgentProtocols", "CASACore", "CNodeGuard", "Controller", "Enforcement", "EnvoyAuthorization", "Injection",
-        "IntentChecks",
-        "NodeGuard", "TextEmbedding", "TokenService", "Traces",
+        "AgentProtocols", "CASACore", "CNodeGuard", "Controller", "CustomResources", "Enforcement", "EnvoyAuthorization",
+        "Injection", "IntentChecks", "NodeGuard", "TextEmbedding", "TokenService", "Traces",
       ],
       // libFuzzer brings `main`.
       swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
@@ -42,8 +41,15 @@ let package = Package(
       swiftSettings: settings),
     // That module without its server and its certificates.
     .target(
-      name: "Injection", dependencies: ["AgentProtocols", "CASACore", "Sidecar"],
+      name: "Injection", dependencies: ["AgentProtocols", "CASACore", "CustomResources", "Sidecar"],
       swiftSettings: settings + [.unsafeFlags(["-enable-testing"])]),
+    .target(
+      name: "CustomResources",
+      dependencies: [
+        "AgentProtocols", "CASACore", .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "Yams", package: "Yams"),
+      ],
+      swiftSettings: settings),
     // Single files of that module: those that injection and validation of pods go by.
     .target(name: "Sidecar", dependencies: ["AgentProtocols", "CASACore"], swiftSettings: settings),
     // Single files of that module: those that need neither the kernel nor a disk.

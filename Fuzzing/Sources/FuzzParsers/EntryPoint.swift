@@ -31,6 +31,7 @@ private let targets: [String: @Sendable ([UInt8]) -> Void] = [
   "intent-texts": fuzzIntentTexts, "verifier-answer": fuzzVerifierAnswer, "embeddings-answer": fuzzEmbeddingsAnswer,
   "node-policy": fuzzNodePolicy, "kernel-event": fuzzKernelEvent, "trace-query": fuzzTraceQuery,
   "admission-review": fuzzAdmissionReview, "watch": fuzzWatch, "object-list": fuzzObjectList,
+  "custom-resources": fuzzCustomResources,
 ]
 
 /// Ends the run with the input that broke a property.
