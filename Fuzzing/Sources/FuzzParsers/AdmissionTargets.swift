@@ -35,7 +35,9 @@ private func requireSoundAnswer(
       return
     }
     // In Istio's mode a pod is prepared once, before Istio's own webhook.
-    guard !patch.isEmpty, configuration.mode == .cilium, let review = try? AdmissionReview(parsing: bytes), let pod = review.object else { return }
+    guard !patch.isEmpty, configuration.mode == .cilium, let review = try? AdmissionReview(parsing: bytes),
+      let pod = review.object
+    else { return }
     // What was answered leads, asked again, to no change, and passes validation.
     let guarded = GuardedPod(configuration: configuration, name: review.name)
     guard let made = try? guarded.guarded(pod) else {
