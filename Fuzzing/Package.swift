@@ -28,7 +28,8 @@ let package = Package(
     .executableTarget(
       name: "FuzzParsers",
       dependencies: [
-        "AgentProtocols", "CASACore", "CNodeGuard", "Controller", "CustomResources", "Enforcement", "EnvoyAuthorization",
+        "AgentProtocols", "CASACore", "CNodeGuard", "Controller", "CustomResources", "Enforcement",
+        "EnvoyAuthorization",
         "Injection", "IntentChecks", "NodeGuard", "TextEmbedding", "TokenService", "Traces",
       ],
       // libFuzzer brings `main`.
