@@ -124,7 +124,11 @@ package struct NodeFollower: Service {
     let data = Data(text.utf8)
     // After a start it may be there as it is to be.
     if (try? Data(contentsOf: url)) == data { return }
-    try data.write(to: url, options: .atomic)
+    let new = url.appendingPathExtension("new")
+    try data.write(to: new)
+    // The guard reads them as another user, and in them is nothing that is secret.
+    try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: new.path)
+    guard rename(new.path, url.path) == 0 else { throw CocoaError(.fileWriteUnknown) }
   }
 
   private func view(_ caches: NodeCaches) -> NodeView {

@@ -72,7 +72,4 @@ final class ControllerCaches: Sendable {
   func synced() async {
     for cache in all { await cache.synced() }
   }
-
-  /// Those that could not be listed yet, for who asks why nothing happens.
-  var unsynced: [KubernetesResource] { all.filter { !$0.isSynced }.map(\.resource) }
 }

@@ -160,6 +160,9 @@ def test_once_writes_what_a_node_guard_reads(follower: Follower) -> None:
     assert checked.returncode == 0, checked.stderr
     to = {rule["to"] for rule in follower.workloads["bank/agent-1/casa-sidecar"]["outbound"]}
     assert {"10.96.0.30", "10.1.0.7"} <= to and "10.96.0.20" not in to
+    for name in ("policy.json", "pods.json"):
+        # The guard is another user.
+        assert (follower.directory / "node" / name).stat().st_mode & 0o777 == 0o644
 
 
 def test_changes_of_the_cluster_are_followed(follower: Follower, api: FakeAPI) -> None:
