@@ -31,7 +31,7 @@ public enum ClusterObjects {
         ("apps/v1", "Deployment"), ("networking.istio.io/v1alpha3", "EnvoyFilter"),
         ("networking.istio.io/v1", "Sidecar"), ("networking.istio.io/v1", "ServiceEntry"),
         ("networking.istio.io/v1", "DestinationRule"), ("security.istio.io/v1", "PeerAuthentication"),
-        ("security.istio.io/v1", "AuthorizationPolicy"),
+        ("security.istio.io/v1", "AuthorizationPolicy"), ("telemetry.istio.io/v1", "Telemetry"),
       ]
     }
   }

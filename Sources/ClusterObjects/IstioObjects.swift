@@ -21,7 +21,7 @@ enum IstioObjects {
     objects += llmObjects(system, settings)
     for app in system.apps where app.app.workloadName != nil {
       let reach = Reach(of: app, in: system, settings: settings)
-      objects += [filters(reach), sidecar(reach), portPolicy(reach)]
+      objects += [filters(reach), sidecar(reach), portPolicy(reach), telemetry(reach)]
     }
     return objects
   }
@@ -149,6 +149,14 @@ enum IstioObjects {
       spec["action"] = "ALLOW"
     }
     return object(reach, "security.istio.io/v1", "AuthorizationPolicy", spec)
+  }
+
+  /// The mesh's access logs hold whole paths, and whoever calls may write a token into one. What is logged of the workload
+  /// is what our filters log.
+  private static func telemetry(_ reach: Reach) -> ClusterObject {
+    object(
+      reach, "telemetry.istio.io/v1", "Telemetry",
+      ["selector": ["matchLabels": labels(reach)], "accessLogging": [["disabled": true]]])
   }
 
   /// The LLM outside: the app speaks plain HTTP under its name, and the proxy adds TLS.

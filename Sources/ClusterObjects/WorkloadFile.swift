@@ -60,12 +60,8 @@ public struct WorkloadFile: Sendable, Hashable {
       egress.append(.object(way))
     }
     if !egress.isEmpty { members["egress"] = .array(egress) }
-    // Where an agent is asked for something, the runtime says how; the one who asks must know it itself.
-    if app.app.kind == .client,
-      let prompt = app.app.promptJSONPath ?? system.agents(calledBy: app).lazy.compactMap(\.promptJSONPath).first
-    {
-      members["prompt_json_path"] = .string(prompt)
-    }
+    // How the app itself is asked for something the runtime says; how it asks others it must know.
+    if let prompt = app.callsPromptJSONPath { members["prompt_json_path"] = .string(prompt) }
     text = JSONValue.object(members).canonicalText
     _ = try Workload(yaml: text, relativeTo: directory)
   }

@@ -94,55 +94,81 @@ public struct Resolution: Sendable, Hashable {
       guard let workload = app.workloadName else { return nil }
       return policies[WorkloadKey(namespace: system.metadata.namespace, name: workload)]
     }
+    func callees(of app: MultiAgentSystem.App) -> [MultiAgentSystem.App] {
+      system.apps.filter { callee in
+        callee.name != app.name && (app.calls?.contains(callee.name) ?? app.kind.usuallyCalls(callee.kind))
+      }
+    }
+    /// As the agent says, or as all clients say that call it, where its policy lets plain requests in.
+    func promptJSONPath(of agent: MultiAgentSystem.App) -> String? {
+      guard agent.kind == .agent, agent.promptJSONPath == nil else { return agent.promptJSONPath }
+      guard policy(of: agent)?.allowedProtocols.contains(.http) != false else { return nil }
+      let clients = system.apps.filter { $0.kind == .client && callees(of: $0).contains { $0.name == agent.name } }
+      let paths = Set(clients.compactMap(\.promptJSONPath))
+      return paths.count == 1 ? paths.first : nil
+    }
+    func protocols(of app: MultiAgentSystem.App) -> Set<CASAPolicy.AllowedProtocol> {
+      switch app.kind {
+      case .mcpServer: [.mcp]
+      case .agent: [promptJSONPath(of: app) == nil ? .a2a : .http]
+      case .client: [.a2a, .http]
+      }
+    }
     /// Without a policy an app may be called, though it reaches nothing.
     func mayBeCalled(_ app: MultiAgentSystem.App) -> Bool {
       guard app.entrance != nil else { return false }
       guard let policy = policy(of: app) else { return true }
-      return !policy.allowedProtocols.isDisjoint(with: app.kind.protocols)
+      return !policy.allowedProtocols.isDisjoint(with: protocols(of: app))
     }
     let apps = system.apps.map { app in
+      let path = promptJSONPath(of: app)
       guard let policy = policy(of: app) else {
         if let workload = app.workloadName {
           problems.append(
             ResourceProblem(.noPolicy, "no CASAPolicy names \(workload), so \(app.name) reaches nothing"))
         }
         return ResolvedApp(
-          app: app, policy: nil, calls: [], llm: nil, otherEndpoints: [], isCallable: mayBeCalled(app))
+          app: app, policy: nil, calls: [], llm: nil, otherEndpoints: [], isCallable: mayBeCalled(app),
+          promptJSONPath: path, callsPromptJSONPath: nil)
       }
       if app.entrance != nil, !mayBeCalled(app) {
-        let needed = app.kind.protocols.map(\.rawValue).sorted().joined(separator: " or ")
+        let needed = protocols(of: app).map(\.rawValue).sorted().joined(separator: " or ")
         problems.append(
           ResourceProblem(
             .protocolNotAllowed, "\(app.name) is called by \(needed), which \(policy.metadata.name) does not allow"))
       }
-      let callees = system.apps.filter { callee in
-        callee.name != app.name && (app.calls?.contains(callee.name) ?? app.kind.usuallyCalls(callee.kind))
-      }
-      let calls = callees.compactMap { callee -> ResolvedApp.Call? in
+      var calls: [ResolvedApp.Call] = []
+      var firstAgent: MultiAgentSystem.App?
+      for callee in callees(of: app) {
         guard let entrance = callee.entrance, mayBeCalled(callee), policy.allowedEndpoints.contains(entrance.service),
-          !policy.allowedProtocols.isDisjoint(with: callee.kind.protocols)
-        else { return nil }
-        return ResolvedApp.Call(app: callee.name, entrance: entrance)
+          !policy.allowedProtocols.isDisjoint(with: protocols(of: callee))
+        else { continue }
+        if callee.kind == .agent {
+          // A sidecar looks for the user's input in one place.
+          if let first = firstAgent, promptJSONPath(of: first) != promptJSONPath(of: callee) {
+            problems.append(
+              ResourceProblem(
+                .protocolNotAllowed,
+                "\(app.name) can't call \(callee.name), which takes the user's input elsewhere than \(first.name) does; "
+                  + "expected the same `promptFieldJsonPath`, or none, for all agents that it calls"))
+            continue
+          }
+          firstAgent = firstAgent ?? callee
+        }
+        calls.append(ResolvedApp.Call(app: callee.name, entrance: entrance))
       }
       let services = Set(system.apps.compactMap { $0.entrance?.service })
       return ResolvedApp(
         app: app, policy: policy, calls: calls,
         llm: policy.llmEndpoint != nil && llmProblem(policy, system) == nil ? system.llm : nil,
-        otherEndpoints: policy.allowedEndpoints.filter { !services.contains($0) }, isCallable: mayBeCalled(app))
+        otherEndpoints: policy.allowedEndpoints.filter { !services.contains($0) }, isCallable: mayBeCalled(app),
+        promptJSONPath: path, callsPromptJSONPath: firstAgent.flatMap(promptJSONPath(of:)))
     }
     return ResolvedSystem(object: system, apps: apps, problems: problems)
   }
 }
 
 extension AppKind {
-  /// By which an app of this kind is called.
-  var protocols: Set<CASAPolicy.AllowedProtocol> {
-    switch self {
-    case .mcpServer: [.mcp]
-    case .agent, .client: [.a2a, .http]
-    }
-  }
-
   /// Whom an app of this kind calls when the system does not say.
   func usuallyCalls(_ callee: AppKind) -> Bool {
     switch (self, callee) {

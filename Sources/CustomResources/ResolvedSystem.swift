@@ -9,13 +9,6 @@ public struct ResolvedSystem: Sendable, Hashable {
   public let problems: [ResourceProblem]
 }
 
-extension ResolvedSystem {
-  /// The agents that an app calls. What a client sends them is the user's input, where they say it stands.
-  public func agents(calledBy app: ResolvedApp) -> [MultiAgentSystem.App] {
-    app.calls.compactMap { call in object.apps.first { $0.name == call.app && $0.kind == .agent } }
-  }
-}
-
 /// One app, and whom its policy lets it reach.
 public struct ResolvedApp: Sendable, Hashable {
   public let app: MultiAgentSystem.App
@@ -30,6 +23,10 @@ public struct ResolvedApp: Sendable, Hashable {
   public let otherEndpoints: [ServiceAddress]
   /// Whether others may call it.
   public let isCallable: Bool
+  /// Where a plain request to the app carries the user's input. An agent without is called by A2A.
+  public let promptJSONPath: String?
+  /// The same of all agents that it calls.
+  public let callsPromptJSONPath: String?
 
   public struct Call: Sendable, Hashable {
     public let app: Name

@@ -29,8 +29,8 @@ extension LocalSystem {
           name: app.name, kind: app.kind,
           entrance: app.kind != .client && resolvedApp.isCallable
             ? own.map { Entrance(listen: .loopback(ports.entrance(of: index)), app: $0) } : nil,
-          usersCall: app.kind == .client ? own : nil, promptJSONPath: app.promptJSONPath,
-          callsPromptJSONPath: try Self.promptJSONPathOfCalls(resolvedApp, resolved),
+          usersCall: app.kind == .client ? own : nil, promptJSONPath: resolvedApp.promptJSONPath,
+          callsPromptJSONPath: resolvedApp.callsPromptJSONPath,
           allowedMethods: app.kind == .mcpServer ? app.allowedMethods : nil,
           calls: try Self.calls(resolvedApp, index, resolved, placement, ports), adapter: .standard))
     }
@@ -61,20 +61,6 @@ extension LocalSystem {
           destination: .llm(endpoint, apiKeyFile: llm.apiKey == nil ? nil : placement.llmAPIKeyFile)))
     }
     return calls
-  }
-
-  /// Where the agents that an app calls expect the user's words: one place, since its sidecar looks in one.
-  private static func promptJSONPathOfCalls(
-    _ app: ResolvedApp, _ resolved: ResolvedSystem
-  ) throws(ConfigurationError) -> String? {
-    let agents = resolved.agents(calledBy: app)
-    guard let first = agents.first else { return nil }
-    if let other = agents.first(where: { $0.promptJSONPath != first.promptJSONPath }) {
-      throw ConfigurationError(
-        "\(app.app.name) calls \(first.name) and \(other.name), which have different `promptFieldJsonPath`; expected one"
-      )
-    }
-    return first.promptJSONPath
   }
 
   private static func refuseSharedPorts(_ apps: [App], _ placement: LocalPlacement) throws(ConfigurationError) {

@@ -1,14 +1,12 @@
-import ArgumentParser
-import ClusterObjects
+public import ArgumentParser
+public import ClusterObjects
 
 /// What all objects that are written into a cluster have in common.
 struct ClusterOptions: ParsableArguments {
   @Option(help: "Whose Envoys stand beside the workloads: cilium (our own) or istio.")
   var mode = ClusterSettings.Mode.cilium
 
-  @Option(
-    name: [.customLong("system-namespace"), .customLong("namespace")],
-    help: ArgumentHelp("Where CASA's own parts run.", valueName: "name"))
+  @Option(help: ArgumentHelp("Where CASA's own parts run.", valueName: "name"))
   var systemNamespace = "casa-system"
 
   @Option(help: ArgumentHelp("The image of CASA's parts.", valueName: "reference"))
@@ -21,3 +19,5 @@ struct ClusterOptions: ParsableArguments {
     ClusterSettings(mode: mode, systemNamespace: systemNamespace, image: image, clusterDomain: clusterDomain)
   }
 }
+
+extension ClusterSettings.Mode: ExpressibleByArgument {}

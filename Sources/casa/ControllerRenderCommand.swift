@@ -1,7 +1,7 @@
 import AgentProtocols
-public import ArgumentParser
+import ArgumentParser
 import CASACore
-public import ClusterObjects
+import ClusterObjects
 import CustomResources
 import Foundation
 
@@ -27,23 +27,13 @@ struct ControllerRenderCommand: ParsableCommand {
     help: ArgumentHelp("A file of MultiAgentSystem and CASAPolicy objects, - for standard input.", valueName: "file"))
   var file: [String]
 
-  @Option(help: "Whose Envoys stand beside the workloads: cilium (our own) or istio.")
-  var mode = ClusterSettings.Mode.cilium
+  @OptionGroup var cluster: ClusterOptions
 
   @Option(help: "How to print: yaml, or json with one object a line.")
   var format = Format.yaml
 
   @Option(help: ArgumentHelp("The namespace of objects that name none.", valueName: "name"))
   var namespace = "default"
-
-  @Option(help: ArgumentHelp("Where CASA's own parts run.", valueName: "name"))
-  var systemNamespace = "casa-system"
-
-  @Option(help: ArgumentHelp("The image of CASA's parts.", valueName: "reference"))
-  var image = "casa:latest"
-
-  @Option(help: ArgumentHelp("What Services' names end in.", valueName: "domain"))
-  var clusterDomain = "cluster.local"
 
   @Option(help: ArgumentHelp("Print the workload.yaml of the app of this workload instead.", valueName: "name"))
   var workload: String?
@@ -66,8 +56,7 @@ struct ControllerRenderCommand: ParsableCommand {
     let resolution = Resolution(
       systems: resources.compactMap { if case .system(let system) = $0 { system } else { nil } },
       policies: resources.compactMap { if case .policy(let policy) = $0 { policy } else { nil } })
-    let settings = ClusterSettings(
-      mode: mode, systemNamespace: systemNamespace, image: image, clusterDomain: clusterDomain)
+    let settings = cluster.settings
     if let workload, let clientID {
       print(try workloadFile(of: workload, clientID: clientID, in: resolution, settings))
     } else {
@@ -117,5 +106,3 @@ struct ControllerRenderCommand: ParsableCommand {
     FileHandle.standardError.write(Data("\(reference): \(problem.reason.rawValue): \(problem.message)\n".utf8))
   }
 }
-
-extension ClusterSettings.Mode: ExpressibleByArgument {}

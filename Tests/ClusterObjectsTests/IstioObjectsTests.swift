@@ -97,6 +97,16 @@ struct IstioObjectsTests {
     #expect(web["action"] == "ALLOW" && web["rules"] == nil)
   }
 
+  @Test("keep the paths of a workload's requests out of the mesh's access logs")
+  func accessLogs() throws {
+    let objects = try objects()
+    for workload in ["web", "agent", "ledger"] {
+      let telemetry = try spec("Telemetry", "casa-workload-\(workload)", objects)
+      #expect(telemetry["selector"] == ["matchLabels": ["casa.io/workload": .string(workload)]])
+      #expect(telemetry["accessLogging"] == [["disabled": true]])
+    }
+  }
+
   @Test("lead to the LLM by TLS that names it, though the app speaks plain HTTP")
   func llm() throws {
     let objects = try objects()

@@ -104,6 +104,57 @@ struct ResourceTests {
     #expect(resolution.policyProblems.isEmpty && resolution.systems[0].problems.isEmpty)
   }
 
+  @Test(
+    "let an agent be called by the one protocol that it speaks",
+    arguments: [
+      // The agent's `promptFieldJsonPath` and the client's, what each policy allows, and whether the call passes.
+      ("$.prompt", "", "http", "http", true, "$.prompt"), ("$.prompt", "", "a2a", "http, a2a", false, "$.prompt"),
+      ("$.prompt", "", "http, a2a", "a2a", false, "$.prompt"), ("", "", "a2a", "a2a", true, nil),
+      ("", "", "http", "http, a2a", false, nil), ("", "", "http, a2a", "http", false, nil),
+      // What a client says of its requests holds where the agent lets plain requests in.
+      ("", "$.question", "http, a2a", "http", true, "$.question"), ("", "$.question", "a2a", "http, a2a", true, nil),
+      ("", "$.question", "a2a", "http", false, nil), ("$.prompt", "$.question", "http", "http", true, "$.prompt"),
+    ] as [(String, String, String, String, Bool, String?)])
+  func protocols(
+    agent: String, client: String, agentAllows: String, clientAllows: String, passes: Bool, path: String?
+  ) throws {
+    func schema(_ path: String) -> String { path.isEmpty ? "" : ", httpRequestSchema: {promptFieldJsonPath: \(path)}" }
+    let system = """
+      apiVersion: casa.io/v1alpha1
+      kind: MultiAgentSystem
+      metadata: {name: banking, namespace: bank}
+      spec:
+        name: banking
+        apps:
+          - {name: web, type: client, kubernetesWorkloadName: web\(schema(client))}
+          - {name: agent, type: agent, baseUrl: {host: "agent:8100"}, kubernetesWorkloadName: agent\(schema(agent))}
+      """
+    let resolution = try Self.resolve(
+      system, Self.policy("agent", of: "agent", protocols: agentAllows),
+      Self.policy("web", of: "web", endpoints: "{name: agent, port: 8100}", protocols: clientAllows))
+    let apps = try #require(resolution.systems.first).apps
+    #expect(!apps[0].calls.isEmpty == passes)
+    #expect(apps[1].promptJSONPath == path)
+    #expect(apps[0].callsPromptJSONPath == (passes ? path : nil))
+  }
+
+  @Test("let nobody call two agents that take the user's input in different places")
+  func promptPlaces() throws {
+    let system =
+      Self.banking + """
+
+            - name: helper
+              type: agent
+              baseUrl: {host: "helper:8102"}
+              kubernetesWorkloadName: helper
+        """
+    let resolution = try Self.resolve(
+      system, Self.policy("web", of: "web", endpoints: "{name: agent, port: 8100}, {name: helper, port: 8102}"))
+    let resolved = try #require(resolution.systems.first)
+    #expect(resolved.apps[0].calls.map(\.app.text) == ["agent"])
+    #expect(resolved.problems.contains { $0.reason == .protocolNotAllowed && $0.message.contains("helper") })
+  }
+
   @Test("without a policy let an app reach nothing, and say so")
   func noPolicy() throws {
     let system = try #require(try Self.resolve(Self.banking).systems.first)

@@ -95,7 +95,9 @@ struct DeclaredSystemTests {
   @Test("has a client read the user's words where the agent it calls expects them")
   func promptPath() throws {
     let schema = "type: agent\n      httpRequestSchema: {promptFieldJsonPath: $.prompt}"
-    let system = try Banking.system("type: agent", schema)
+    let text = try Banking.text().replacing("type: agent", with: schema).replacing("[a2a", with: "[http")
+    let declared = try DeclaredSystem(Resource.read(yaml: text))
+    let system = try LocalSystem(resolved: declared.resolved, at: LocalPlacement(runtime: .loopback(8700)))
     #expect(system.apps.map(\.promptJSONPath) == [nil, "$.prompt", nil])
     #expect(system.apps.map(\.callsPromptJSONPath) == ["$.prompt", nil, nil])
   }

@@ -297,7 +297,7 @@ package struct KubernetesClient: Sendable {
       try await take(before: deadline)
       let end = min(.now + settings.attemptTimeout, deadline)
       let reply =
-        await Self.value(before: end) { await self.exchange(request) }
+        await result(before: end) { await self.exchange(request) }
         ?? .failed(Task.isCancelled ? .cancelled : .unreachable("no answer in time"), wasSent: true)
       let failure: KubernetesError
       switch reply {
@@ -354,7 +354,7 @@ package struct KubernetesClient: Sendable {
   /// What an answer other than of success says.
   private func failure(_ response: HTTPClientResponse) async -> KubernetesError {
     let retryAfter = response.headers.first(name: "retry-after").flatMap { UInt16($0) }.map { Duration.seconds($0) }
-    let body = await Self.value(before: .now + settings.attemptTimeout) {
+    let body = await result(before: .now + settings.attemptTimeout) {
       try? await response.body.collect(upTo: 1 << 18)
     }
     let status = body.flatMap { $0 }.flatMap { try? JSONValue(parsing: Array($0.readableBytesView)) }
@@ -420,22 +420,6 @@ package struct KubernetesClient: Sendable {
       try await surroundings.pause(duration)
     } catch {
       throw .cancelled
-    }
-  }
-
-  /// What `operation` comes to; nil when `deadline` is over first, or nobody waits any more.
-  private static func value<Value: Sendable>(
-    before deadline: ContinuousClock.Instant, _ operation: @escaping @Sendable () async -> Value
-  ) async -> Value? {
-    await withTaskGroup(of: Value?.self) { group in
-      group.addTask { await operation() }
-      group.addTask {
-        try? await Task.sleep(until: deadline, clock: .continuous)
-        return nil
-      }
-      let first = await group.next()
-      group.cancelAll()
-      return first ?? nil
     }
   }
 }

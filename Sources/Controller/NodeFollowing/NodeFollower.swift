@@ -36,8 +36,6 @@ package struct NodeFollower: Service {
     package let description: String
   }
 
-  /// Of a system: a JSON object of its apps' ids at the runtime, by their names, so that flows join sessions.
-  static let appIDsAnnotation = "casa.io/app-ids"
   static let injectionLabel = "casa.io/injection=enabled"
   /// Changes that come together are written together.
   private static let settling = Duration.milliseconds(50)
@@ -81,15 +79,17 @@ package struct NodeFollower: Service {
     await caches.synced()
     guard !Task.isCancelled else { return }
     var written = Written()
+    // Reads each object anew only when it declares something else, and pods and endpoints change far more often.
+    let declared = DeclaredObjects()
     if configuration.isOnce {
-      try write(caches, &written)
+      try write(view(caches, declared), &written)
       return
     }
     for await _ in changes {
       try? await Task.sleep(for: Self.settling, clock: .continuous)
       guard !Task.isCancelled else { return }
       do {
-        try write(caches, &written)
+        try write(view(caches, declared), &written)
       } catch {
         logger.error("the node's files stay as they are: \(error)")
       }
@@ -102,8 +102,8 @@ package struct NodeFollower: Service {
     var problems: [String] = []
   }
 
-  private func write(_ caches: NodeCaches, _ written: inout Written) throws {
-    let files = NodeFiles(of: view(caches), settings: configuration.settings)
+  private func write(_ view: NodeView, _ written: inout Written) throws {
+    let files = NodeFiles(of: view, settings: configuration.settings)
     try files.check()
     // The pods first: a workload of the policy that no pod is of yet does no harm, nor the other way round.
     if files.pods != written.pods {
@@ -131,28 +131,30 @@ package struct NodeFollower: Service {
     guard rename(new.path, url.path) == 0 else { throw CocoaError(.fileWriteUnknown) }
   }
 
-  private func view(_ caches: NodeCaches) -> NodeView {
-    var systems: [MultiAgentSystem] = []
-    var policies: [CASAPolicy] = []
+  private func view(_ caches: NodeCaches, _ declared: DeclaredObjects) -> NodeView {
     var appIDs: [String: AppID] = [:]
+    var changed: [(KubernetesObject, isSystem: Bool)] = []
     for object in caches.systems.objects() {
-      do {
-        let system = try MultiAgentSystem(json: object.json)
-        systems.append(system)
-        for (app, id) in Self.appIDs(of: object) { appIDs["\(system.metadata.reference)/\(app)"] = id }
-      } catch {
-        logger.warning("a system can't be read", metadata: ["object": "\(object.key)", "problem": "\(error)"])
-      }
+      if declared.setSystem(object.key, object) { changed.append((object, true)) }
+      for (app, id) in Self.appIDs(of: object) { appIDs["\(object.key)/\(app)"] = id }
     }
-    for object in caches.policies.objects() {
-      do {
-        policies.append(try CASAPolicy(json: object.json))
-      } catch {
-        logger.warning("a policy can't be read", metadata: ["object": "\(object.key)", "problem": "\(error)"])
+    for object in caches.policies.objects() where declared.setPolicy(object.key, object) {
+      changed.append((object, false))
+    }
+    for key in declared.keys.systems where caches.systems[key] == nil { _ = declared.setSystem(key, nil) }
+    for key in declared.keys.policies where caches.policies[key] == nil { _ = declared.setPolicy(key, nil) }
+    for (object, isSystem) in changed {
+      guard let problem = isSystem ? declared.system(object.key).problem : declared.policy(object.key).problem else {
+        continue
       }
+      logger.warning(
+        "an object is not in force",
+        metadata: [
+          "object": "\(object.key)", "reason": "\(problem.reason.rawValue)", "message": "\(problem.message)",
+        ])
     }
     return NodeView(
-      resolution: Resolution(systems: systems, policies: policies),
+      resolution: declared.resolution,
       pods: caches.pods.objects().compactMap { NodePod(json: $0.json) },
       guardedNamespaces: Set(caches.namespaces.objects().map(\.name)),
       services: caches.services.objects().compactMap { ClusterService(json: $0.json) },
@@ -160,11 +162,14 @@ package struct NodeFollower: Service {
       appIDs: appIDs)
   }
 
-  private static func appIDs(of object: KubernetesObject) -> [String: AppID] {
-    guard let text = object.annotations[appIDsAnnotation],
-      let members = (try? JSONValue(parsing: Array(text.utf8), limits: .message))?.object
-    else { return [:] }
-    return members.compactMapValues { $0.string.flatMap { AppID(validating: $0) } }
+  /// By the apps' names.
+  private static func appIDs(of object: KubernetesObject) -> [(String, AppID)] {
+    (object["status"]?["apps"]?.array ?? []).compactMap { app in
+      guard let name = app["name"]?.string, let id = app["id"]?.string.flatMap({ AppID(validating: $0) }) else {
+        return nil
+      }
+      return (name, id)
+    }
   }
 }
 

@@ -83,6 +83,10 @@ final class DeclaredObjects: Sendable {
     case problem(ResourceProblem)
     /// It is not there, or on its way out.
     case gone
+
+    var problem: ResourceProblem? {
+      if case .problem(let problem) = self { problem } else { nil }
+    }
   }
 
   func system(_ key: ObjectKey) -> Outcome<ResolvedSystem> {
@@ -118,6 +122,14 @@ final class DeclaredObjects: Sendable {
     state.withLock { state in
       Self.update(&state)
       return state.byWorkload[ObjectKey(namespace: namespace, name: label)]
+    }
+  }
+
+  /// What all of them come to; those that can't be read are left out.
+  var resolution: Resolution {
+    state.withLock { state in
+      Self.update(&state)
+      return state.resolution
     }
   }
 

@@ -12,6 +12,9 @@ struct ObjectStatus: Sendable, Hashable {
   var phase: Phase
   /// nil for a policy.
   var appsReady: Int?
+  /// What a system's apps are at the runtime, so that nodes book flows on the right ones; nil to leave what is there. The
+  /// status is the controller's to write, unlike an object's annotations.
+  var appIDs: [Name: AppID]?
   var message: String
   /// Why the object is not in force; nil when it is.
   var notReady: ResourceProblem.Reason?
@@ -48,6 +51,11 @@ struct ObjectStatus: Sendable, Hashable {
       ],
     ]
     members["appsReady"] = appsReady.map { .number(Double($0)) }
+    members["apps"] = appIDs.map { ids in
+      .array(
+        ids.sorted { $0.key.text < $1.key.text }
+          .map { ["name": .string($0.key.text), "id": .string($0.value.rawValue)] })
+    }
     members["observedGeneration"] = generation.map { .number(Double($0)) }
     let says = JSONValue.object(members)
     if let old, Drift.isSatisfied(says, by: old) { return nil }

@@ -101,12 +101,13 @@ final class RuntimeRegistration: Sendable {
     }
     known.withLock { $0[owner] = registered }
     var outcome = Outcome()
-    for app in system.apps.map(\.app) {
+    for app in system.apps {
+      let name = app.app.name
       let (found, secret) = try await register(app, in: registered)
-      registered.apps[app.name.text] = found
-      known.withLock { $0[owner]?.apps[app.name.text] = found }
-      outcome.apps[app.name] = found.id
-      outcome.secrets[app.name] = secret
+      registered.apps[name.text] = found
+      known.withLock { $0[owner]?.apps[name.text] = found }
+      outcome.apps[name] = found.id
+      outcome.secrets[name] = secret
     }
     let names = Set(system.apps.map(\.app.name.text))
     for (name, app) in registered.apps.sorted(by: { $0.key < $1.key }) where !names.contains(name) {
@@ -117,11 +118,12 @@ final class RuntimeRegistration: Sendable {
   }
 
   private func register(
-    _ app: MultiAgentSystem.App, in system: RegisteredSystem
+    _ resolved: ResolvedApp, in system: RegisteredSystem
   ) async throws(RuntimeFailure) -> (RegisteredSystem.RegisteredApp, secret: String?) {
+    let app = resolved.app
     let settings: JSONValue = [
       "base_url": app.entrance.map { .string($0.url) } ?? .null,
-      "prompt_json_path": app.promptJSONPath.map(JSONValue.string) ?? .null,
+      "prompt_json_path": resolved.promptJSONPath.map(JSONValue.string) ?? .null,
       "allowed_methods": .array(app.allowedMethods.map(JSONValue.string)),
     ]
     let found = system.apps[app.name.text]

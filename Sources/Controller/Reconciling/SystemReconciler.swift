@@ -39,9 +39,13 @@ struct SystemReconciler: Sendable {
     switch declared.system(key) {
     case .gone: return nil
     case .problem(let problem):
+      var status = ObjectStatus.failed(problem, appsReady: 0)
       // One that can't be read leaves in force what was before; one that is somebody else's place must leave it.
-      if problem.reason != .invalidSpec { try await withdraw(object) }
-      try await report(.failed(problem, appsReady: 0), on: object, of: .multiAgentSystems)
+      if problem.reason != .invalidSpec {
+        try await withdraw(object)
+        status.appIDs = [:]
+      }
+      try await report(status, on: object, of: .multiAgentSystems)
       return nil
     case .inForce(let system):
       return try await carryOut(system, object)
@@ -98,7 +102,6 @@ struct SystemReconciler: Sendable {
       case .unauthorized, .unreachable: throw error
       }
     }
-    try await tellAppIDs(outcome.apps, on: object)
     guard let owner = OwnerReference(controlledBy: object, of: .multiAgentSystems) else { return nil }
     var desired: [DesiredObject] = []
     for object in ClusterObjects.objects(of: system, settings) { desired.append(try DesiredObject(object)) }
@@ -116,26 +119,15 @@ struct SystemReconciler: Sendable {
     }
     try await remove(caches.owned(by: object), besides: desired)
     let ready = appsReady(system, registered: outcome)
-    let status =
+    var status =
       missing.map { ObjectStatus.failed($0, appsReady: ready) }
       ?? ObjectStatus(
         phase: .active, appsReady: ready,
         message: "\(system.apps.count) apps are registered as \(system.object.name)", degraded: system.problems.first)
+    status.appIDs = outcome.apps
     try await report(status, on: object, of: .multiAgentSystems)
     // Secrets of others are not watched.
     return system.object.llm?.apiKey == nil ? nil : Self.retry
-  }
-
-  /// Writes what the apps are at the runtime where the nodes read it, so that flows join sessions.
-  private func tellAppIDs(_ ids: [Name: AppID], on object: KubernetesObject) async throws {
-    let members = ids.map { ($0.key.text, JSONValue.string($0.value.rawValue)) }
-    let text = JSONValue.object(Dictionary(members, uniquingKeysWith: { first, _ in first })).canonicalText
-    let change: JSONValue = ["metadata": ["annotations": .object([NodeFollower.appIDsAnnotation: .string(text)])]]
-    let place = KubernetesResource.multiAgentSystems.part("ids")
-    guard written.isNeeded(change, place, object.key, live: object) else { return }
-    let result = try await client.patch(.multiAgentSystems, object.key, change)
-    counts.wrote(.multiAgentSystems)
-    written.record(change, place, object.key, live: object, result: result)
   }
 
   /// The object is to be deleted: first the runtime forgets it; what it owns in the cluster goes with it.

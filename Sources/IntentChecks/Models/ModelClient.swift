@@ -1,4 +1,5 @@
 public import AsyncHTTPClient
+import CASACore
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -105,7 +106,7 @@ final class ModelClient: Sendable {
     guard let permit = breaker.withLock({ $0.admit(at: surroundings.now()) }) else { throw .circuitOpen }
     let begin = ContinuousClock.now
     let end = min(begin + endpoint.attemptTimeout, deadline)
-    let exchanged = await Self.value(before: end) { await self.exchange(request) }
+    let exchanged = await result(before: end) { await self.exchange(request) }
     let reply = exchanged ?? .failed(Task.isCancelled && ContinuousClock.now < end ? .cancelled : .timedOut)
     // A server that got less than half its time is not to blame.
     let hadTime = end - begin >= endpoint.attemptTimeout / 2
@@ -161,22 +162,6 @@ final class ModelClient: Sendable {
     case is NIOConnectionError: return .unreachable(.noConnection)
     case let error as IOError where error.errnoCode == ECONNREFUSED: return .unreachable(.noConnection)
     default: return .unreachable(isConnected ? .closed : .noConnection)
-    }
-  }
-
-  /// What `operation` comes to; nil when `deadline` is over first, or nobody waits any more.
-  private static func value<Value: Sendable>(
-    before deadline: ContinuousClock.Instant, _ operation: @escaping @Sendable () async -> Value
-  ) async -> Value? {
-    await withTaskGroup(of: Value?.self) { group in
-      group.addTask { await operation() }
-      group.addTask {
-        try? await Task.sleep(until: deadline, clock: .continuous)
-        return nil
-      }
-      let first = await group.next()
-      group.cancelAll()
-      return first ?? nil
     }
   }
 }

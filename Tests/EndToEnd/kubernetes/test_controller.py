@@ -114,6 +114,9 @@ class TestOneSystem:
             "web": "client", "agent": "agent", "bank": "mcp_server",
         }  # fmt: skip
         assert known["apps"]["bank"]["base_url"] == "http://bank.bank.svc.cluster.local:8101/mcp"
+        assert {app["name"]: app["id"] for app in made["status"]["apps"]} == {
+            name: one["id"] for name, one in known["apps"].items()
+        }
         for workload in ("web", "agent", "bank"):
             secret = api.get("secrets", f"casa-workload-{workload}", "bank")
             assert secret is not None and is_known(runtime, secret)
@@ -178,9 +181,8 @@ class TestOneSystem:
         self, api: FakeAPI, controller: Controller
     ) -> None:
         declare_bank(api, llm_host="api.openai.com", llm={"apiKeySecret": {"name": "llm", "key": "k"}})
-        made = api.get("casapolicies", "agent", "bank")
-        assert made is not None
-        api.update("casapolicies", {**made, "spec": {**made["spec"], "llmEndpoint": {"fqdn": "api.openai.com", "port": 443}}})
+        endpoint = {"fqdn": "api.openai.com", "port": 443}
+        change(api, "agent", lambda spec: spec.update(llmEndpoint=endpoint), plural="casapolicies")
         failed = wait_for_phase(api, "Failed", "banking")
         assert "llm" in failed["status"]["message"] and reason(failed) == "InvalidSpec"
         key = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "llm"}, "data": {"k": base64.b64encode(b"sk-1").decode()}}
@@ -192,11 +194,13 @@ class TestOneSystem:
         assert "sk-1" not in controller.log.read_text()
 
 
-def change(api: FakeAPI, name: str, edit: Callable[[Any], Any], namespace: str = "bank") -> None:
-    """Changes a system's spec, as somebody with kubectl would."""
+def change(
+    api: FakeAPI, name: str, edit: Callable[[Any], Any], namespace: str = "bank", plural: str = "multiagentsystems"
+) -> None:
+    """Changes an object's spec, as somebody with kubectl would."""
 
     def act(server: Any) -> None:
-        resource = server.find("multiagentsystems")
+        resource = server.find(plural)
         found = json.loads(json.dumps(resource.objects[(namespace, name)].obj))
         edit(found["spec"])
         server.update(resource, (namespace, name), found)

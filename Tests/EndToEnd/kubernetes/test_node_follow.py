@@ -165,6 +165,22 @@ def test_once_writes_what_a_node_guard_reads(follower: Follower) -> None:
         assert (follower.directory / "node" / name).stat().st_mode & 0o777 == 0o644
 
 
+def test_whose_flows_they_are_says_the_status_which_a_tenant_can_t_write(follower: Follower, api: FakeAPI) -> None:
+    follower.once()
+    assert "app_id" not in follower.workloads["bank/agent-1/app"]
+    system = api.get("multiagentsystems", "banking", "bank")
+    assert system is not None
+    mine, theirs = ("app_01a2" + "0" * 27 + digit for digit in "12")
+    annotations = {"casa.io/app-ids": json.dumps({"agent": theirs})}
+    system = api.update(
+        "multiagentsystems", {**system, "metadata": {**system["metadata"], "annotations": annotations}}
+    )
+    status = {"phase": "Active", "apps": [{"name": "agent", "id": mine}]}
+    api.update("multiagentsystems", {**system, "status": status}, "status")
+    follower.once()
+    assert follower.workloads["bank/agent-1/app"]["app_id"] == mine
+
+
 def test_changes_of_the_cluster_are_followed(follower: Follower, api: FakeAPI) -> None:
     follower.start()
     wait_until(lambda: set(follower.workloads) == AGENT, "the policy is written", 30)
