@@ -1,3 +1,4 @@
+import AgentProtocols
 import CASACore
 import Testing
 
@@ -72,22 +73,13 @@ struct ObjectValidationTests {
 
   @Test("in Istio's mode lets in pods with Istio's sidecar, and refuses what would change it")
   func istioPods() throws {
-    let restricted = Pods.container([
-      "securityContext": ["allowPrivilegeEscalation": false, "capabilities": ["drop": ["ALL"]]]
-    ])
-    let proxy: JSONValue = [
-      "name": "istio-proxy", "image": "istio/proxyv2:1", "securityContext": ["runAsUser": 1337],
-      "volumeMounts": [["name": "istio-token", "mountPath": "/var/run/secrets/tokens"]],
-      "env": [["name": "POD_NAME", "value": "x"], Pods.sidecarKey(of: "teller")],
-    ]
+    let proxy = Pods.istioProxy
     func pod(
       _ member: String, _ values: [String: JSONValue], proxy: JSONValue? = proxy, workload: JSONValue? = "teller"
     ) -> JSONValue {
-      let made = Pods.app(spec: ["containers": .array([restricted] + (proxy.map { [$0] } ?? []))])
-      var metadata = made["metadata"] ?? .null
-      metadata = metadata.setting("labels", to: (metadata["labels"] ?? [:]).setting("casa.io/workload", to: workload))
-      let merged = (metadata[member]?.object ?? [:]).merging(values) { $1 }
-      return made.setting("metadata", to: metadata.setting(member, to: .object(merged)))
+      Pods.withIstio(
+        labels: member == "labels" ? values : [:], annotations: member == "annotations" ? values : [:], proxy: proxy,
+        workload: workload)
     }
     #expect(try validation(of: pod("annotations", [:]), istio).isAllowed)
     for (member, good): (String, [String: JSONValue]) in [
@@ -122,5 +114,45 @@ struct ObjectValidationTests {
       #expect(!(try validation(of: pod("labels", [:], workload: label), istio).isAllowed))
     }
     #expect(!(try mutation(of: pod("labels", [:]), istio).isAllowed), "containers of Istio's before Istio was asked")
+
+    // What Istio writes down of the container that we put into the pod, and what another could make of that.
+    func overrides(_ members: JSONValue, list: String = "containers") throws -> Bool {
+      let text = JSONValue.object([list: [members]]).canonicalText
+      return try validation(of: pod("annotations", ["proxy.istio.io/overrides": .string(text)]), istio).isAllowed
+    }
+    let added: JSONValue = ["name": "istio-proxy", "env": [Pods.sidecarKey(of: "teller")], "resources": [:]]
+    #expect(try overrides(added) && overrides(added, list: "initContainers"))
+    let filled: [(String, JSONValue)] = [
+      ("terminationMessagePath", "/dev/termination-log"), ("terminationMessagePolicy", "File"),
+      ("imagePullPolicy", "Always"),
+      (
+        "volumeMounts",
+        [
+          [
+            "name": "kube-api-access-x", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+            "readOnly": true,
+          ]
+        ]
+      ),
+    ]
+    #expect(try overrides(filled.reduce(added) { $0.setting($1.0, to: $1.1) }))
+    for (member, value): (String, JSONValue) in [
+      ("image", "mine"), ("args", ["proxy"]), ("command", ["sh"]), ("name", "istio-init"),
+      ("env", [Pods.sidecarKey(of: "other")]), ("env", [Pods.sidecarKey(of: "teller"), ["name": "X", "value": "y"]]),
+      ("securityContext", ["runAsUser": 0]), ("resources", ["limits": ["cpu": "1m"]]), ("lifecycle", [:]),
+      ("volumeMounts", [["name": "mine", "mountPath": "/etc/istio/proxy"]]),
+    ] { #expect(!(try overrides(added.setting(member, to: value))), "\(member)") }
+    #expect(!(try overrides(added, list: "ephemeralContainers")))
+  }
+
+  @Test("in Istio's mode lets in pods whose interception Istio's CNI plugin sets up")
+  func istioCNI() throws {
+    for (key, value) in [
+      "sidecar.istio.io/interceptionMode": "REDIRECT", "traffic.sidecar.istio.io/excludeInboundPorts": "15020",
+      "traffic.sidecar.istio.io/includeInboundPorts": "*", "traffic.sidecar.istio.io/includeOutboundIPRanges": "*",
+    ] {
+      #expect(try validation(of: Pods.withIstio(annotations: [key: .string(value)]), istio).reason == "")
+      #expect(!(try validation(of: Pods.withIstio(annotations: [key: "15020,8080"]), istio).isAllowed))
+    }
   }
 }

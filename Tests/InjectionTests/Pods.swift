@@ -5,7 +5,6 @@ import CASACore
 
 /// Pods and reviews as the API server sends them.
 enum Pods {
-  /// A Deployment's pod that keeps to every rule.
   /// The variable by which Istio's sidecar has a workload's key.
   static func sidecarKey(of workload: String) -> JSONValue {
     [
@@ -14,6 +13,29 @@ enum Pods {
     ]
   }
 
+  /// As Istio makes it, with what `/mutate` put into it before.
+  static let istioProxy: JSONValue = [
+    "name": "istio-proxy", "image": "istio/proxyv2:1", "securityContext": ["runAsUser": 1337],
+    "volumeMounts": [["name": "istio-token", "mountPath": "/var/run/secrets/tokens"]],
+    "env": [["name": "POD_NAME", "value": "x"], sidecarKey(of: "teller")],
+  ]
+
+  /// A pod that went through `/mutate` and Istio, with more labels and annotations.
+  static func withIstio(
+    labels: [String: JSONValue] = [:], annotations: [String: JSONValue] = [:], proxy: JSONValue? = istioProxy,
+    workload: JSONValue? = "teller"
+  ) -> JSONValue {
+    let restricted = container([
+      "securityContext": ["allowPrivilegeEscalation": false, "capabilities": ["drop": ["ALL"]]]
+    ])
+    let made = app(spec: ["containers": .array([restricted] + (proxy.map { [$0] } ?? []))])
+    var metadata = made["metadata"] ?? .null
+    let all = (metadata["labels"]?.object ?? [:]).merging(labels) { $1 }
+    metadata = metadata.setting("labels", to: JSONValue.object(all).setting("casa.io/workload", to: workload))
+    return made.setting("metadata", to: metadata.setting("annotations", to: .object(annotations)))
+  }
+
+  /// A Deployment's pod that keeps to every rule.
   static let app: JSONValue = [
     "apiVersion": "v1", "kind": "Pod",
     "metadata": [

@@ -1,3 +1,4 @@
+import AgentProtocols
 import CASACore
 import CustomResources
 
@@ -20,7 +21,15 @@ enum IstioRules {
     "sidecar.istio.io/proxyCPU": nil, "sidecar.istio.io/proxyCPULimit": nil,
     "sidecar.istio.io/proxyMemory": nil, "sidecar.istio.io/proxyMemoryLimit": nil,
     "sidecar.istio.io/status": nil,
+    // What Istio writes itself where its CNI plugin sets up the interception: all of it.
+    "sidecar.istio.io/interceptionMode": "REDIRECT",
+    "traffic.sidecar.istio.io/excludeInboundPorts": "15020",
+    "traffic.sidecar.istio.io/includeInboundPorts": "*", "traffic.sidecar.istio.io/includeOutboundIPRanges": "*",
   ]
+
+  /// Where Istio writes down what a pod's own container of its sidecar's name changes in it: here, what `preparation` put
+  /// into the pod. Istio also reads it, so it must say nothing else.
+  private static let overrides = "proxy.istio.io/overrides"
 
   /// What Istio's sidecar gets of ours: the key by which the authorization service knows it, out of the workload's Secret,
   /// so that it stands in no EnvoyFilter. Istio mixes a container of this name and image into the one that it makes.
@@ -70,8 +79,16 @@ enum IstioRules {
   static func reasons(_ pod: Fields, _ configuration: InjectionConfiguration) throws(AdmissionRefusal) -> [String] {
     var reasons: [String] = []
     let metadata = try pod.fields("metadata")
+    let workload = try WorkloadName.of(pod, named: "")
     for member in ["labels", "annotations"] {
       for (key, value) in try metadata.texts(member).sorted(by: { $0.key < $1.key }) where isIstios(key) {
+        if member == "annotations", key == overrides {
+          if !onlyAddsKey(value, of: workload) {
+            reasons.append(
+              "metadata.annotations[\(key)] must add \(keyVariable) to istio-proxy and change nothing else")
+          }
+          continue
+        }
         guard let needed = harmless[key] else {
           reasons.append("metadata.\(member)[\(key.bounded(to: 128))] must be left out: it changes Istio's sidecar")
           continue
@@ -83,7 +100,6 @@ enum IstioRules {
     }
     var proxies = 0
     let spec = try pod.fields("spec")
-    let workload = try WorkloadName.of(pod, named: "")
     if try metadata.texts("labels")[WorkloadLabel.key] != WorkloadLabel.value(of: workload) {
       reasons.append("metadata.labels[\(WorkloadLabel.key)] must be \(WorkloadLabel.value(of: workload))")
     }
@@ -118,6 +134,30 @@ enum IstioRules {
       reasons.append("the pod must have one container istio-proxy, which Istio puts there; got \(proxies)")
     }
     return reasons
+  }
+
+  /// Whether overrides are those that come of `preparation`, beside what an API server fills into any container.
+  private static func onlyAddsKey(_ text: String, of workload: String) -> Bool {
+    guard let json = try? JSONValue(parsing: Array(text.utf8), limits: .message), let lists = json.object,
+      lists.count == 1, let (list, containers) = lists.first, ["containers", "initContainers"].contains(list),
+      let container = containers.array?.first?.object, containers.array?.count == 1
+    else { return false }
+    return container.allSatisfy { member, value in
+      switch member {
+      case "name": value == .string(proxy)
+      case "env": value == [key(of: workload)]
+      case "resources": value == [:]
+      case "terminationMessagePath": value == "/dev/termination-log"
+      case "terminationMessagePolicy": value == "File"
+      case "imagePullPolicy": value == "Always" || value == "IfNotPresent"
+      case "volumeMounts":
+        value.array?.allSatisfy {
+          $0["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount" && $0["readOnly"] == true
+            && $0.object?.count == 3 && $0["name"]?.string?.hasPrefix("kube-api-access-") == true
+        } == true
+      default: false
+      }
+    }
   }
 
   /// Whether a label or annotation is one of Istio's.
