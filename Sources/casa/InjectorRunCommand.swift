@@ -29,8 +29,7 @@ struct InjectorRunCommand: AsyncParsableCommand {
       valueName: "file"))
   var clientCa: String?
 
-  @Option(help: ArgumentHelp("Where to serve /metrics, /healthz and /readyz, without TLS.", valueName: "host:port"))
-  var metrics: String?
+  @OptionGroup var metrics: MetricsOptions
 
   @Option(help: ArgumentHelp("Whose sidecar pods have: cilium (ours) or istio.", valueName: "mode"))
   var mode = InjectionConfiguration.Mode.cilium
@@ -70,9 +69,6 @@ struct InjectorRunCommand: AsyncParsableCommand {
     guard HostAndPort(listen) != nil else {
       throw ValidationError("--listen must be host:port, such as 0.0.0.0:9443; got '\(listen)'")
     }
-    guard metrics.map({ HostAndPort($0) != nil }) ?? true else {
-      throw ValidationError("--metrics must be host:port, such as 0.0.0.0:9464; got '\(metrics ?? "")'")
-    }
     guard mode == .istio || image?.isEmpty == false else {
       throw ValidationError("--image is missing: the image with casa and Envoy that sidecars run")
     }
@@ -96,7 +92,7 @@ struct InjectorRunCommand: AsyncParsableCommand {
     var configuration = InjectorService.Configuration(
       host: address.host, port: address.port, certificatePath: certificate, keyPath: key, injection: injection)
     configuration.clientAuthorityPath = clientCa
-    configuration.metrics = metrics.flatMap { HostAndPort($0) }.map { ($0.host, $0.port) }
+    configuration.metrics = metrics.address.map { ($0.host, $0.port) }
     let logger = logging.logger("casa.injector")
     let service = InjectorService(configuration, logger: logger) { port in
       logger.notice("ready", metadata: ["address": "\(address.host):\(port)", "mode": "\(mode.rawValue)"])

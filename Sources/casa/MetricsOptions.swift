@@ -3,7 +3,7 @@ import Logging
 import Prometheus
 
 struct MetricsOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Where to serve /metrics and /healthz.", valueName: "host:port"))
+  @Option(help: ArgumentHelp("Where to serve /metrics and the health checks, without TLS.", valueName: "host:port"))
   var metrics: String?
 
   /// Where to serve them; nil for nowhere.
