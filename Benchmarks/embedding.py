@@ -73,7 +73,7 @@ def quantile(times: list[float], share: float) -> float:
     return sorted(times)[min(len(times) - 1, int(len(times) * share))]
 
 
-def results() -> Iterator["Result"]:  # noqa: F821
+def results(_folder: Path | None = None) -> Iterator["Result"]:  # noqa: F821
     subprocess.run(
         ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", "TimedEncoder"], cwd=ROOT, check=True,
         stdout=subprocess.DEVNULL,
@@ -148,10 +148,6 @@ def results_of_int8() -> Iterator["Result"]:  # noqa: F821
 def peak_memory(process: subprocess.Popen[str]) -> float:
     """In megabytes, of a process that runs."""
     return int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
-
-
-def part_results(_stack: object, _folder: Path, _upstream: int) -> Iterator["Result"]:  # noqa: F821
-    return results()
 
 
 if __name__ == "__main__":

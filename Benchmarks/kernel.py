@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from results import ROUNDS, SECONDS, Json, Result
-from stack import ROOT, Stack, free_ports
+from stack import ROOT, free_ports
 
 sys.path[:0] = [str(ROOT / "Tests/EndToEnd"), str(ROOT / "Tests/EndToEnd/node")]
 from casa_node import Node, mount_bpf  # noqa: E402
@@ -139,7 +139,7 @@ def spent(node: Node, program: str, work: object, *arguments: object) -> tuple[i
     return sorted(rounds, key=lambda each: each[1] / max(each[0], 1))[len(rounds) // 2]
 
 
-def kernel_results(_stack: Stack, folder: Path, _upstream: int) -> Iterator[Result]:
+def results(folder: Path) -> Iterator[Result]:
     mount_bpf()
     (port,) = free_ports(1)
     node = Node(Path(tempfile.mkdtemp(dir=folder)), {})

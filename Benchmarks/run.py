@@ -3,7 +3,7 @@
 Prints a table and writes `Benchmarks/results/latest.json`. CASA_BENCH_SECONDS (default 5) is how long each of
 CASA_BENCH_ROUNDS (default 3) rounds of a measurement lasts; the median round counts. Arguments choose parts of it, whose
 results then replace those of their names: `token-service`, `ingress`, `mcp-call`, `memory`, `encoder`, `kernel`,
-`storage`, `traces`, `webhook`.
+`storage`, `traces`, `explorer`, `webhook`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import data_plane
 import embedding
+import explorer
 import kernel
 import load
 import memory
@@ -36,16 +37,21 @@ def resting_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Resul
     yield Result("up_until_ready", stack.start_seconds * 1000, "ms until all parts answer")
 
 
+# Of a system that runs, in front of a server.
 PARTS: dict[str, list[Callable[[Stack, Path, int], Iterator[Result]]]] = {
     "token-service": [token_service.results],
     "ingress": [data_plane.ingress_results],
     "mcp-call": [data_plane.call_results],
-    "encoder": [embedding.part_results],
-    "kernel": [kernel.kernel_results],
-    "storage": [storage.part_results],
-    "traces": [traces.part_results],
-    "webhook": [webhook.part_results],
     "memory": [resting_results, memory.sidecar_results, memory.session_results],
+}
+# By themselves; each gets an empty folder.
+ALONE: dict[str, Callable[[Path], Iterator[Result]]] = {
+    "encoder": embedding.results,
+    "kernel": kernel.results,
+    "storage": storage.results,
+    "traces": traces.results,
+    "explorer": explorer.results,
+    "webhook": webhook.results,
 }
 
 
@@ -59,26 +65,40 @@ def store(results: list[Result], *, replacing: bool) -> None:
     print(f"written to {RESULTS.relative_to(ROOT)}")
 
 
+def of_a_system(parts: list[str], folder: Path) -> Iterator[Result]:
+    (upstream,) = free_ports(1)
+    server = native.start_server(upstream)
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{upstream}/"), "the server answers")
+        with running_stack(folder / "stack", upstream, accepted_adapters()) as stack:
+            for part in parts:
+                for measurement in PARTS[part]:
+                    yield from measurement(stack, folder, upstream)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def all_results(parts: list[str], folder: Path) -> Iterator[Result]:
+    if with_system := [part for part in parts if part in PARTS]:
+        yield from of_a_system(with_system, folder)
+    for part in parts:
+        if part in ALONE:
+            own = folder / part
+            own.mkdir()
+            yield from ALONE[part](own)
+
+
 def main(parts: list[str]) -> int:
-    if unknown := set(parts) - PARTS.keys():
-        print(f"expected some of {', '.join(PARTS)}; got {', '.join(unknown)}", file=sys.stderr)
+    known = [*PARTS, *ALONE]
+    if unknown := set(parts) - set(known):
+        print(f"expected some of {', '.join(known)}; got {', '.join(unknown)}", file=sys.stderr)
         return 64
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="casa-bench-") as name:
-        folder = Path(name)
-        (upstream,) = free_ports(1)
-        server = native.start_server(upstream)
-        try:
-            wait_until(lambda: answers(f"http://127.0.0.1:{upstream}/"), "the server answers")
-            with running_stack(folder / "stack", upstream, accepted_adapters()) as stack:
-                for part in parts or PARTS:
-                    for measurement in PARTS[part]:
-                        for result in measurement(stack, folder, upstream):
-                            print(result.line(), flush=True)
-                            results.append(result)
-        finally:
-            server.kill()
-            server.wait()
+        for result in all_results(parts or known, Path(name)):
+            print(result.line(), flush=True)
+            results.append(result)
     store(results, replacing=bool(parts))
     return 0
 

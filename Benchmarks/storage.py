@@ -39,14 +39,14 @@ def timed(kind: str, place: str) -> tuple[float, float, float]:
     return float(fields[0]), float(fields[1]), float(fields[2])
 
 
-def results() -> Iterator[Result]:
+def results(_folder: Path | None = None) -> Iterator[Result]:
     from results import Result
 
     sys.path.insert(0, str(ROOT / "Tests/EndToEnd"))
     from postgres_server import postgres_server, program
 
     subprocess.run(
-        ["swift", "build", "-c", "release", "--product", "TimedStorage"], cwd=ROOT, check=True,
+        ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", "TimedStorage"], cwd=ROOT, check=True,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="casa-bench-") as folder:
@@ -68,10 +68,6 @@ def results() -> Iterator[Result]:
             "storage_postgres_vs_pgbench", rate, "durable units/s", f"pgbench, {CALLERS} clients", float(found[1]),
             median, slow,
         )  # fmt: skip
-
-
-def part_results(stack: object, folder: Path, upstream: int) -> Iterator[Result]:
-    return results()
 
 
 if __name__ == "__main__":

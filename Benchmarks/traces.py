@@ -173,14 +173,18 @@ def found(
             yield Result(f"{prefix}_disk_{name}", sizes.get(name, 0) / events, "bytes an event")
 
 
-def results() -> Iterator[Result]:
+def build() -> None:
+    subprocess.run(
+        ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", "TimedTraces"], cwd=ROOT, check=True,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def results(_folder: Path | None = None) -> Iterator[Result]:
     sys.path.insert(0, str(ROOT / "Tests/EndToEnd"))
     from postgres_server import postgres_server
 
-    subprocess.run(
-        ["swift", "build", "-c", "release", "--product", "TimedTraces"], cwd=ROOT, check=True,
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    build()
     for events in SIZES:
         if "sqlite" in DATABASES and events <= MOST_PLAYED:
             with tempfile.TemporaryDirectory(prefix="casa-bench-") as folder:
@@ -204,10 +208,6 @@ def postgres_results(server: PostgresServer, events: int) -> Iterator[Result]:
         multiply(server)
         yield from found(prefix, events, played("postgres", server.url, base, "ingest", "project", "query"))
     yield from found(prefix, events, iter(()), postgres_sizes(server))
-
-
-def part_results(stack: object, folder: Path, upstream: int) -> Iterator[Result]:
-    return results()
 
 
 if __name__ == "__main__":

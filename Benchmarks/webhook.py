@@ -14,7 +14,7 @@ from pathlib import Path
 import load
 from load import Load, Target
 from results import ROUNDS, SECONDS, Result
-from stack import ROOT, Stack
+from stack import ROOT
 
 sys.path[:0] = [str(ROOT / "Tests/EndToEnd"), str(ROOT / "Tests/EndToEnd/kubernetes")]
 from casa_injector import Injector, answer, patched, pod, review  # noqa: E402
@@ -23,12 +23,7 @@ CONNECTIONS = 16
 JSON = {"content-type": "application/json"}
 
 
-def part_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Result]:
-    yield from webhook_results(folder / "webhook")
-
-
-def webhook_results(folder: Path) -> Iterator[Result]:
-    folder.mkdir()
+def results(folder: Path) -> Iterator[Result]:
     injector = Injector(folder, ("--image", "registry.example/casa:1", "--log-level", "warning")).start()
     try:
         made = pod()
@@ -58,5 +53,5 @@ def webhook_results(folder: Path) -> Iterator[Result]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="casa-webhook-") as name:
-        for result in webhook_results(Path(name) / "webhook"):
+        for result in results(Path(name)):
             print(result.line(), flush=True)
