@@ -22,6 +22,17 @@ struct EnvoyStream {
     }
   }
 
+  /// Whether the request asks for a tunnel; nil when Envoy knows no method of it.
+  var isTunnel: Bool? {
+    var method = casa_bytes()
+    guard
+      envoy_dynamic_module_callback_http_get_header(
+        pointer, CASA_REQUEST_HEADERS, casa_bytes(":method"), &method, 0, nil),
+      method.start != nil, method.count > 0
+    else { return nil }
+    return method.bytes.hasBytes(of: "CONNECT")
+  }
+
   /// How much of the body there is so far.
   var bodySize: Int {
     let buffered = size(CASA_BUFFERED_REQUEST_BODY)

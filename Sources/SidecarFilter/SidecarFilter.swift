@@ -50,7 +50,7 @@ final class SidecarFilter: Sendable {
 
   // MARK: On a worker's thread
 
-  func admitAgain(_ key: RequestKey) -> Admission? {
+  func admitAgain(_ key: RequestKey) -> RememberedAdmission? {
     guard let admission = decisions.admitAgain(key) else { return nil }
     recordsWait()
     return admission

@@ -41,11 +41,7 @@ final class StreamFilter {
     guard case .new = phase else { return refuseDisorder(stream) }
     if isLast { return decide(stream, bodySize: 0) }
     // Its end would be waited for in vain.
-    var isTunnel: Bool?
-    stream.withRequestFields { fields in
-      isTunnel = fields.contains { $0.nameBytes.hasBytes(of: ":method") && $0.valueBytes.hasBytes(of: "CONNECT") }
-    }
-    guard let isTunnel else { return refuseDisorder(stream) }
+    guard let isTunnel = stream.isTunnel else { return refuseDisorder(stream) }
     if isTunnel { return refuse(stream, Refusal(.methodNotAllowed, "a tunnel can't be checked"), record: nil) }
     phase = .collecting
     return .hold
@@ -96,7 +92,7 @@ final class StreamFilter {
     isInHook = true
     defer { isInHook = false }
     phase = .deciding
-    var known: Admission?
+    var known: RememberedAdmission?
     var new: FilteredRequest?
     stream.withRequestFields { fields in
       stream.withBody(size: bodySize) { body in
@@ -105,7 +101,7 @@ final class StreamFilter {
         if known == nil { new = FilteredRequest(fields, body, key: key) }
       }
     }
-    if let known { return pass(known, stream) }
+    if let known { return pass(known.admission, stream) }
     guard let request = new else { return refuseDisorder(stream) }
     let intercepted: InterceptedRequest
     do throws(Refusal) {

@@ -11,6 +11,20 @@ func fakeHeadersSize(_ stream: UnsafeMutableRawPointer, _ map: UInt32) -> Int {
   FakeStream.at(stream).fields.count
 }
 
+@_cdecl("envoy_dynamic_module_callback_http_get_header")
+func fakeHeader(
+  _ stream: UnsafeMutableRawPointer, _ map: UInt32, _ name: casa_bytes, _ value: UnsafeMutablePointer<casa_bytes>,
+  _ index: Int, _ total: UnsafeMutablePointer<Int>?
+) -> Bool {
+  let stream = FakeStream.at(stream)
+  let wanted = UnsafeRawBufferPointer(start: name.start, count: name.count)
+  let values = stream.fields.filter { $0.name.elementsEqual(wanted) }.map(\.value)
+  total?.pointee = values.count
+  guard !stream.refusesHeaders, values.indices.contains(index) else { return false }
+  value.pointee = stream.lend(values[index])
+  return true
+}
+
 @_cdecl("envoy_dynamic_module_callback_http_get_headers")
 func fakeHeaders(_ stream: UnsafeMutableRawPointer, _ map: UInt32, _ fields: UnsafeMutablePointer<casa_field>) -> Bool {
   let stream = FakeStream.at(stream)

@@ -63,7 +63,7 @@ private func checkRepetitions(
   decisions: LocalDecisions
 ) {
   guard let key else { return }
-  let again = decisions.admitAgain(key)
+  let again = decisions.admitAgain(key)?.admission
   guard case .admit = verdict else { return require(again == nil, "only what was admitted is admitted again") }
   require(again.map { same(.admit($0), verdict) } ?? false, "what was admitted is admitted again, in the same way")
   let raw = fields.map { RawField(name: $0.name[...], value: $0.value[...]) }

@@ -66,6 +66,10 @@ void envoy_dynamic_module_callback_log(uint32_t level, casa_bytes message);
 size_t envoy_dynamic_module_callback_http_get_headers_size(casa_envoy_stream _Nonnull, casa_header_map);
 bool envoy_dynamic_module_callback_http_get_headers(
     casa_envoy_stream _Nonnull, casa_header_map, casa_field *_Nonnull fields);
+/// One of a field's values; false when there is none. `total` is told how many there are.
+bool envoy_dynamic_module_callback_http_get_header(
+    casa_envoy_stream _Nonnull, casa_header_map, casa_bytes name, casa_bytes *_Nonnull value, size_t index,
+    size_t *_Nullable total);
 /// A value whose start is null removes the field.
 bool envoy_dynamic_module_callback_http_set_header(
     casa_envoy_stream _Nonnull, casa_header_map, casa_bytes name, casa_bytes value);

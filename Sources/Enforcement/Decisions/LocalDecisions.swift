@@ -36,7 +36,7 @@ public final class LocalDecisions: Sendable {
   }
 
   /// What requests have in common that are recorded as one.
-  private struct RepeatedRecord: Hashable {
+  fileprivate struct RepeatedRecord: Hashable {
     let method: String?
     let token: TokenHash?
     let trace: TraceID?
@@ -51,13 +51,6 @@ public final class LocalDecisions: Sendable {
     }
   }
 
-  /// An admission that holds for the very same request until `until`.
-  private struct Known {
-    let admission: Admission
-    let record: RepeatedRecord
-    let until: Timestamp
-  }
-
   private struct State {
     var epoch: UInt64?
     /// From when the question left that was answered last, for as long as its answer vouches for others.
@@ -66,7 +59,7 @@ public final class LocalDecisions: Sendable {
     var identityUntil = Timestamp(milliseconds: 0)
     var tokens = GenerationalCache<Use, SessionToken>(capacity: tokenCapacity)
     var owners = GenerationalCache<MCPSessionID, AppID>(capacity: tokenCapacity)
-    var known = GenerationalCache<RequestKey, Known>(capacity: knownCapacity)
+    var known = GenerationalCache<RequestKey, RememberedAdmission>(capacity: knownCapacity)
     var repeats: [RepeatedRecord: Int] = [:]
     var refusals: [JSONValue] = []
     var lostRefusals = 0
@@ -92,12 +85,12 @@ public final class LocalDecisions: Sendable {
 
   /// Admits a request that is the same, byte for byte, as one that was admitted here a moment ago.
   /// - Returns: nil when it must be decided about.
-  public func admitAgain(_ key: RequestKey) -> Admission? {
+  public func admitAgain(_ key: RequestKey) -> RememberedAdmission? {
     let now = clock.now()
     return state.withLock { state in
       guard let known = state.known[key], known.until > now, state.isInContact(now), state.hasRoom else { return nil }
       state.repeats[known.record, default: 0] += 1
-      return known.admission
+      return known
     }
   }
 
@@ -172,7 +165,7 @@ public final class LocalDecisions: Sendable {
       guard state.isInContact(now), state.hasRoom else { return .ask }
       state.repeats[repeated, default: 0] += 1
       if let key {
-        state.known[key] = Known(
+        state.known[key] = RememberedAdmission(
           admission: admission, record: repeated, until: min(until, state.identityUntil))
       }
       return .admit(admission)
@@ -238,4 +231,18 @@ public final class LocalDecisions: Sendable {
 
   /// The records taken last are stored.
   public func recordsWereDelivered() { state.withLock { $0.undelivered = nil } }
+}
+
+/// An admission that holds for the very same request, for a while. A reference, since it is looked up for each request and
+/// has many parts.
+public final class RememberedAdmission: Sendable {
+  public let admission: Admission
+  fileprivate let record: LocalDecisions.RepeatedRecord
+  fileprivate let until: Timestamp
+
+  fileprivate init(admission: Admission, record: LocalDecisions.RepeatedRecord, until: Timestamp) {
+    self.admission = admission
+    self.record = record
+    self.until = until
+  }
 }
