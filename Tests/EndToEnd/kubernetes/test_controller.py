@@ -258,6 +258,7 @@ class TestDrift:
 
 
 class TestWhoMay:
+    @pytest.mark.attack(40, "a system of elsewhere takes a system's name", layer="cluster")
     def test_a_name_belongs_to_who_was_there_first(self, api: FakeAPI, runtime: Runtime, controller: Controller) -> None:
         declare_bank(api)
         wait_for_phase(api, "Active", "banking")
@@ -278,6 +279,7 @@ class TestWhoMay:
         assert reason(wait_for_phase(api, "Failed", "banking")) == "NameTaken"
         assert registered(runtime, "banking") == {**by_hand, "apps": {}}
 
+    @pytest.mark.attack(40, "a system and a policy of elsewhere name a workload", layer="cluster")
     def test_attack_40_no_object_speaks_of_another_namespace_s_workload(
         self, api: FakeAPI, runtime: Runtime, controller: Controller
     ) -> None:

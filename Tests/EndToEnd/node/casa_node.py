@@ -144,6 +144,10 @@ class Node:
         self.process.terminate()
         return self.process.wait(timeout=20)
 
+    def resident_bytes(self) -> int:
+        assert self.process is not None
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def remove(self) -> None:
         """Leaves nothing behind, whatever the test did."""
         if self.process and self.process.poll() is None:
