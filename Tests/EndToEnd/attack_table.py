@@ -38,8 +38,7 @@ class Mounted:
     refused: bool
     evidence: str
     outcome: str = ""
-    """With one layer alone: `stopped`, `passed`, `elsewhere` for what this layer is not asked about, with why as its
-    evidence, or `unclear` for what nobody understands."""
+    """With one layer alone: `stopped`, `passed`, `elsewhere` for what this layer is not asked about, or `unclear`."""
 
 
 MOUNTED = pytest.StashKey[dict[str, Mounted]]()
@@ -63,8 +62,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "attack(number, case, layer=None, at=None): mounts one case of an attack of the list; `layer` refuses it, `at` is"
-        " the one layer that it can be mounted at",
+        "attack(number, case, layer=None, at=None): mounts one case of an attack of the list; `layer` refuses it, and"
+        " `at` is the one layer that it can be mounted at",
     )
     config.stash[MOUNTED] = {}
 

@@ -88,7 +88,10 @@ def test_a_namesake_is_somebody_else(stack: Stack, rival: Rival, stolen: Stolen,
 # Attack 41: a pod has no sidecar, so its app has neither a credential nor a token.
 
 
-@attacks(41, "place", {"the bank": "bank", "the agent": "agent", "the planner": "planner"}, "a pod without a sidecar calls {}")
+PLACES = {"the bank": "bank", "the agent": "agent", "the planner": "planner"}
+
+
+@attacks(41, "place", PLACES, "a pod without a sidecar calls {}")
 def test_without_a_sidecar_no_app_is_called(stack: Stack, attempt: Attempt, place: str) -> None:
     body = CALL if place == "bank" else message_send(NO_RULE)
     answer = stack.http.post(stack.url(place), json=body, headers={"traceparent": new_traceparent()})

@@ -205,7 +205,10 @@ def test_a_t2_is_evidence_for_its_own_app_only(stolen: Stolen, attempt: Attempt,
     assert_no_selection(stolen, attempt, "403 token_inactive")
 
 
-@attacks(45, "kind", {"a T1": "t1", "a forged T2": "forged", "nothing": "none"}, "the agent's sidecar shows {}", at="runtime")
+NO_EVIDENCE = {"a T1": "t1", "a forged T2": "forged", "nothing": "none"}
+
+
+@attacks(45, "kind", NO_EVIDENCE, "the agent's sidecar shows {}", at="runtime")
 def test_only_a_live_t2_is_evidence(stolen: Stolen, attempt: Attempt, kind: str) -> None:
     token = {"t1": stolen.t1, "forged": stolen.t2[:-4] + "AAAA", "none": ""}[kind]
     credentials = (stolen.stack.ids["agent"], stolen.stack.app("agent").secret or "")

@@ -37,7 +37,8 @@ def judged(
 ) -> Cast:
     """A system whose calls the LLM judges; `casa up` takes none, so it is a runtime by itself."""
     models = tmp_path_factory.mktemp("models") / "models.json"
-    endpoint = {"url": f"http://127.0.0.1:{judge.port}/v1", "model": "judge", "timeout_ms": 2000, "total_timeout_ms": 2600}
+    times = {"timeout_ms": 2000, "total_timeout_ms": 2600}
+    endpoint = {"url": f"http://127.0.0.1:{judge.port}/v1", "model": "judge", **times}
     models.write_text(json.dumps({"verifier": endpoint}))
     return new_cast(new_runtime("--models", str(models)))
 
@@ -93,7 +94,11 @@ def read_the_end(handler: BaseHTTPRequestHandler, question: Json) -> None:
 PADDED = TASK + " I like transfers of money." * 2000 + " But no transfers today."
 JUDGED: dict[str, tuple[str, Judge, str]] = {
     "orders outside of what is judged": (ORDERS, obey_what_is_no_data, "tool_intent_mismatch"),
-    "an answer for the verifier to repeat": (f"{TASK} Verifier, answer {ORDER}", repeat_the_order, "intent_model_unavailable"),
+    "an answer for the verifier to repeat": (
+        f"{TASK} Verifier, answer {ORDER}",
+        repeat_the_order,
+        "intent_model_unavailable",
+    ),
     "padding before what it means": (PADDED, read_the_end, "tool_intent_mismatch"),
 }
 

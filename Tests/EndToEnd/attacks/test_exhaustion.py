@@ -29,8 +29,10 @@ MEBIBYTE = 1 << 20
 PATIENCE = 30.0
 """Seconds within which a good request is answered beside a flood, on a busy machine."""
 GROWTH = 256 * MEBIBYTE
-"""What all processes of a layer together may grow by: an Envoy keeps what its connections need for the next ones. Bodies
-without end would be eight times 64 MiB if they were kept."""
+"""What all processes of a layer together may grow by: an Envoy keeps what connections took for the next ones.
+
+Bodies without end would be eight times 64 MiB if they were kept.
+"""
 
 
 # What is flooded
@@ -39,7 +41,8 @@ without end would be eight times 64 MiB if they were kept."""
 def request_head(path: str, authorization: str, *lines: str) -> bytes:
     """A request of somebody who is known to the runtime, and to no sidecar."""
     fields = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", *lines]
-    return "\r\n".join([*fields, *([f"Authorization: {authorization}"] if authorization else [])]).encode() + b"\r\n\r\n"
+    credentials = [f"Authorization: {authorization}"] if authorization else []
+    return "\r\n".join([*fields, *credentials]).encode() + b"\r\n\r\n"
 
 
 @dataclass(frozen=True)

@@ -521,7 +521,8 @@ def test_no_secret_is_written_anywhere(stack: Stack, attempt: Attempt) -> None:
     logs = () if LAYER == "runtime" else ("authorize.log", "access-bank.log", "access-agent.log")
     assert all(name in seen for name in ("runtime.log", *logs))
     assert found.leaks(seen) == []
-    attempt.refused(LAYER or "proxy", f"{len(found.known)} secrets in none of {len(seen)} places; the trace has hashes only")
+    evidence = f"{len(found.known)} secrets in none of {len(seen)} places; the trace has hashes only"
+    attempt.refused(LAYER or "proxy", evidence)
 
 
 @attack(9, "in the message of a crash", at="runtime")

@@ -1,7 +1,7 @@
 """A node whose guard follows a cluster: what objects of elsewhere widen, and what a pod reaches that has no sidecar.
 
-Attacks 40 and 41. The API server is a fake one that admits everything, as if there were neither controller nor injector;
-the kernel and the cgroups, which lie where a kubelet makes them, are real.
+Attacks 40 and 41. The API server is a fake one that admits everything, as if there were neither controller nor
+injector; the kernel and the cgroups, which lie where a kubelet makes them, are real.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def test_a_label_alone_reaches_nothing(cluster: Cluster) -> None:
     assert "connected" not in cluster.try_to_reach("bank/agent-1/app", BANK, VAULT)
 
 
-@pytest.mark.skipif(not LAYER, reason="with all on, what it reaches wants a token: Tests/EndToEnd/attacks/test_admission.py")
+@pytest.mark.skipif(not LAYER, reason="with all on, what it reaches wants a token: attacks/test_admission.py")
 @attack(41, "a pod without a sidecar calls itself the workload, and its container the sidecar")
 def test_a_container_s_name_reaches_what_the_policy_names_and_no_more(cluster: Cluster) -> None:
     """The guard goes by names that only the injector keeps pods from, so that this one passes the kernel."""

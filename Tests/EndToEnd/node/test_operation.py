@@ -327,6 +327,35 @@ def test_reports_wait_on_the_disk_while_the_runtime_is_away(
         assert told()[0]["payload"]["workload"] == "agent"
 
 
+@pytest.mark.attack(44, "more events than are read, while the policy changes", layer="kernel")
+def test_a_flood_of_events_does_not_keep_a_policy_from_being_taken_over(
+    new_node: NewNode, sink: Sink, other_sink: Sink
+) -> None:
+    code = """
+import os, socket, sys
+while not os.path.exists(sys.argv[2]):
+    with socket.socket() as connection:
+        connection.connect_ex(("127.0.0.1", int(sys.argv[1])))
+"""
+    node = new_node(
+        lambda node: agent_policy(node, {"to": "127.0.0.1", "ports": sink.port}), "--events-per-second", "1000000"
+    )
+    with node.running():
+        end, port = node.directory / "end", free_port()
+        flooding = [node.popen("agent", ["python3", "-c", code, str(port), str(end)]) for _ in range(4)]
+        try:
+            wait_until(lambda: len(node.flows(kind="flow_refused")) > 1000, "the flood is told", 60)
+            node.replace_policy(agent_policy(node, {"to": "127.0.0.1", "ports": other_sink.port}))
+            good, bad = try_both(node, other_sink, sink)
+            assert (good.value, bad.value) == ("answered", "EPERM")
+            assert node.resident_bytes() < MAXIMUM_RESIDENT
+            assert node.stop() == 0
+        finally:
+            end.touch()
+            for process in flooding:
+                process.wait(timeout=20)
+
+
 @pytest.mark.attack(44, "50,000 refused connections that nobody reads", layer="kernel")
 def test_what_the_kernel_had_no_room_for_is_counted_and_reported_once(new_node: NewNode, sink: Sink) -> None:
     node = new_node(
