@@ -26,6 +26,8 @@ CONTACTS = "get_contacts"
 CONNECTIONS = 500
 PIPELINED = 200
 MEBIBYTE = 1 << 20
+PAUSE = 0.03
+"""Seconds between what one of eight clients does, so that a debug build on a busy machine has room for others at all."""
 PATIENCE = 30.0
 """Seconds within which a good request is answered beside a flood, on a busy machine."""
 GROWTH = 256 * MEBIBYTE
@@ -118,7 +120,7 @@ def until_told(target: Flooded, act: Callable[[], None]) -> Iterator[None]:
         while not over.is_set():
             with contextlib.suppress(OSError):
                 act()
-            over.wait(0.005)
+            over.wait(PAUSE)
 
     threads = [threading.Thread(target=run) for _ in range(8)]
     for thread in threads:
