@@ -453,15 +453,19 @@ def test_the_time_tells_nothing_of_a_token_s_life(stolen: Stolen, attempt: Attem
     oracle = Oracle.over(stolen)
     kinds = ("live, of others", "revoked, of others", "expired")
     best = dict.fromkeys(kinds, 1.0)
-    for _ in range(60):
-        for kind in kinds:
-            began = time.perf_counter()
-            oracle.ask(kind)
-            best[kind] = min(best[kind], time.perf_counter() - began)
-    spread = max(best.values()) - min(best.values())
-    # The fastest of many: what is left is the server's own work, which a storage lookup would lengthen by more.
+    spread, asked = 1.0, 0
+    # The fastest of many: what is left is the server's own work, which a storage lookup would lengthen by more. A busy
+    # machine needs more of them.
+    while spread >= 0.001 and asked < 600:
+        for _ in range(60):
+            for kind in kinds:
+                began = time.perf_counter()
+                oracle.ask(kind)
+                best[kind] = min(best[kind], time.perf_counter() - began)
+        asked += 60
+        spread = max(best.values()) - min(best.values())
     assert spread < 0.001, best
-    attempt.refused("runtime", f"live, revoked and expired differ by {spread * 1e6:.0f} us at best of 60")
+    attempt.refused("runtime", f"live, revoked and expired differ by {spread * 1e6:.0f} us at best of {asked}")
 
 
 # Attack 9: secrets where they do not belong. test_secrets.py has the runtime alone; this is the data plane.

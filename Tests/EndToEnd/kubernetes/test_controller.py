@@ -266,8 +266,13 @@ class TestWhoMay:
         api.create("multiagentsystems", system("other", "rival") | {"spec": {**system("other", "rival")["spec"], "name": "Banking"}})
         failed = wait_for_phase(api, "Failed", "other", "rival")
         assert reason(failed) == "NameTaken" and "bank/" not in failed["status"]["message"]
-        told = [event for event in api.all("events") if event["involvedObject"]["name"] == "other"]
-        assert [(event["type"], event["reason"]) for event in told] == [("Warning", "NameTaken")]
+
+        def told() -> list[tuple[str, str]]:
+            events = [event for event in api.all("events") if event["involvedObject"]["name"] == "other"]
+            return [(event["type"], event["reason"]) for event in events]
+
+        wait_until(told, "an Event tells of it", PATIENCE)
+        assert told() == [("Warning", "NameTaken")]
         assert registered(runtime, "banking") == known
         assert not [secret for secret in api.all("secrets") if secret["metadata"]["namespace"] == "rival"]
 
