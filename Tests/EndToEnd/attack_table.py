@@ -18,7 +18,13 @@ import pytest
 from casa_runtime import ROOT
 
 RESULTS = ROOT / ".build/attacks.json"
-LAYERS = ("kernel", "proxy", "runtime")
+LAYERS = ("kernel", "proxy", "runtime", "cluster")
+"""What can refuse: the three layers, and before them a cluster's admission and controller."""
+AT = {
+    "runtime": "it is mounted at the runtime's API, before which no sidecar stands",
+    "proxy": "it is mounted at a sidecar, before anybody asks the runtime",
+}
+"""Why another layer is not asked about an attack that is mounted at this one."""
 
 
 @dataclass
@@ -32,7 +38,7 @@ class Mounted:
     refused: bool
     evidence: str
     outcome: str = ""
-    """With one layer alone: `stopped`, `passed`, or `unclear` for what this layer has no say in."""
+    """With one layer alone: `stopped`, `passed`, `elsewhere` for what this layer is not asked about, or `unclear`."""
 
 
 MOUNTED = pytest.StashKey[dict[str, Mounted]]()
@@ -54,7 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "attack(number, case, layer=None): mounts one case of an attack of the list")
+    config.addinivalue_line(
+        "markers",
+        "attack(number, case, layer=None, at=None): mounts one case of an attack of the list; `layer` refuses it, and"
+        " `at` is the one layer that it can be mounted at",
+    )
     config.stash[MOUNTED] = {}
 
 
@@ -78,6 +88,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """With one layer alone, keeps out what can only be mounted at another."""
+    marker, alone = item.get_closest_marker("attack"), os.environ.get("CASA_LAYER")
+    at = marker.kwargs.get("at") if marker else None
+    if marker and alone and at not in (None, alone):
+        note_elsewhere(item, marker, alone, AT[at])
+        pytest.skip(AT[at])
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -92,11 +112,20 @@ def pytest_runtest_makereport(
     return report
 
 
+def note_elsewhere(item: pytest.Item, marker: pytest.Mark, layer: str, why: str) -> None:
+    number, case = marker.args
+    adapter = os.environ.get("CASA_ADAPTER", "")
+    item.config.stash[MOUNTED][item.nodeid] = Mounted(number, case, adapter, layer, False, why, "elsewhere")
+
+
 def note_alone(
     item: pytest.Item, marker: pytest.Mark, call: pytest.CallInfo[None], report: pytest.TestReport, layer: str
 ) -> None:
     """Keeps how an attack went that one layer alone had to stop. That it was not stopped is a finding, no failure."""
     if report.skipped or (report.passed and report.when != "call"):
+        return
+    if call.excinfo is not None and call.excinfo.typename == "NotThisLayers":
+        note_elsewhere(item, marker, layer, str(call.excinfo.value))
         return
     number, case = marker.args
     attempt = item.stash.get(ATTEMPT, None)

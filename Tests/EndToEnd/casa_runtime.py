@@ -28,7 +28,7 @@ EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 DELIVERED = "urn:casa:params:oauth:grant-type:delivered-session"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-START_DEADLINE = 60.0
+START_DEADLINE = 120.0
 
 Found = TypeVar("Found")
 Json = dict[str, Any]

@@ -28,8 +28,8 @@ import httpx
 from casa_runtime import ROOT, SELECTION_CHECKS, App, Json, Runtime, binary, free_port, token_of, wait_until
 
 EXAMPLE = ROOT / "examples/banking"
-START_DEADLINE = 60.0
-TRACE_DEADLINE = 5.0
+START_DEADLINE = 120.0
+TRACE_DEADLINE = 20.0
 LLM_KEY = "sk-kept-by-the-sidecars"
 MCP_VERSION = "2026-07-28"
 NO_RULE = "Good morning."

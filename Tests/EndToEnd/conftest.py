@@ -12,6 +12,7 @@ from attack_table import (  # noqa: F401: pytest finds its hooks here
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_runtest_makereport,
+    pytest_runtest_setup,
     pytest_sessionfinish,
     pytest_terminal_summary,
 )

@@ -17,6 +17,7 @@ class LLMFront:
     def __init__(self, port: int, upstream: int) -> None:
         self.port, self.upstream = port, upstream
         self.behaviour: Behaviour | None = None
+        self.rewrite: Callable[[bytes], bytes] | None = None
         front = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,11 +38,16 @@ class LLMFront:
                     upstream_connection.putheader("content-length", str(len(body)))
                     upstream_connection.endheaders(body)
                     answer = upstream_connection.getresponse()
+                    changed = None if front.rewrite is None else front.rewrite(answer.read())
+                    dropped = ("connection", "transfer-encoding", *(() if changed is None else ("content-length",)))
                     self.send_response_only(answer.status)
                     for name, value in answer.getheaders():
-                        if name.lower() not in ("connection", "transfer-encoding"):
+                        if name.lower() not in dropped:
                             self.send_header(name, value)
                     self.end_headers()
+                    if changed is not None:
+                        self.wfile.write(changed)
+                        return
                     while part := answer.read1(65536):
                         self.wfile.write(part)
                         self.wfile.flush()
@@ -78,6 +84,15 @@ class LLMFront:
             yield
         finally:
             self._server = self._serve()
+
+    @contextmanager
+    def rewriting(self, rewrite: Callable[[bytes], bytes]) -> Iterator[None]:
+        """Answers of the server behind it are handed on changed."""
+        self.rewrite = rewrite
+        try:
+            yield
+        finally:
+            self.rewrite = None
 
     @contextmanager
     def answering(self, behaviour: Behaviour) -> Iterator[None]:

@@ -10,6 +10,8 @@ import Prometheus
 actor NodeGuard {
   /// How many events are taken at a time.
   private static let batch = 256
+  /// How many times in a row, before anything else is looked at: a workload may make events faster than they are read.
+  private static let batchesInARow = 16
 
   private let configuration: NodeGuardService.Configuration
   private let hierarchy: CgroupHierarchy
@@ -88,11 +90,11 @@ actor NodeGuard {
     }
   }
 
-  /// Carries the kernel's events to the disk. Only then they leave the kernel.
+  /// Carries the kernel's events to the disk, a bounded number of them. Only then they leave the kernel.
   /// - Returns: whether cgroups were made, whose workload has to be found.
   func pump() -> Bool {
     hasNewCgroups = false
-    while true {
+    for _ in 0..<Self.batchesInARow {
       var reports: [FlowSpool.Report] = []
       // Those that were stored, and not given back before a guard was killed or the disk was full, come again.
       let stored = spool?.newestPosition
@@ -116,6 +118,7 @@ actor NodeGuard {
       }
       if count < Self.batch { return hasNewCgroups }
     }
+    return hasNewCgroups
   }
 
   /// Tells of events that the kernel had no room for, since its buffer was full.

@@ -106,7 +106,7 @@ public struct NodeGuardService: Service {
         }
       }
     }
-    // What the kernel has by now is carried to the disk.
+    // What the kernel has by now is carried to the disk; what is more than that waits there for the next guard.
     _ = await node.pump()
     logger.notice("ended; the kernel goes on enforcing. `casa node detach` ends that")
   }

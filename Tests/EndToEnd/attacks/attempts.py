@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from attack_table import AT
 from casa_runtime import Json, token_of
 from casa_stack import (
     NO_RULE,
@@ -30,14 +31,16 @@ TRANSFER = "transfer_money"
 TO_ATTACKER: Json = {"recipient_iban": "DE02ATTACKER", "amount": 9999, "currency": "EUR", "subject": "Invoice"}
 
 
-def attack(number: int, case: str) -> pytest.MarkDecorator:
-    """Marks a test as one case of an attack of the list."""
-    return pytest.mark.attack(number, case)
+def attack(number: int, case: str, at: str | None = None) -> pytest.MarkDecorator:
+    """Marks a test as one case of an attack of the list, which can be mounted `at` one layer only, or at any."""
+    return pytest.mark.attack(number, case, at=at)
 
 
-def attacks(number: int, name: str, cases: Mapping[str, Case], what: str = "{}") -> pytest.MarkDecorator:
+def attacks(
+    number: int, name: str, cases: Mapping[str, Case], what: str = "{}", at: str | None = None
+) -> pytest.MarkDecorator:
     """Runs a test once for each case of an attack."""
-    made = [pytest.param(case, id=text, marks=attack(number, what.format(text))) for text, case in cases.items()]
+    made = [pytest.param(case, id=text, marks=attack(number, what.format(text), at)) for text, case in cases.items()]
     return pytest.mark.parametrize(name, made)
 
 
@@ -71,7 +74,7 @@ class Attempt:
         """Says what refused the attack; the test has asserted it."""
         self.assert_bank_untouched()
         if LAYER and layer != LAYER:
-            raise NotThisLayers(f"{layer}: {evidence}")
+            raise NotThisLayers(f"what refuses it is the {layer}")
         self.layer, self.evidence = layer, evidence
 
     def refused_by_proxy(self, answer: httpx.Response, reason: str | set[str], at: str, **payload: Any) -> Json:
@@ -108,12 +111,12 @@ class Attempt:
         """With the other layers off it counts whether it was refused, not for which of several reasons."""
         at_runtime = answer.url.port == self.stack.endpoints.runtime
         if LAYER == "proxy" and at_runtime:
-            raise NotThisLayers("mounted at the runtime's API, before which no sidecar stands")
+            raise NotThisLayers(AT["runtime"])
         if answer.status_code < 400 or "access_token" in answer.text:
             raise AttackPassed(f"{answer.status_code} {answer.text[:200]}")
         by_runtime = at_runtime or answer.headers.get(SAID_BY) == "runtime"
         if LAYER == "runtime" and not by_runtime:
-            raise NotThisLayers(f"nobody asked the runtime: {answer.status_code} {answer.text[:200]}")
+            raise NotThisLayers("an app refused it that did not ask the runtime")
         self.refused(LAYER, f"{answer.status_code} {answer.text[:120]}")
         return {}
 

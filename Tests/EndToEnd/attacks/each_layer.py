@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,6 @@ NO_SAY: dict[str, dict[str, str]] = {
         "32": "it reads no answers of LLMs",
     },
 }
-ELSEWHERE = {
-    30: "Tests/IntentChecksTests, docs/intent.md",
-    40: "the controller's tests",
-    41: "the injector's tests",
-    44: "Tests/EndToEnd/load",
-}
 
 
 def numbers(text: str) -> set[int]:
@@ -124,40 +119,51 @@ def pytest_rows(layer: str, *arguments: str) -> list[Row]:
 
 
 def measure() -> list[Row]:
-    attacks, interception = str(FOLDER), str(FOLDER.parent / "interception")
-    rows = pytest_rows("proxy", attacks, interception, "--attack-numbers", "1-33,37,45,47-50")
-    rows += pytest_rows("runtime", attacks, "--attack-numbers", "1-10,23,27-31,39,42-43,45-46,48-50")
+    attacks, tests = str(FOLDER), FOLDER.parent
+    packets = str(tests / "interception")
+    rows = pytest_rows("proxy", attacks, packets, "--attack-numbers", "1-33,37,40-41,44-45,47-50")
+    browser = str(tests / "explorer")
+    rows += pytest_rows("runtime", attacks, browser, "--attack-numbers", "1-10,23,27-31,38-46,48-50")
     for row in rows:
         # Packet rules are the sidecar's own (`casa sidecar intercept`).
-        if row["outcome"] == "stopped" and row["evidence"] == "refused, and nothing arrived":
+        if row["layer"] == "proxy" and row["evidence"] == "refused, and nothing arrived":
             row["evidence"] = "packet rules"
-    rows += pytest_rows("kernel", str(FOLDER.parent / "node"), "--attack-numbers", "33-38")
+    rows += pytest_rows("kernel", str(tests / "node"), "--attack-numbers", "33-38,40-41,44")
     results = ROOT / ".build/attacks-kernel-alone.json"
     subprocess.run([sys.executable, str(FOLDER / "kernel_alone.py"), str(results)], cwd=ROOT, check=True)
-    return rows + json.loads(results.read_text())
+    rows += json.loads(results.read_text())
+    return rows + pytest_rows("cluster", str(tests / "kubernetes"), "--attack-numbers", "40-41")
+
+
+def of(layer: str, attack: int, rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["layer"] == layer and row["attack"] == attack]
 
 
 def cell(layer: str, attack: int, rows: list[Row]) -> Row:
-    """What was measured of one attack and one layer."""
-    mine = [row for row in rows if row["layer"] == layer and row["attack"] == attack and row["outcome"] != "unclear"]
-    stopped = sum(row["outcome"] == "stopped" for row in mine)
+    """What was measured of one attack and one layer, and which cases are not its business, by why."""
+    found = of(layer, attack, rows)
+    mine = [row for row in found if row["outcome"] in ("stopped", "passed")]
+    elsewhere: dict[str, list[str]] = {}
+    for row in found:
+        if row["outcome"] == "elsewhere" and row["case"] not in elsewhere.setdefault(row["evidence"], []):
+            elsewhere[row["evidence"]].append(row["case"])
+    others = {"elsewhere": elsewhere} if elsewhere else {}
     if mine:
         passed = sorted({row["case"] for row in mine if row["outcome"] == "passed"})
-        return {"stopped": stopped, "mounted": len(mine), "passed": passed}
+        stopped = sum(row["outcome"] == "stopped" for row in mine)
+        return {"stopped": stopped, "mounted": len(mine), "passed": passed, **others}
     why = next((why for text, why in NO_SAY[layer].items() if attack in numbers(text)), None)
-    return {"no_say": why} if why else {"not_measured": ELSEWHERE.get(attack, "no test mounts it at this layer alone")}
+    said = {"no_say": why} if why else {"not_measured": "no test mounts it at this layer alone"}
+    return {**said, **others}
 
 
 def matrix(rows: list[Row]) -> Row:
     layers = ("kernel", "proxy", "runtime")
     # By name alone: what came instead may hold a token.
-    unclear = [
-        f"{row['layer']} {row['attack']}: {row['case']}"
-        for row in rows
-        if row["outcome"] == "unclear" and not row["evidence"].startswith("NotThisLayers")
-    ]
+    unclear = [f"{row['layer']} {row['attack']}: {row['case']}" for row in rows if row["outcome"] == "unclear"]
     cells = {str(attack): {layer: cell(layer, attack, rows) for layer in layers} for attack in NAMES}
-    return {"attacks": cells, "unclear": unclear}
+    cluster = {str(attack): cell("cluster", attack, rows) for attack in NAMES if of("cluster", attack, rows)}
+    return {"attacks": cells, "cluster": cluster, "unclear": unclear}
 
 
 def text(measured: Row) -> str:
@@ -175,6 +181,8 @@ def table(found: Row) -> str:
     for number, cells in found["attacks"].items():
         texts = [text(cells[layer]) for layer in ("kernel", "proxy", "runtime")]
         lines.append(f"| {number} | {NAMES[int(number)]} | {' | '.join(texts)} |")
+    lines += ["", "Before any layer, by the cluster's admission and controller:", ""]
+    lines += [f"- {number}, {NAMES[int(number)]}: {text(measured)}" for number, measured in found["cluster"].items()]
     return "\n".join(lines)
 
 
@@ -188,9 +196,11 @@ def document(found: Row) -> str:
 def main() -> int:
     if "--document" not in sys.argv:
         assert os.geteuid() == 0, "the kernel's layer is measured as root"
+        began = time.monotonic()
         rows = measure()
         (ROOT / ".build/layers-rows.json").write_text(json.dumps(rows, indent=1) + "\n")
         LAYERS.write_text(json.dumps(matrix(rows), indent=1, ensure_ascii=False) + "\n")
+        print(f"\nmeasured in {(time.monotonic() - began) / 60:.0f} minutes")
     found = json.loads(LAYERS.read_text())
     DOCUMENT.write_text(document(found))
     print(table(found))

@@ -75,7 +75,7 @@ class RuntimeAlone(Stack):
         urls = {
             "agent": f"http://127.0.0.1:{ports.agent_app}/",
             "planner": f"http://127.0.0.1:{ports.planner_app}/",
-            "bank": f"http://127.0.0.1:{self.bank_port or ports.bank_app}/mcp",
+            "bank": f"http://127.0.0.1:{ports.bank_app}/mcp",
         }
         for name, kind in KINDS.items():
             app = self.runtime.create_app(mas, name, kind, **({"base_url": urls[name]} if name in urls else {}))

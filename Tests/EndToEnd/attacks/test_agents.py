@@ -184,7 +184,7 @@ STRANGERS: dict[str, dict[str, str]] = {
 }
 
 
-@attacks(45, "headers", STRANGERS, "the agent reports a selection {}")
+@attacks(45, "headers", STRANGERS, "the agent reports a selection {}", at="runtime")
 def test_an_agent_without_credentials_reports_nothing(
     stolen: Stolen, attempt: Attempt, headers: dict[str, str]
 ) -> None:
@@ -197,7 +197,7 @@ def test_an_agent_without_credentials_reports_nothing(
 OTHERS = {"the planner": "planner", "the client": "client", "the bank": "bank"}
 
 
-@attacks(45, "app", OTHERS, "a stolen T2, reported by {}")
+@attacks(45, "app", OTHERS, "a stolen T2, reported by {}", at="runtime")
 def test_a_t2_is_evidence_for_its_own_app_only(stolen: Stolen, attempt: Attempt, app: str) -> None:
     credentials = (stolen.stack.ids[app], stolen.stack.app(app).secret or "")
     answer = stolen.stack.runtime.http.post("/trace/events", json=selection(stolen.t2), auth=credentials)
@@ -205,7 +205,10 @@ def test_a_t2_is_evidence_for_its_own_app_only(stolen: Stolen, attempt: Attempt,
     assert_no_selection(stolen, attempt, "403 token_inactive")
 
 
-@attacks(45, "kind", {"a T1": "t1", "a forged T2": "forged", "nothing": "none"}, "the agent's sidecar shows {}")
+NO_EVIDENCE = {"a T1": "t1", "a forged T2": "forged", "nothing": "none"}
+
+
+@attacks(45, "kind", NO_EVIDENCE, "the agent's sidecar shows {}", at="runtime")
 def test_only_a_live_t2_is_evidence(stolen: Stolen, attempt: Attempt, kind: str) -> None:
     token = {"t1": stolen.t1, "forged": stolen.t2[:-4] + "AAAA", "none": ""}[kind]
     credentials = (stolen.stack.ids["agent"], stolen.stack.app("agent").secret or "")
@@ -214,7 +217,7 @@ def test_only_a_live_t2_is_evidence(stolen: Stolen, attempt: Attempt, kind: str)
     assert_no_selection(stolen, attempt, "403 token_inactive")
 
 
-@attack(45, "a good report and a bad one in one batch")
+@attack(45, "a good report and a bad one in one batch", at="runtime")
 def test_a_batch_of_reports_is_all_or_nothing(stolen: Stolen, attempt: Attempt) -> None:
     other = steal(stolen.stack)
     attempt.begin()
@@ -356,7 +359,8 @@ def test_a_refusal_leaves_nothing_behind(stolen: Stolen, attempt: Attempt) -> No
     agent = stolen.stack.app("agent")
     agent.report_selection(stolen.t2, SUMMARY, {})
     refused = agent.exchange_for_call(stolen.t1, "bank", TRANSFER, TO_ATTACKER)
-    assert refused.status_code == 403
+    # Without checks it is not; the token of the other call has to be good for nothing else all the same.
+    assert LAYER == "proxy" or refused.status_code == 403
     t3 = token_of(agent.exchange_for_call(stolen.t1, "bank", SUMMARY, {}))
     answer = stolen.stack.call_bank(t3, tool_call(TRANSFER, TO_ATTACKER))
     attempt.refused_by_proxy(answer, "token_not_for_this_call", "bank", token_sha256=sha256(t3))

@@ -14,6 +14,7 @@ import pytest
 from attempts import TO_ATTACKER, TRANSFER, Attempt, attack, attacks, sha256
 from casa_runtime import Cast, Json, make_cast, token_of, wait_until
 from casa_stack import NO_RULE, Stack, Stolen, message_send, new_traceparent, refusal_of, steal, tool_call
+from layer_alone import AttackPassed
 
 SUMMARY = "get_account_summary"
 SECRETS = ("client_secret", "private_key", "access_token")
@@ -324,7 +325,8 @@ def test_nothing_of_the_session_leaves_for_the_llm(stack: Stack, attempt: Attemp
     session = stack.begin_session()
     fields = {"baggage": "user=erika", "tracestate": "casa=1"}
     assert session.ask_llm(NO_RULE, [], **fields).status_code == 200
-    assert not [seen for seen in stack.llm_requests if {"baggage", "tracestate", "traceparent"} & set(seen)]
+    if [seen for seen in stack.llm_requests if {"baggage", "tracestate", "traceparent"} & set(seen)]:
+        raise AttackPassed("the LLM's host got a field of the session's")
     attempt.refused("proxy", "they are taken off before the LLM's host")
 
 
@@ -393,7 +395,7 @@ CHANGES: dict[str, Callable[[list[Json]], None]] = {
 }
 
 
-@attacks(23, "change", CHANGES, "an approved tool changes: {}")
+@attacks(23, "change", CHANGES, "an approved tool changes: {}", at="runtime")
 def test_a_tool_that_changed_is_not_called(
     stack: Stack, other: Cast, attempt: Attempt, change: Callable[[list[Json]], None], request: pytest.FixtureRequest
 ) -> None:
@@ -418,7 +420,7 @@ def test_a_tool_that_changed_is_not_called(
     attempt.refused("runtime", "403 modified_mcp_tool_defs; trace: exchange_refused with the decision")
 
 
-@attack(23, "a second server offers a tool of the same name")
+@attack(23, "a second server offers a tool of the same name", at="runtime")
 def test_a_shadowing_tool_is_not_approved(stack: Stack, attempt: Attempt) -> None:
     with changing_server() as (url, _), changing_server() as (second, _):
         mas = stack.runtime.create_mas("shadowed")

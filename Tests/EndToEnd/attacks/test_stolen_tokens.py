@@ -28,6 +28,7 @@ from casa_stack import (
     tool_call,
 )
 from forging import ORDER, Genuine, encode
+from layer_alone import LAYER
 from test_oauth_clients import KeyedClient
 
 CONTACTS = "get_contacts"
@@ -246,7 +247,7 @@ def test_a_t1_is_exchanged_by_the_app_it_was_delivered_to(stolen: Stolen, attemp
     )
 
 
-@attack(6, "another tenant's agent uses a stolen T1")
+@attack(6, "another tenant's agent uses a stolen T1", at="runtime")
 def test_a_t1_is_not_exchanged_by_another_tenant(stolen: Stolen, attempt: Attempt, other: Cast) -> None:
     answer = other.agent.exchange(stolen.t1, "llm-access")
     assert answer.status_code == 400 and answer.json()["reason"] == "token_not_for_this_app"
@@ -447,20 +448,24 @@ def test_every_token_of_others_is_the_same(stolen: Stolen, attempt: Attempt) -> 
     attempt.refused("runtime", f"{len(answers)} kinds of tokens: the same 200 {{\"active\":false}}, the same headers")
 
 
-@attack(8, "the time that introspection takes")
+@attack(8, "the time that introspection takes", at="runtime")
 def test_the_time_tells_nothing_of_a_token_s_life(stolen: Stolen, attempt: Attempt) -> None:
     oracle = Oracle.over(stolen)
     kinds = ("live, of others", "revoked, of others", "expired")
     best = dict.fromkeys(kinds, 1.0)
-    for _ in range(60):
-        for kind in kinds:
-            began = time.perf_counter()
-            oracle.ask(kind)
-            best[kind] = min(best[kind], time.perf_counter() - began)
-    spread = max(best.values()) - min(best.values())
-    # The fastest of many: what is left is the server's own work, which a storage lookup would lengthen by more.
+    spread, asked = 1.0, 0
+    # The fastest of many: what is left is the server's own work, which a storage lookup would lengthen by more. A busy
+    # machine needs more of them.
+    while spread >= 0.001 and asked < 600:
+        for _ in range(60):
+            for kind in kinds:
+                began = time.perf_counter()
+                oracle.ask(kind)
+                best[kind] = min(best[kind], time.perf_counter() - began)
+        asked += 60
+        spread = max(best.values()) - min(best.values())
     assert spread < 0.001, best
-    attempt.refused("runtime", f"live, revoked and expired differ by {spread * 1e6:.0f} us at best of 60")
+    attempt.refused("runtime", f"live, revoked and expired differ by {spread * 1e6:.0f} us at best of {asked}")
 
 
 # Attack 9: secrets where they do not belong. test_secrets.py has the runtime alone; this is the data plane.
@@ -517,12 +522,14 @@ def test_no_secret_is_written_anywhere(stack: Stack, attempt: Attempt) -> None:
     attempt.event("call_refused", "bank", reason="reserved_header")
     metrics = stack.runtime.http.get("/metrics", headers=stack.runtime.admin_headers).text
     seen = {**stack.logs, "the trace": json.dumps(stack.events_after(attempt.mark)), "/metrics": metrics}
-    assert all(name in seen for name in ("runtime.log", "authorize.log", "access-bank.log", "access-agent.log"))
+    logs = () if LAYER == "runtime" else ("authorize.log", "access-bank.log", "access-agent.log")
+    assert all(name in seen for name in ("runtime.log", *logs))
     assert found.leaks(seen) == []
-    attempt.refused("proxy", f"{len(found.known)} secrets in none of {len(seen)} places; the trace has hashes only")
+    evidence = f"{len(found.known)} secrets in none of {len(seen)} places; the trace has hashes only"
+    attempt.refused(LAYER or "proxy", evidence)
 
 
-@attack(9, "in the message of a crash")
+@attack(9, "in the message of a crash", at="runtime")
 def test_a_crash_tells_no_secret(
     new_runtime: Callable[..., Runtime], new_cast: Callable[..., Cast], attempt: Attempt
 ) -> None:
@@ -562,7 +569,7 @@ def assert_replay_refused(attempt: Attempt, keyed: KeyedClient, answer: httpx.Re
     attempt.refused("runtime", f"401 invalid_client; trace: no token_issued; {evidence}")
 
 
-@attack(10, "an assertion at the endpoint where it was used")
+@attack(10, "an assertion at the endpoint where it was used", at="runtime")
 def test_an_assertion_is_good_once(keyed: KeyedClient, attempt: Attempt) -> None:
     assertion = keyed.assertion()
     assert keyed.ask(assertion).status_code == 200
@@ -570,7 +577,7 @@ def test_an_assertion_is_good_once(keyed: KeyedClient, attempt: Attempt) -> None
     assert_replay_refused(attempt, keyed, keyed.ask(assertion), "the jti is spent")
 
 
-@attack(10, "an assertion at another endpoint")
+@attack(10, "an assertion at another endpoint", at="runtime")
 def test_an_assertion_is_good_once_for_all_endpoints(keyed: KeyedClient, attempt: Attempt) -> None:
     assertion = keyed.assertion()
     t1 = token_of(keyed.ask(assertion))
@@ -582,7 +589,7 @@ def test_an_assertion_is_good_once_for_all_endpoints(keyed: KeyedClient, attempt
         assert_replay_refused(attempt, keyed, answer, f"at {path}")
 
 
-@attack(10, "an assertion ten times at once")
+@attack(10, "an assertion ten times at once", at="runtime")
 def test_of_many_uses_of_an_assertion_one_passes(keyed: KeyedClient, attempt: Attempt) -> None:
     assertion = keyed.assertion()
     answers = at_once(10, lambda: keyed.ask(assertion))
@@ -592,7 +599,7 @@ def test_of_many_uses_of_an_assertion_one_passes(keyed: KeyedClient, attempt: At
     attempt.refused("runtime", "1 x 200, 9 x 401 invalid_client; trace: one token_issued")
 
 
-@attack(10, "an assertion after the runtime crashed")
+@attack(10, "an assertion after the runtime crashed", at="runtime")
 def test_a_spent_assertion_stays_spent_after_a_crash(
     new_runtime: Callable[..., Runtime], new_cast: Callable[..., Cast], attempt: Attempt
 ) -> None:
@@ -604,3 +611,36 @@ def test_a_spent_assertion_stays_spent_after_a_crash(
     runtime.start()
     wait_until(runtime.is_ready, "the runtime is back")
     assert_replay_refused(attempt, keyed, keyed.ask(assertion), "spent before the crash")
+
+
+# Attack 38: a token is where it was not issued for. Tests/EndToEnd/node has the alert that a node's sighting raises.
+
+
+@attack(38, "who got a tool token spends it", at="runtime")
+def test_a_carried_t3_is_worth_nothing_to_who_got_it(stolen: Stolen, other: Cast, attempt: Attempt) -> None:
+    t3 = stolen.t3(CONTACTS, {})
+    attempt.begin()
+    for app in (other.bank, other.agent, stolen.stack.app("planner")):
+        answer = app.spend(t3)
+        assert answer.status_code == 403 and answer.json()["reason"] == "token_inactive", answer.text
+    attempt.assert_nothing("token_spent", stolen.trace_id)
+    attempt.refused("runtime", "3 x 403 token_inactive; trace: no token_spent")
+
+
+@attack(38, "who got a session's token exchanges it", at="runtime")
+def test_a_carried_t1_is_exchanged_by_nobody_else(stolen: Stolen, other: Cast, attempt: Attempt) -> None:
+    for app in (other.agent, other.client, stolen.stack.app("planner"), stolen.stack.app("bank")):
+        for token in (stolen.t1, stolen.t2):
+            answer = app.exchange(token, "llm-access")
+            assert answer.status_code == 400 and answer.json()["reason"] == "token_not_for_this_app", answer.text
+    attempt.assert_nothing("token_exchanged", stolen.trace_id)
+    attempt.refused("runtime", "8 x 400 token_not_for_this_app; trace: no token_exchanged")
+
+
+@attack(38, "who got a token asks whose it is", at="runtime")
+def test_a_carried_token_tells_its_finder_nothing(stolen: Stolen, other: Cast, attempt: Attempt) -> None:
+    for token in (stolen.t1, stolen.t2, stolen.t3(CONTACTS, {})):
+        assert other.agent.introspect(token) == {"active": False}
+        answer = stolen.stack.runtime.http.post("/oauth/introspect", data={"token": token})
+        assert answer.status_code == 401 and NO_RULE not in answer.text
+    attempt.refused("runtime", '{"active":false} to apps, 401 to strangers')

@@ -341,6 +341,7 @@ def test_first_page_is_small_and_fast(serve, new_page):
 
 # Attacks
 
+@pytest.mark.attack(42, "stored markup, in a browser", layer="runtime")
 @pytest.mark.parametrize("text", data.HOSTILE)
 def test_attack_42_stored_markup_is_shown_as_text(serve, new_page, text):
     content = data.hostile(text)
@@ -400,6 +401,7 @@ def test_no_other_site_frames_the_pages(serve, new_page):
         assert headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.attack(39, "the Explorer without signing in", layer="runtime")
 def test_attack_39_without_signing_in_nothing_is_shown(serve, new_page):
     content = data.plausible()
     server = serve(content, credential="secret")

@@ -262,6 +262,7 @@ class TestDrift:
 
 
 class TestWhoMay:
+    @pytest.mark.attack(40, "a system of elsewhere takes a system's name", layer="cluster")
     def test_a_name_belongs_to_who_was_there_first(self, api: FakeAPI, runtime: Runtime, controller: Controller) -> None:
         declare_bank(api)
         wait_for_phase(api, "Active", "banking")
@@ -269,8 +270,13 @@ class TestWhoMay:
         api.create("multiagentsystems", system("other", "rival") | {"spec": {**system("other", "rival")["spec"], "name": "Banking"}})
         failed = wait_for_phase(api, "Failed", "other", "rival")
         assert reason(failed) == "NameTaken" and "bank/" not in failed["status"]["message"]
-        told = [event for event in api.all("events") if event["involvedObject"]["name"] == "other"]
-        assert [(event["type"], event["reason"]) for event in told] == [("Warning", "NameTaken")]
+
+        def told() -> list[tuple[str, str]]:
+            events = [event for event in api.all("events") if event["involvedObject"]["name"] == "other"]
+            return [(event["type"], event["reason"]) for event in events]
+
+        wait_until(told, "an Event tells of it", PATIENCE)
+        assert told() == [("Warning", "NameTaken")]
         assert registered(runtime, "banking") == known
         assert not [secret for secret in api.all("secrets") if secret["metadata"]["namespace"] == "rival"]
 
@@ -282,6 +288,7 @@ class TestWhoMay:
         assert reason(wait_for_phase(api, "Failed", "banking")) == "NameTaken"
         assert registered(runtime, "banking") == {**by_hand, "apps": {}}
 
+    @pytest.mark.attack(40, "a system and a policy of elsewhere name a workload", layer="cluster")
     def test_attack_40_no_object_speaks_of_another_namespace_s_workload(
         self, api: FakeAPI, runtime: Runtime, controller: Controller
     ) -> None:

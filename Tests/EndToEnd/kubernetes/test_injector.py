@@ -75,6 +75,52 @@ def test_a_pod_is_guarded_once(client: httpx.Client) -> None:
     assert not answer(client, "/validate", review(before))["allowed"]
 
 
+def labelled(**labels: str) -> Json:
+    made = pod()
+    made["metadata"]["labels"] |= labels
+    return made
+
+
+def annotated(**annotations: str) -> Json:
+    made = pod()
+    made["metadata"]["annotations"] = annotations
+    return made
+
+
+def with_own(name: str) -> Json:
+    """A pod that brings a container of such a name."""
+    made = pod()
+    made["spec"]["containers"].append({**made["spec"]["containers"][0], "name": name, "ports": []})
+    return made
+
+
+OPTING_OUT = {
+    "CASA's label": labelled(**{"casa.io/injection": "disabled"}),
+    "CASA's annotation": annotated(**{"casa.io/injection": "false"}),
+    "a mesh's label": labelled(**{"sidecar.istio.io/inject": "false"}),
+    "a mesh's annotation": annotated(**{"sidecar.istio.io/inject": "false", "sidecar.istio.io/status": "{}"}),
+    "a workload's label": labelled(**{"casa.io/workload": "bank"}),
+    "a container called the sidecar": with_own("casa-sidecar"),
+}
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(n, marks=pytest.mark.attack(41, f"opting out by {n}", layer="cluster")) for n in OPTING_OUT]
+)
+def test_attack_41_no_pod_opts_out(injector: Injector, client: httpx.Client, what: str) -> None:
+    before = OPTING_OUT[what]
+    assert not answer(client, "/validate", review(before))["allowed"], "it comes in as its author wrote it"
+    mutated = answer(client, "/mutate", review(before))
+    if mutated["allowed"]:
+        made = patched(before, mutated)
+        assert names(made, "initContainers")[:3] == ["casa-intercept", "casa-authorize", "casa-sidecar"]
+        assert {container["image"] for container in made["spec"]["initContainers"][:3]} == {IMAGE}
+        assert made["metadata"]["labels"]["casa.io/workload"] == "teller"
+        assert answer(client, "/validate", review(made))["allowed"]
+    else:
+        assert mutated["status"]["code"] == 403 and "casa" in mutated["status"]["message"]
+
+
 def test_a_refusal_says_what_to_change(client: httpx.Client) -> None:
     refused = answer(client, "/mutate", review(pod(hostNetwork=True, hostPID=True)))
     assert not refused["allowed"] and refused["status"]["code"] == 403

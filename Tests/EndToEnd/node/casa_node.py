@@ -23,6 +23,8 @@ from casa_runtime import Json, binary, wait_until
 
 BPF = Path("/sys/fs/bpf")
 READY = 60.0
+TOLD = 30.0
+"""Seconds within which a guard that was started anew on a busy machine has told of what it missed."""
 
 
 def cgroup_root() -> Path:
@@ -142,7 +144,11 @@ class Node:
         """Asks it to end; its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)
+
+    def resident_bytes(self) -> int:
+        assert self.process is not None
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def remove(self) -> None:
         """Leaves nothing behind, whatever the test did."""
@@ -193,7 +199,7 @@ class Node:
             events = self.flows(**wanted)
             return events[-1] if events else None
 
-        return wait_until(found, f"an event with {wanted}; there are {self.flows()[-5:]}")
+        return wait_until(found, f"an event with {wanted}; there are {self.flows()[-5:]}", TOLD)
 
     # What runs in it
 

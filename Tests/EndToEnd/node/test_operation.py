@@ -15,6 +15,9 @@ from casa_node import NewNode, Node, Ran, Sink, agent_policy, cgroup_root
 from casa_runtime import Json, Runtime, binary, free_port, wait_until
 
 
+MAXIMUM_RESIDENT = 256 << 20
+
+
 def reach(port: int, address: str = "127.0.0.1") -> str:
     with socket.create_connection((address, port), timeout=3) as connection:
         connection.sendall(b"x")
@@ -73,7 +76,7 @@ print(passed, denied)
             way()
             node.start()
         end.touch()
-        passed, denied = map(int, process.communicate(timeout=20)[0].split())
+        passed, denied = map(int, process.communicate(timeout=60)[0].split())
         assert passed == 0
         assert denied > 100
 
@@ -266,6 +269,7 @@ def test_metrics_tell_of_programs_maps_and_losses(new_node: NewNode, sink: Sink)
         wait_until(lambda: 'casa_node_program_runs_total{program="casa_sys_enter"} 0' not in metrics(), "runs are timed")
 
 
+@pytest.mark.attack(44, "more refused connections than are told", layer="kernel")
 def test_what_is_beyond_the_rate_is_counted_and_not_told(new_node: NewNode, sink: Sink) -> None:
     node = new_node(
         lambda node: agent_policy(node, {"to": "127.0.0.1", "ports": sink.port}), "--events-per-second", "5"
@@ -323,6 +327,38 @@ def test_reports_wait_on_the_disk_while_the_runtime_is_away(
         assert told()[0]["payload"]["workload"] == "agent"
 
 
+@pytest.mark.attack(44, "more events than are read, while the policy changes", layer="kernel")
+def test_a_flood_of_events_does_not_keep_a_policy_from_being_taken_over(
+    new_node: NewNode, sink: Sink, other_sink: Sink
+) -> None:
+    code = """
+import os, socket, sys
+while not os.path.exists(sys.argv[2]):
+    with socket.socket() as connection:
+        connection.connect_ex(("127.0.0.1", int(sys.argv[1])))
+"""
+    node = new_node(
+        lambda node: agent_policy(node, {"to": "127.0.0.1", "ports": sink.port}), "--events-per-second", "1000000"
+    )
+    with node.running():
+        end, port = node.directory / "end", free_port()
+        flooding = [node.popen("agent", ["python3", "-c", code, str(port), str(end)]) for _ in range(4)]
+        try:
+            # By its size: the file is written just now.
+            told = node.state / "flows.jsonl"
+            wait_until(lambda: told.exists() and told.stat().st_size > 1 << 18, "the flood is told", 60)
+            node.replace_policy(agent_policy(node, {"to": "127.0.0.1", "ports": other_sink.port}))
+            good, bad = try_both(node, other_sink, sink)
+            assert (good.value, bad.value) == ("answered", "EPERM")
+            assert node.resident_bytes() < MAXIMUM_RESIDENT
+            assert node.stop() == 0
+        finally:
+            end.touch()
+            for process in flooding:
+                process.wait(timeout=20)
+
+
+@pytest.mark.attack(44, "50,000 refused connections that nobody reads", layer="kernel")
 def test_what_the_kernel_had_no_room_for_is_counted_and_reported_once(new_node: NewNode, sink: Sink) -> None:
     node = new_node(
         lambda node: agent_policy(node, {"to": "127.0.0.1", "ports": sink.port}), "--events-per-second", "1000000"
@@ -344,6 +380,7 @@ def test_what_the_kernel_had_no_room_for_is_counted_and_reported_once(new_node: 
         node.start()
         assert node.flow(kind="flows_lost")["count"] == lost
         wait_until(lambda: len(node.flows(kind="flow_refused")) == tries - lost, "what there was room for", 60)
+        assert node.resident_bytes() < MAXIMUM_RESIDENT
         node.kill()
         node.start()
         assert [event["count"] for event in node.flows(kind="flows_lost")] == [lost]
