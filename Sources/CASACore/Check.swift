@@ -27,6 +27,8 @@ public enum RefusalReason: String, Sendable, Hashable, CaseIterable, Error {
   case toolIntentMismatch = "tool_intent_mismatch"
   /// A model that a check is to ask gave no answer that can be used.
   case intentModelUnavailable = "intent_model_unavailable"
+  /// A call of the session was refused a moment ago: until some time has passed, only reads pass.
+  case sessionRateLimited = "session_rate_limited"
   /// So many calls of the session were refused that none passes any more.
   case sessionLocked = "session_locked"
   case noCheckAllowed = "no_check_allowed"

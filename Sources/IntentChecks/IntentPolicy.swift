@@ -20,6 +20,13 @@ public struct IntentPolicy: Sendable, Hashable {
     ToolName(tool.name).flatMap { toolEffects[$0] } ?? ToolEffect.effects(of: tool)
   }
 
+  /// Whether a call only reads, and from no address that it brings itself, which could carry something away.
+  public func isPlainRead(_ call: ToolCall, of tool: ToolDescription) -> Bool {
+    guard effects(of: tool) == [.reads] else { return false }
+    let values = ArgumentValue.all(in: call.arguments)
+    return values.count <= ArgumentValue.maximum && !values.contains { Identifiers.isURL($0.text) }
+  }
+
   /// Whether policy vouches for a value.
   func grounds(_ value: String) -> Bool {
     let value = SearchableText.normalized(value)

@@ -40,6 +40,15 @@ public struct ToolCallInQuestion: Sendable {
   }
 }
 
+extension ToolCallInQuestion {
+  /// How many calls of this tool were carried out in the session and did not fail.
+  var timesDone: Int {
+    let answers = results.filter { $0.tool == call.tool && $0.server == call.server }
+    let failures = answers.count { $0.saysFailure }
+    return max(answers.count, selections.count { $0.tool == call.tool && $0.isUsed }) - failures
+  }
+}
+
 /// A tool as its server listed it when it was last looked at.
 public enum OfferedTool: Sendable, Hashable {
   /// The definition is the approved one.

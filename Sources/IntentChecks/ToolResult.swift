@@ -24,4 +24,17 @@ public struct ToolResult: Sendable, Hashable {
     self.isTruncated = isTruncated
     self.unread = unread
   }
+
+  /// Whether the answer reads as if nothing had been done, so that another try is to be expected.
+  var saysFailure: Bool {
+    Words.split(text.prefix(Self.announcement)).contains(where: Self.failing.contains)
+  }
+
+  /// A failure is told of at once.
+  private static let announcement = 160
+  private static let failing = Verbs.words(
+    """
+    error errors exception fail fails failed failure invalid unable cannot can't couldn't unsuccessful denied rejected \
+    declined refused unknown missing unavailable insufficient timeout
+    """)
 }

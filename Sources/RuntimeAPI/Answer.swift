@@ -71,8 +71,10 @@ struct Answer: Sendable {
     ]
     if let reason = error.reason { members["reason"] = .string(reason.rawValue) }
     if let id = error.decisionID { members["decision_id"] = .string(id.rawValue) }
+    if let pause = error.retryAfter { members["retry_after"] = .number(Double(pause)) }
     self.init(HTTPResponse.Status(code: error.status), json: .object(members))
     self = unstored()
+    if let pause = error.retryAfter { headers[.retryAfter] = String(pause) }
     if error.code == .invalidClient { headers[.wwwAuthenticate] = "Basic realm=\"casa\", charset=\"UTF-8\"" }
   }
 }

@@ -3717,6 +3717,14 @@ enum OpenAPIDocument {
       "OAuthAccessDenied": {
         "description": "Refused, with the reason and, when checks decided, the decision.",
         "headers": {
+          "Retry-After": {
+            "description": "With `session_rate_limited`: after how many seconds to try again.",
+            "schema": {
+              "type": "integer",
+              "minimum": 1,
+              "maximum": 60
+            }
+          },
           "Cache-Control": {
             "$ref": "#/components/headers/Cache-Control"
           },
@@ -3944,6 +3952,7 @@ enum OpenAPIDocument {
           "tool_parameters_mismatch",
           "tool_intent_mismatch",
           "intent_model_unavailable",
+          "session_rate_limited",
           "session_locked",
           "no_check_allowed",
           "token_missing",
@@ -4058,6 +4067,12 @@ enum OpenAPIDocument {
             "examples": [
               "dec_1a2b3c4d5e6f70819203a4b5c6d7e8f9"
             ]
+          },
+          "retry_after": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 60,
+            "description": "With `session_rate_limited`: after how many seconds the session's calls are looked at again. The header `Retry-After` says the same."
           }
         }
       },

@@ -91,7 +91,7 @@ struct AuthorizationAnswer: Sendable {
     guard let status = try reader.single("x-casa-status").flatMap({ wholeNumber($0) }), (400...599).contains(status)
     else { throw Malformed() }
     reply.status = UInt32(status)
-    for name: StaticString in ["content-type", "www-authenticate", "x-casa-decision"] {
+    for name: StaticString in ["content-type", "www-authenticate", "x-casa-decision", "retry-after"] {
       guard let value = try reader.single(name) else { continue }
       guard isFieldValue(value) else { throw Malformed() }
       reply.fields.append((name, Array(value)))

@@ -31,7 +31,7 @@ struct IntentEvaluateCommand: AsyncParsableCommand {
 
   @OptionGroup var options: IntentOptions
 
-  @Option(help: "How attacks are brought: given, bare, padded, quoted or split.")
+  @Option(help: "How attacks are brought: given, bare, padded, quoted, split, late or repeated.")
   var variant = SuiteVariant.given
 
   @Flag(help: "Show what other thresholds would do.")

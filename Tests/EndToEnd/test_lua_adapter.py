@@ -223,11 +223,12 @@ def test_an_admission_is_carried_out(tmp_path: Path) -> None:
 
 
 def test_a_refusal_is_handed_on(tmp_path: Path) -> None:
-    more = [("x-casa-decision", "dec_1"), ("www-authenticate", "Bearer x"), ("set-cookie", "no")]
+    more = [("x-casa-decision", "dec_1"), ("www-authenticate", "Bearer x"), ("retry-after", "4"), ("set-cookie", "no")]
     with bench(tmp_path, lambda _: refuse(b'{"reason":"why"}', *more)) as sidecar:
         answer = sidecar.post()
         assert answer.status_code == 403 and answer.json() == {"reason": "why"}
         assert answer.headers["x-casa-decision"] == "dec_1" and answer.headers["www-authenticate"] == "Bearer x"
+        assert answer.headers["retry-after"] == "4"
         assert "set-cookie" not in answer.headers and not sidecar.upstream.requests
 
 

@@ -139,6 +139,7 @@ def test_a_refusal_reaches_the_caller_as_it_is(stack: ModuleStack) -> None:
         ("content-type", "application/json"),
         ("www-authenticate", 'Bearer realm="casa"'),
         ("x-casa-decision", "d2"),
+        ("retry-after", "4"),
     )
     answer = exchange(stack, post(b"body"))
     head, body = answer.data.split(b"\r\n\r\n", 1)
@@ -146,6 +147,7 @@ def test_a_refusal_reaches_the_caller_as_it_is(stack: ModuleStack) -> None:
     assert b'www-authenticate: Bearer realm="casa"' in head
     assert b"content-type: application/json" in head
     assert b"x-casa-decision: d2" in head
+    assert b"retry-after: 4" in head
     assert body == b'{"no":1}'
     assert not stack.upstream.received
 

@@ -23,6 +23,15 @@ struct RefusalBodyTests {
       body["error"]?["data"] == ["reason": "tool_not_selected_by_llm", "explanation": "why", "decision_id": "dec_1"])
   }
 
+  @Test("says when to try again, in the body and in the header that clients read")
+  func retryAfter() throws {
+    let refusal = Refusal(.sessionRateLimited, "why", retryAfter: 4)
+    let fields = RefusalFields(refusal, record: nil)
+    #expect(fields.headers.contains { $0 == (name: "retry-after", value: "4") })
+    #expect(try JSONValue(parsing: fields.body)["retry_after"] == 4)
+    #expect(!RefusalFields(self.refusal, record: nil).headers.contains { $0.name == "retry-after" })
+  }
+
   @Test("is OpenAI's error where the LLM was asked")
   func openAI() throws {
     let body = try body(RequestRecord(direction: "egress", destination: "llm"))

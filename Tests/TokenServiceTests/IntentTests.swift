@@ -48,6 +48,7 @@ struct IntentTests {
       try await system.select(session, [("send_mail", call)])
       let refused = await reason { _ = try await system.toolToken(session, "send_mail", call, server: "mail") }
       #expect(refused == .toolParametersMismatch)
+      system.clock.advance(by: .seconds(20))
     }
     try await system.select(session)
     #expect(await reason { _ = try await system.toolToken(session) } == .sessionLocked)
@@ -56,6 +57,65 @@ struct IntentTests {
     // Other sessions go on.
     try await restarted.select(other)
     _ = try await restarted.toolToken(other)
+  }
+
+  @Test(
+    "attack 31: after a near miss calls wait, longer each time, also after a restart; reads and other sessions don't")
+  func rateLimit() async throws {
+    var system = try await TestSystem()
+    let session = try await system.session("Send a mail to a@b.example. What is the weather?")
+    let other = try await system.session("Send a mail to a@b.example. What is the weather?")
+    let asked: [String: JSONValue] = ["to": "a@b.example"]
+    try await system.select(session, [("send_mail", asked), ("get_weather", ["city": "Oslo"])])
+    try await system.select(other, [("send_mail", asked)])
+    for (attempt, pause) in [1, 2, 4].enumerated() {
+      let call: [String: JSONValue] = ["to": .string("stranger\(attempt)@evil.example")]
+      try await system.select(session, [("send_mail", call)])
+      #expect(
+        await reason { _ = try await system.toolToken(session, "send_mail", call, server: "mail") }
+          == .toolParametersMismatch)
+      // What the user asked for waits too; who tries meanwhile is not counted, and does not wait longer for it.
+      for _ in 0..<8 {
+        let refused = await refusal { _ = try await system.toolToken(session, "send_mail", asked, server: "mail") }
+        #expect(refused?.reason == .sessionRateLimited)
+        #expect(refused?.retryAfter == pause)
+      }
+      system = try await system.restarted()
+      system.clock.advance(by: .milliseconds(Int64(pause) * 1000 - 1))
+      let refused = await refusal { _ = try await system.toolToken(session, "send_mail", asked, server: "mail") }
+      #expect(refused?.reason == .sessionRateLimited)
+      #expect(refused?.retryAfter == 1)
+      system.clock.advance(by: .milliseconds(1))
+    }
+    let event = try #require(try await system.events(.exchangeRefused).last { $0["payload"]?["retry_after"] != nil })
+    #expect(event["payload"]?["reason"]?.string == "session_rate_limited")
+    _ = try await system.toolToken(session, "send_mail", asked, server: "mail")
+    let call: [String: JSONValue] = ["to": "last@evil.example"]
+    try await system.select(session, [("send_mail", call)])
+    #expect(
+      await reason { _ = try await system.toolToken(session, "send_mail", call, server: "mail") }
+        == .toolParametersMismatch)
+    _ = try await system.toolToken(session)
+    _ = try await system.toolToken(other, "send_mail", asked, server: "mail")
+  }
+
+  @Test("however many other refusals there were, near misses are known after a restart")
+  func buriedNearMisses() async throws {
+    let system = try await TestSystem()
+    let session = try await system.session("What is the weather in Oslo?")
+    let id = try #require(session.claims.userInputID)
+    let others = (0..<1100).map { _ in
+      TraceEvent(
+        .exchangeRefused, at: system.clock.now, masID: system.mas.id, userInputID: id, traceID: nil,
+        appID: system.agent.id, payload: ["reason": "tool_not_selected_by_llm"])
+    }
+    try await system.server.traces.append(others)
+    try await system.select(session, [("send_mail", stranger)])
+    #expect(
+      await reason { _ = try await system.toolToken(session, "send_mail", stranger, server: "mail") }
+        == .toolParametersMismatch)
+    let restarted = try await system.restarted()
+    #expect(restarted.server.sessions.nearMisses(in: id).count == 1)
   }
 
   @Test("calls that no check of intent refused are no near misses")

@@ -75,6 +75,13 @@ struct SharedDatabaseTests {
       #expect(
         await reason { _ = try await system.toolToken(session, "send_mail", call, server: "mail") }
           == .toolParametersMismatch)
+      // Either knows how long to wait for it, whoever refused.
+      try await here.select(session, [("send_mail", ["to": "a@b.example"])])
+      let other = attempt.isMultiple(of: 2) ? there : here
+      #expect(
+        await reason { _ = try await other.toolToken(session, "send_mail", ["to": "a@b.example"], server: "mail") }
+          == (attempt + 1 < IntentPolicy().maximumNearMisses ? .sessionRateLimited : .sessionLocked))
+      here.clock.advance(by: .seconds(20))
     }
     try await here.select(session)
     #expect(await reason { _ = try await here.toolToken(session) } == .sessionLocked)

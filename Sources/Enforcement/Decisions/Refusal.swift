@@ -7,13 +7,16 @@ public struct Refusal: Error, Sendable {
   /// One sentence for people; never a token, a prompt or an argument's value.
   public let explanation: String
   public var decisionID: String?
+  /// After how many seconds it makes sense to try again; nil when nothing is known of that.
+  public var retryAfter: Int?
   /// To which JSON-RPC request the answer belongs.
   public var requestID: JSONRPCID?
 
-  public init(_ reason: RefusalReason, _ explanation: String, decisionID: String? = nil) {
+  public init(_ reason: RefusalReason, _ explanation: String, decisionID: String? = nil, retryAfter: Int? = nil) {
     self.reason = reason
     self.explanation = explanation
     self.decisionID = decisionID
+    self.retryAfter = retryAfter
   }
 
   public init(_ violation: ProtocolViolation) {

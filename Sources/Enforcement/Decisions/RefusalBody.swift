@@ -13,6 +13,7 @@ public struct RefusalFields: Sendable {
       headers.append(("www-authenticate", challenge))
     }
     if let id = refusal.decisionID { headers.append(("x-casa-decision", id)) }
+    if let pause = refusal.retryAfter { headers.append(("retry-after", String(pause))) }
     self.headers = headers
   }
 }
@@ -47,6 +48,7 @@ public enum RefusalBody {
       "reason": .string(refusal.reason.rawValue), "explanation": .string(refusal.explanation),
     ]
     if let id = refusal.decisionID { details["decision_id"] = .string(id) }
+    if let pause = refusal.retryAfter { details["retry_after"] = .number(Double(pause)) }
     if record?.destination == RequestRecord.llm {
       details["message"] = .string(message)
       details["type"] = "casa_refused"

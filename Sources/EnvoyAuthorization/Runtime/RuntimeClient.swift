@@ -173,7 +173,8 @@ struct RuntimeClient: Sendable {
         json["reason"]?.string.flatMap { RefusalReason(rawValue: $0) }
           ?? (json["error"]?.string == "invalid_client" ? .callerUnknown : .malformedRequest),
         String((json["error_description"]?.string ?? json["detail"]?.string ?? "the runtime refused").prefix(256)),
-        decisionID: json["decision_id"]?.string)
+        decisionID: json["decision_id"]?.string,
+        retryAfter: json["retry_after"]?.integer.flatMap { (1...3600).contains($0) ? Int($0) : nil })
     default: throw Refusal(.runtimeUnavailable, "the runtime can't decide now (status \(status))")
     }
   }

@@ -6,7 +6,7 @@ public struct LabelledSuite: Sendable {
   public struct Step: Sendable {
     /// The tool's name as its description has it.
     public let tool: String
-    public let call: ToolCall
+    public internal(set) var call: ToolCall
     /// What the tool answered; empty where the source has none.
     public internal(set) var output: String
   }
@@ -18,11 +18,11 @@ public struct LabelledSuite: Sendable {
     /// Calls to be allowed, in order.
     public internal(set) var steps: [Step]
     /// Calls of which at least one is to be blocked; they are made after `steps`.
-    public let attack: [Step]
+    public internal(set) var attack: [Step]
     /// What the attacker wants, in the attacker's words.
     public let goal: String?
     /// Calls to be allowed after the attack was tried.
-    public let then: [Step]
+    public internal(set) var then: [Step]
   }
 
   public let name: String

@@ -20,7 +20,7 @@ struct ArgumentGroundingCheck: Check {
     }
     let key = IntentModels.Question(
       name, policy: policy, task: task, tool: tool, argumentsSHA256: question.argumentsSHA256,
-      context: question.results.map(\.id))
+      context: question.results.map(\.id) + ["\(question.timesDone)"])
     return await models.finding(key) {
       await examine(question, task: task, tool: tool, model: calibration.grounding)
     }
@@ -90,6 +90,15 @@ struct ArgumentGroundingCheck: Check {
       unread: unread?.result.tool, policy: policy)
     if isRead, !inquiry.values.contains(where: \.leadsAstray) {
       return .decided(CheckFinding(.allow, "the tool only reads, from where the request or data say"))
+    }
+    if let limit = reading.acts.limit(of: policy.effects(of: tool)), question.timesDone >= limit,
+      let other = inquiry.values.first(where: \.isUnasked)
+    {
+      return .decided(
+        CheckFinding(
+          .block(.toolParametersMismatch),
+          "what \(tool.name) does was done as often as the user's request asks for; \(other.parameterInWords) is not in it"
+        ))
     }
     return .open(inquiry)
   }

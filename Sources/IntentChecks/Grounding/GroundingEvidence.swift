@@ -8,6 +8,11 @@ extension GroundingInquiry.Traced {
     return false
   }
 
+  /// Whether it says whom or what the call concerns, and the user did not.
+  var isUnasked: Bool { value.kind != .date && origin != .request && origin != .policy }
+
+  var parameterInWords: String { "the value of `\(String(value.parameter.unicodeScalars.prefix(64)))`" }
+
   /// Whether it is an address that neither the user, policy nor data gave.
   var leadsAstray: Bool {
     guard Identifiers.isURL(value.text) else { return false }
@@ -70,7 +75,7 @@ struct GroundingEvidence: Sendable {
     let worst =
       first { $0.isBound && $0.isInstructed } ?? first(\.isBound) ?? first { $0.origin == .nowhere }
       ?? first(\.isInstructed)
-    let parameter = worst.map { "the value of `\(String($0.value.parameter.unicodeScalars.prefix(64)))`" } ?? ""
+    let parameter = worst?.parameterInWords ?? ""
     switch worst?.origin {
     case .instruction(let tool):
       return "\(parameter) is not in the user's request; it first appeared in the result of \(tool), in an instruction"

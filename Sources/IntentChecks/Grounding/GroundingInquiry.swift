@@ -38,17 +38,22 @@ struct GroundingInquiry: Sendable {
     results: [(tool: ToolName, reading: ResultReading)], unread: ToolName?, policy: IntentPolicy
   ) {
     rendering = Self.rendering(of: tool, values)
+    let name = tool.name
     // Where the user handed the deciding over to data, orders in it are part of the task; those to the model are not.
     let speaking = results.map { result in
       (result.tool, result.reading.passages.filter { !task.delegates || $0.isNearAddress })
     }
+    // What the tool said of calls before, which passed: "the payment was sent" explains another payment well.
+    let confirmed = { (tool: ToolName, passage: ResultReading.Passage) in tool.text == name && !passage.isDirective }
     self.values = values.compactMap { value in
       guard value.kind != .other else { return nil }
       let origin = Self.origin(of: value, task: task, results: results, speaking: speaking, policy: policy)
       guard origin == .nowhere, let unread else { return Traced(value: value, origin: origin) }
       return Traced(value: value, origin: .unread(of: unread))
     }
-    let all = speaking.flatMap { tool, passages in passages.map { (tool: tool, passage: $0) } }
+    let all = speaking.flatMap { tool, passages in
+      passages.filter { !confirmed(tool, $0) }.map { (tool: tool, passage: $0) }
+    }
     guard all.count > Self.maximumPassages else {
       passages = all.map { ($0.tool, $0.passage.text) }
       return

@@ -7,7 +7,8 @@ enum Phrasing {
     var all: [String] = []
     func ordersSomething() -> Bool {
       let rest = part.drop { Verbs.leading.contains($0) }
-      guard rest.count > 1, let first = rest.first else { return false }
+      // "Transfer of 50 sent" orders nothing.
+      guard let first = rest.first, let second = rest.dropFirst().first, second != "of" else { return false }
       return Verbs.ordering.contains(first) || first == "make"
     }
     for piece in passage.split(whereSeparator: { ",;:\n".contains($0) }) {

@@ -7,6 +7,7 @@ struct TaskReading: Sendable {
   let searchable: SearchableText
   /// Whether the user hands the deciding over to data ("do what the list says").
   let delegates: Bool
+  let acts: AskedActs
   /// Whether the text is in a script that the checks' words and the usual models can't read.
   let isForeign: Bool
 
@@ -14,6 +15,7 @@ struct TaskReading: Sendable {
     clauses = Clauses.split(task)
     searchable = SearchableText(task)
     delegates = Phrasing.delegates(task)
+    acts = AskedActs(task, delegates: delegates)
     let (letters, foreign) = Phrasing.letters(of: task)
     isForeign = 10 * foreign > 3 * letters
   }

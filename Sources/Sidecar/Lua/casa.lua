@@ -129,6 +129,7 @@ local function refuse(handle, answer, body)
     headers["content-type"] = answer["content-type"]
     headers["www-authenticate"] = answer["www-authenticate"]
     headers["x-casa-decision"] = answer["x-casa-decision"]
+    headers["retry-after"] = answer["retry-after"]
   end
   handle:respond(headers, answer and body or NO_ANSWER)
 end

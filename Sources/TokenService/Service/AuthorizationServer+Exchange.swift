@@ -179,14 +179,14 @@ extension AuthorizationServer {
     }
     let digest = call.argumentsSHA256
     try await refresh(session)
-    try refuseLocked(session, of: mas)
+    try refuseAfterNearMisses(call, at: server, in: session, of: mas)
     let question = try await question(about: call, of: app, at: server, in: session, tools: claims.tools, for: mas)
     let decision = await ToolCallChecks(
       enabled: mas.settings.enabledToolChecks, allowUndecided: mas.settings.allowUndecided, models: models,
       policy: mas.settings.intent
     ).decide(question)
     if case .refuse(let reason) = decision.verdict {
-      if reason.isNearMiss { sessions.recordNearMiss(in: session) }
+      if reason.isNearMiss { sessions.recordNearMiss(in: session, at: clock.now()) }
       throw Refusal(
         cause: OAuthError(
           .accessDenied, "the call of \(call.tool) was refused", reason: reason, decisionID: decision.id),
@@ -194,7 +194,7 @@ extension AuthorizationServer {
     }
     // Others of the session may have been refused while this one was looked at.
     try await refresh(session)
-    try refuseLocked(session, of: mas)
+    try refuseAfterNearMisses(call, at: server, in: session, of: mas)
     // Whatever the checks say: a token never grants a tool that its subject did not.
     guard claims.tools.contains(call.tool) else {
       throw Refusal(
@@ -211,11 +211,24 @@ extension AuthorizationServer {
       reportsResult: mas.settings.enabledToolChecks.contains(.argumentGrounding))
   }
 
-  private func refuseLocked(_ session: UserInputID, of mas: MAS) throws(OAuthError) {
-    guard sessions.nearMisses(in: session) >= mas.settings.intent.maximumNearMisses else { return }
+  private func refuseAfterNearMisses(
+    _ call: ToolCall, at server: App, in session: UserInputID, of mas: MAS
+  ) throws(OAuthError) {
+    let nearMisses = sessions.nearMisses(in: session)
+    guard nearMisses.count < mas.settings.intent.maximumNearMisses else {
+      throw OAuthError(
+        .accessDenied, "too many calls of this session were refused; it takes a new request of the user's to go on",
+        reason: .sessionLocked)
+    }
+    guard let pause = nearMisses.pause(at: clock.now()) else { return }
+    // Reading on does no harm meanwhile.
+    let tool = registry.tool(call.tool, of: server.id).map {
+      ToolDescription(name: $0.name.text, definition: $0.definition)
+    }
+    guard !(tool.map { mas.settings.intent.isPlainRead(call, of: $0) } ?? false) else { return }
     throw OAuthError(
-      .accessDenied, "too many calls of this session were refused; it takes a new request of the user's to go on",
-      reason: .sessionLocked)
+      .accessDenied, "a call of this session was refused a moment ago; only reads pass for another \(pause) s",
+      reason: .sessionRateLimited, retryAfter: pause)
   }
 
   private func recordRefusal(
@@ -226,6 +239,7 @@ extension AuthorizationServer {
       "explanation": .string(error.description), "subject_token_sha256": .string(request.subject.hash.text),
       "scope": request.narrowing.scope.map { .string($0.rawValue) } ?? .null,
     ]
+    if let pause = error.retryAfter { payload["retry_after"] = .number(Double(pause)) }
     if let decision { payload["decision"] = decision.json }
     if let call = request.call {
       payload["call"] =

@@ -21,12 +21,18 @@ public struct OAuthError: Error, Sendable {
   public let description: String
   public let reason: RefusalReason?
   public let decisionID: DecisionID?
+  /// After how many seconds it makes sense to try again; nil when nothing is known of that.
+  public let retryAfter: Int?
 
-  public init(_ code: Code, _ description: String, reason: RefusalReason? = nil, decisionID: DecisionID? = nil) {
+  public init(
+    _ code: Code, _ description: String, reason: RefusalReason? = nil, decisionID: DecisionID? = nil,
+    retryAfter: Int? = nil
+  ) {
     self.code = code
     self.description = description
     self.reason = reason
     self.decisionID = decisionID
+    self.retryAfter = retryAfter
   }
 
   public var status: Int {

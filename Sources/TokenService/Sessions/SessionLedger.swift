@@ -29,8 +29,7 @@ final class SessionLedger: Sendable {
     /// Of all apps, in the order in which they came.
     var results: [ToolResult] = []
     var resultBytes = 0
-    /// How many calls the checks of intent refused.
-    var nearMisses = 0
+    var nearMisses = NearMisses()
     /// The session's newest token by the app that it was delivered to. In memory only: after a restart a session is
     /// known to be delivered when its token is next asked about.
     var deliveries: [AppID: VerifiedToken] = [:]
@@ -197,7 +196,7 @@ final class SessionLedger: Sendable {
       for (app, activity) in stored.activities where activity.size > (session.activities[app]?.size ?? 0) {
         session.activities[app] = activity
       }
-      session.nearMisses = max(session.nearMisses, stored.nearMisses)
+      session.nearMisses.merge(stored.nearMisses)
       // Those that are about to be stored come last.
       let names = Set(stored.results.map(\.id))
       session.results = stored.results + session.results.filter { !names.contains($0.id) }
@@ -231,29 +230,35 @@ final class SessionLedger: Sendable {
 
   // MARK: Near misses
 
-  func nearMisses(in id: UserInputID) -> Int { sessions.withLock { $0[id]?.nearMisses ?? 0 } }
+  func nearMisses(in id: UserInputID) -> NearMisses { sessions.withLock { $0[id]?.nearMisses ?? NearMisses() } }
 
   /// Counts a call that a check of intent refused.
-  func recordNearMiss(in id: UserInputID) { sessions.withLock { $0[id]?.nearMisses += 1 } }
+  func recordNearMiss(in id: UserInputID, at now: Timestamp) {
+    sessions.withLock { $0[id]?.nearMisses.record(at: now) }
+  }
 
-  private func storedNearMisses(of input: UserInput) async throws(StorageError) -> Int {
+  private func storedNearMisses(of input: UserInput) async throws(StorageError) -> NearMisses {
+    let reasons = RefusalReason.allCases.filter(\.isNearMiss)
     let rows = try await storage.query(
       Statement(
+        // Refusals of other kinds, of which there may be many, are left out before they are counted.
         """
-        SELECT payload FROM trace_events WHERE user_input_id = $1 AND kind = $2 AND at >= $3
+        SELECT at, payload FROM trace_events WHERE user_input_id = $1 AND kind = $2 AND at >= $3
+        AND (\(reasons.indices.map { "payload LIKE $\($0 + 4)" }.joined(separator: " OR ")))
         ORDER BY sequence LIMIT 1000
         """,
         [
           .text(input.id.rawValue), .text(TraceEvent.Kind.exchangeRefused.rawValue),
           // So that only some partitions are looked at; with a margin for clocks that differ.
           .integer((input.createdAt - .seconds(3600)).milliseconds),
-        ]))
-    var count = 0
+        ] + reasons.map { .text("%\($0.rawValue)%") }))
+    var nearMisses = NearMisses()
     for row in rows {
       let reason = (try? JSONValue(parsing: try row.text("payload")))?["reason"]?.string
-      if reason.flatMap({ RefusalReason(rawValue: $0) })?.isNearMiss ?? false { count += 1 }
+      guard reason.flatMap({ RefusalReason(rawValue: $0) })?.isNearMiss ?? false else { continue }
+      nearMisses.record(at: Timestamp(milliseconds: try row.integer("at")))
     }
-    return count
+    return nearMisses
   }
 
   // MARK: Results
