@@ -183,6 +183,8 @@ def table(found: Row) -> str:
         lines.append(f"| {number} | {NAMES[int(number)]} | {' | '.join(texts)} |")
     lines += ["", "Before any layer, by the cluster's admission and controller:", ""]
     lines += [f"- {number}, {NAMES[int(number)]}: {text(measured)}" for number, measured in found["cluster"].items()]
+    if found["unclear"]:
+        lines += ["", f"Not understood, and counted nowhere: {'; '.join(found['unclear'])}."]
     return "\n".join(lines)
 
 
@@ -204,8 +206,6 @@ def main() -> int:
     found = json.loads(LAYERS.read_text())
     DOCUMENT.write_text(document(found))
     print(table(found))
-    if found["unclear"]:
-        print("\nnot understood, and counted nowhere:", *found["unclear"], sep="\n  ")
     return 0
 
 
