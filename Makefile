@@ -61,15 +61,16 @@ test-kernel: build-tests ## Run the node guard's tests on this machine's kernel 
 	$(PYTEST) Tests/EndToEnd/node
 
 .PHONY: bpf
-bpf: ## Compile the kernel programs into Sources/CNodeGuard/guard.bpf.o
+bpf: ## Compile the kernel programs into Sources/CNodeGuard
 	@scripts/setup run
 	scripts/bpf
 
 .PHONY: check-bpf
 check-bpf: ## Compare the committed kernel programs with what the sources compile to
-	@mkdir -p .build
-	scripts/bpf .build/guard.bpf.o
-	cmp .build/guard.bpf.o Sources/CNodeGuard/guard.bpf.o
+	@mkdir -p .build/bpf
+	scripts/bpf .build/bpf
+	cmp .build/bpf/guard.bpf.o Sources/CNodeGuard/guard.bpf.o
+	cmp .build/bpf/guard-bounded.bpf.o Sources/CNodeGuard/guard-bounded.bpf.o
 
 .PHONY: charts
 charts: build-tests ## Write what is made from deploy/: golden manifests, tables of values, the charts' CRDs

@@ -153,7 +153,7 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "CNodeGuard",
-      exclude: ["guard.bpf.o"],
+      exclude: ["guard.bpf.o", "guard-bounded.bpf.o"],
       cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-Wno-c23-extensions"])],
       // The archives, so that what is built runs where libbpf isn't installed.
       linkerSettings: [

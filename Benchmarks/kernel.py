@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,20 +28,54 @@ from casa_node import Node, mount_bpf  # noqa: E402
 WORKLOADS = 10_000
 RULES = 50
 TOKEN_BYTES = 1024
-BPF_SYSCALL, BPF_ENABLE_STATS = 321, 32
+BPF_SYSCALL = 321
+PROG_LOAD, GET_INFO, LINK_CREATE, ENABLE_STATS = 5, 15, 28, 32
+CGROUP_SKB, CGROUP_INET_EGRESS = 8, 1
+RUN_TIME_AT = 192
+"""Where a program's nanoseconds stand in `struct bpf_prog_info`, and its runs behind them."""
+
+
+def bpf(command: int, attributes: bytes) -> int:
+    """What libbpf has no command line for."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    place = ctypes.create_string_buffer(attributes, 128)
+    result: int = libc.syscall(BPF_SYSCALL, command, place, len(place))
+    assert result >= 0, os.strerror(ctypes.get_errno())
+    return result
 
 
 @contextmanager
 def measured_programs() -> Iterator[None]:
     """Has the kernel time its programs all the while; that itself costs each run some tens of nanoseconds."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    attributes = (ctypes.c_uint32 * 32)()
-    descriptor = libc.syscall(BPF_SYSCALL, BPF_ENABLE_STATS, ctypes.byref(attributes), ctypes.sizeof(attributes))
-    assert descriptor >= 0, os.strerror(ctypes.get_errno())
+    descriptor = bpf(ENABLE_STATS, b"")
     try:
         yield
     finally:
         os.close(descriptor)
+
+
+class EmptyProgram:
+    """Lets each packet out that a cgroup sends and does nothing else: what it takes is what the timing takes."""
+
+    def __init__(self, cgroup: Path) -> None:
+        code = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 1, 0x95, 0, 0, 0)  # return 1
+        instructions, license = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
+        where = ctypes.addressof(instructions), ctypes.addressof(license)
+        attributes = struct.pack("<IIQQ44xI", CGROUP_SKB, 2, *where, CGROUP_INET_EGRESS)
+        self.program = bpf(PROG_LOAD, attributes)
+        folder = os.open(cgroup, os.O_RDONLY)
+        self.link = bpf(LINK_CREATE, struct.pack("<III", self.program, folder, CGROUP_INET_EGRESS))
+        os.close(folder)
+
+    def runs(self) -> tuple[int, int]:
+        info = ctypes.create_string_buffer(256)
+        bpf(GET_INFO, struct.pack("<IIQ", self.program, len(info), ctypes.addressof(info)))
+        time_ns, count = struct.unpack_from("<QQ", info, RUN_TIME_AT)
+        return count, time_ns
+
+    def close(self) -> None:
+        os.close(self.link)
+        os.close(self.program)
 
 
 def policy(node: Node, port: int) -> Json:
@@ -171,6 +206,12 @@ def results(folder: Path) -> Iterator[Result]:
             yield Result("kernel_connect_ns", time_ns / count, f"ns, by the last of {RULES} rules")
             count, time_ns = spent(node, "casa_egress", ask_often, port, 20_000, b"\x01\x02" * 20)
             yield Result("kernel_egress_ns", time_ns / count, "ns a packet without a header")
+            empty = EmptyProgram(node.cgroups / "agent")
+            before = empty.runs()
+            node.run("agent", lambda: ask_often(port, 20_000, b"\x01\x02" * 20), timeout=120)
+            count, time_ns = (after - former for after, former in zip(empty.runs(), before))
+            empty.close()
+            yield Result("kernel_timing_ns", time_ns / count, "ns an empty program, by the same statistics")
             count, time_ns = spent(node, "casa_egress", ask_often, port, 5000, REQUEST)
             yield Result("kernel_hash_1k_us", time_ns / 5000 / 1000, "us a request, token of 1 KiB")
             count, time_ns = spent(node, "casa_sys_enter", os.getppid)

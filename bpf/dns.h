@@ -22,17 +22,13 @@
 #define DNS_MAX_RECORDS 48
 #define DNS_MAX_POINTERS 8
 
-struct dns_loop {
-  struct scratch *scratch;
-  struct casa_policy *policy;
-  casa_workload workload;
-};
-
 /* One byte of an uncompressed name, into the key from its end. */
-static long walk_name(__u32 i, struct dns_loop *loop) {
-  struct cursor *cursor = &loop->scratch->cursor;
+__noinline int read_name_byte(__u32 place) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 1;
+  struct cursor *cursor = &scratch->cursor;
   if (cursor->at >= cursor->end) return 1;
-  __u8 byte = scratch_u8(loop->scratch, cursor->at);
+  __u8 byte = scratch_u8(scratch, cursor->at);
   cursor->at += 1;
   if (cursor->label == 0) {
     if (byte == 0) cursor->is_done = 1;
@@ -45,53 +41,57 @@ static long walk_name(__u32 i, struct dns_loop *loop) {
     if (!((byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-' || byte == '_')) return 1;
   }
   /* Kept from the last place on, so that the name stands there backwards. */
-  __u32 place = CASA_MAX_NAME - 3 - cursor->read;
-  if (place >= CASA_MAX_NAME - 2) return 1;
-  loop->scratch->name.backwards[place] = byte;
+  __u32 to = CASA_MAX_NAME - 3 - cursor->read;
+  if (to >= CASA_MAX_NAME - 2) return 1;
+  scratch->name.backwards[to] = byte;
   cursor->read += 1;
   return 0;
 }
+TURN_OF(read_name_byte)
 
 /* Moves the name to the front of the key. */
-static long move_name(__u32 i, struct dns_loop *loop) {
-  __u32 read = loop->scratch->cursor.read;
+static long move_name(__u32 i, struct scratch **reading) {
+  struct scratch *scratch = *reading;
+  __u32 read = scratch->cursor.read;
   __u32 from = CASA_MAX_NAME - 2 - read + i;
   if (i >= read || from >= CASA_MAX_NAME - 2 || i >= CASA_MAX_NAME - 2) return 1;
-  loop->scratch->name.backwards[i] = loop->scratch->name.backwards[from];
+  scratch->name.backwards[i] = scratch->name.backwards[from];
   return 0;
 }
 
-/* What this workload may do with the name of the question at `DNS_HEADER`; the cursor then stands behind the name. */
-static __noinline __u32 use_of_question(struct scratch *scratch, __u32 bytes, casa_workload workload) {
+/* What the scratch's workload may do with the name of the question at `DNS_HEADER` of a message of these bytes; the
+ * cursor then stands behind the name. */
+__noinline int use_of_question(__u32 place, __u32 bytes) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 0;
   struct cursor *cursor = &scratch->cursor;
-  struct dns_loop loop = {.scratch = scratch};
   cursor->at = DNS_HEADER;
   cursor->end = bytes;
   cursor->label = 0;
   cursor->read = 0;
   cursor->is_done = 0;
-  casa_loop(CASA_MAX_NAME + 2, walk_name, &loop);
+  casa_loop(CASA_MAX_NAME + 2, TURN(read_name_byte), &place);
   __u32 read = cursor->read;
   if (!cursor->is_done || read == 0 || read > CASA_MAX_NAME - 3) return 0;
-  casa_loop(CASA_MAX_NAME, move_name, &loop);
+  casa_loop(CASA_MAX_NAME, move_name, &scratch);
   /* The zero behind an exact name, so that "example.com" does not permit "sub.example.com". */
   if (read < CASA_MAX_NAME - 2) scratch->name.backwards[read] = 0;
-  __u64 id = bpf_cpu_to_be64(workload);
+  __u64 id = bpf_cpu_to_be64(scratch->workload);
   __builtin_memcpy(scratch->name.workload, &id, 8);
   scratch->name.bits = (8 + read + 1) * 8;
   __u32 *use = bpf_map_lookup_elem(&names, &scratch->name);
   return use ? *use : 0;
 }
 
-static __noinline int read_question(struct scratch *scratch, struct __sk_buff *skb, const struct packet *packet,
-                                    struct socket_state *state) {
+static __noinline int read_question(__u32 place, struct scratch *scratch, struct __sk_buff *skb,
+                                    const struct packet *packet, struct socket_state *state) {
   __u32 bytes = load_payload(skb, packet, scratch);
   if (bytes < DNS_HEADER + 5 || bytes != packet->payload_bytes) return CASA_DNS_FORM;
   /* A query: no answer, opcode 0, one question, no records but at most one in the additional section. */
   if ((SCRATCH_BYTE(scratch, 2) & 0xf8) || scratch_u16(scratch, 4) != 1 || scratch_u16(scratch, 6) ||
       scratch_u16(scratch, 8) || scratch_u16(scratch, 10) > 1)
     return CASA_DNS_FORM;
-  __u32 use = use_of_question(scratch, bytes, state->workload);
+  __u32 use = use_of_question(place, bytes);
   if (!use) return CASA_DNS_NAME;
   __u32 end = scratch->cursor.at;
   __u32 type = scratch_u16(scratch, end);
@@ -120,18 +120,22 @@ static __noinline int read_question(struct scratch *scratch, struct __sk_buff *s
 /* Judges a question that is about to leave; 0, or why it may not. */
 static __always_inline int judge_question(struct __sk_buff *skb, const struct packet *packet,
                                           struct socket_state *state) {
-  struct scratch *scratch = take_scratch();
+  __u32 place;
+  struct scratch *scratch = take_scratch(&place);
   if (!scratch) return CASA_MEMORY;
-  int refusal = read_question(scratch, skb, packet, state);
+  scratch->workload = state->workload;
+  int refusal = read_question(place, scratch, skb, packet, state);
   give_back(scratch);
   return refusal;
 }
 
 /* One step through two names at once, following pointers (RFC 1035, 4.1.4). */
-static long compare_names(__u32 i, struct dns_loop *loop) {
-  struct cursor *cursor = &loop->scratch->cursor;
+__noinline int compare_name_bytes(__u32 place) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 1;
+  struct cursor *cursor = &scratch->cursor;
   if (cursor->a >= cursor->end || cursor->b >= cursor->end) return 1;
-  __u8 a = scratch_u8(loop->scratch, cursor->a), b = scratch_u8(loop->scratch, cursor->b);
+  __u8 a = scratch_u8(scratch, cursor->a), b = scratch_u8(scratch, cursor->b);
   if (cursor->label) {
     if (lower(a) != lower(b)) return 1;
     cursor->label -= 1;
@@ -139,9 +143,9 @@ static long compare_names(__u32 i, struct dns_loop *loop) {
     cursor->pointers += 1;
     if (cursor->pointers > DNS_MAX_POINTERS) return 1;
     if (a >= 0xc0)
-      cursor->a = scratch_u16(loop->scratch, cursor->a) & 0x3fff;
+      cursor->a = scratch_u16(scratch, cursor->a) & 0x3fff;
     else
-      cursor->b = scratch_u16(loop->scratch, cursor->b) & 0x3fff;
+      cursor->b = scratch_u16(scratch, cursor->b) & 0x3fff;
     return 0;
   } else {
     if (a != b || a > 63) return 1;
@@ -155,16 +159,41 @@ static long compare_names(__u32 i, struct dns_loop *loop) {
   cursor->b += 1;
   return 0;
 }
+TURN_OF(compare_name_bytes)
+
+/* Whether the name at `a` is the name at `b`. */
+__noinline int is_same_name(__u32 place) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 0;
+  struct cursor *cursor = &scratch->cursor;
+  cursor->label = 0;
+  cursor->pointers = 0;
+  cursor->is_same = 0;
+  casa_loop(CASA_MAX_NAME + 2 * DNS_MAX_POINTERS, TURN(compare_name_bytes), &place);
+  return cursor->is_same;
+}
 
 /* One label of a name that is passed over. */
-static long skip_label(__u32 i, struct dns_loop *loop) {
-  struct cursor *cursor = &loop->scratch->cursor;
+__noinline int skip_label(__u32 place) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 1;
+  struct cursor *cursor = &scratch->cursor;
   if (cursor->at >= cursor->end) return 1;
-  __u8 byte = scratch_u8(loop->scratch, cursor->at);
+  __u8 byte = scratch_u8(scratch, cursor->at);
   if (byte > 63 && byte < 0xc0) return 1;
   cursor->at += byte >= 0xc0 ? 2 : 1 + byte;
   cursor->is_done = byte >= 0xc0 || byte == 0;
-  return cursor->is_done;
+  return !!cursor->is_done;
+}
+TURN_OF(skip_label)
+
+/* Whether there was a name, which the cursor then stands behind. */
+__noinline int skip_name(__u32 place) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 0;
+  scratch->cursor.is_done = 0;
+  casa_loop(128, TURN(skip_label), &place);
+  return scratch->cursor.is_done;
 }
 
 /* Addresses that no public name has: what would lead to the machine's own services, or to nobody. */
@@ -180,12 +209,11 @@ static __always_inline int is_reachable_address(const struct casa_address *addre
   return bytes[0] != 0xff && !(bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80);
 }
 
-__noinline int admit(casa_workload workload, const struct casa_policy *policy, const struct casa_address *address,
-                     __u32 ttl) {
-  if (!policy || !address) return 0;
+static __noinline int admit(casa_workload workload, const struct casa_address *address, __u32 ttl) {
   struct casa_settings *set = current_settings();
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
   struct casa_admitted *known = bpf_map_lookup_elem(&admitted, &workload);
-  if (!set || !known || !is_reachable_address(address)) return 0;
+  if (!set || !policy || !known || !is_reachable_address(address)) return 0;
   __u64 lifetime = (__u64)ttl * 1000000000ULL;
   if (lifetime < set->ttl_floor_ns) lifetime = set->ttl_floor_ns;
   if (lifetime > set->ttl_ceiling_ns) lifetime = set->ttl_ceiling_ns;
@@ -196,8 +224,12 @@ __noinline int admit(casa_workload workload, const struct casa_policy *policy, c
     known->llm = policy->llm;
   }
   __u32 place = CASA_MAX_ADMITTED;
-  for (__u32 i = 0; i < CASA_MAX_ADMITTED; i++)
-    if (is_same_address(&known->admissions[i].address, address)) place = i;
+  /* Without a branch: from each on the verifier would follow another place through all further turns. */
+  for (__u32 i = 0; i < CASA_MAX_ADMITTED; i++) {
+    __u32 differing = opaque(differing_bits(&known->admissions[i].address, address));
+    __u32 is_other = opaque(differing | -differing) >> 31;
+    place = (i & (is_other - 1)) | (place & -is_other);
+  }
   if (place >= CASA_MAX_ADMITTED) place = known->next++ & (CASA_MAX_ADMITTED - 1);
   if (place >= CASA_MAX_ADMITTED) return 0;
   struct casa_admission *admission = &known->admissions[place];
@@ -216,16 +248,16 @@ __noinline int admit(casa_workload workload, const struct casa_policy *policy, c
 }
 
 /* One record of an answer. */
-static long walk_answer(__u32 i, struct dns_loop *loop) {
-  struct scratch *scratch = loop->scratch;
+__noinline int read_record(__u32 place) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 1;
   struct cursor *cursor = &scratch->cursor;
   if (cursor->left == 0) return 1;
   cursor->left -= 1;
   __u32 owner = cursor->at;
-  cursor->is_done = 0;
-  casa_loop(128, skip_label, loop);
+  if (!skip_name(place)) return 1;
   __u32 at = cursor->at;
-  if (!cursor->is_done || at + 10 > cursor->end) return 1;
+  if (at + 10 > cursor->end) return 1;
   __u32 type = scratch_u16(scratch, at), class = scratch_u16(scratch, at + 2);
   __u32 ttl = scratch_u16(scratch, at + 4) << 16 | scratch_u16(scratch, at + 6);
   __u32 length = scratch_u16(scratch, at + 8);
@@ -235,11 +267,7 @@ static long walk_answer(__u32 i, struct dns_loop *loop) {
   if (class != DNS_IN || (type != DNS_A && type != DNS_AAAA && type != DNS_CNAME)) return 0;
   cursor->a = owner;
   cursor->b = cursor->owner;
-  cursor->label = 0;
-  cursor->pointers = 0;
-  cursor->is_same = 0;
-  casa_loop(CASA_MAX_NAME + 2 * DNS_MAX_POINTERS, compare_names, loop);
-  if (!cursor->is_same) return 0;
+  if (!is_same_name(place)) return 0;
   if (type == DNS_CNAME) {
     cursor->owner = data;
     return 0;
@@ -257,12 +285,13 @@ static long walk_answer(__u32 i, struct dns_loop *loop) {
   } else {
     return 0;
   }
-  admit(loop->workload, loop->policy, &address, ttl);
+  admit(scratch->workload, &address, ttl);
   return 0;
 }
+TURN_OF(read_record)
 
-static __noinline int read_answer(struct scratch *scratch, struct __sk_buff *skb, const struct packet *packet,
-                                  struct socket_state *state, struct casa_policy *policy) {
+static __noinline int read_answer(__u32 place, struct scratch *scratch, struct __sk_buff *skb,
+                                  const struct packet *packet, struct socket_state *state) {
   __u32 bytes = load_payload(skb, packet, scratch);
   if (bytes < DNS_HEADER || !(SCRATCH_BYTE(scratch, 2) & 0x80)) return CASA_DNS_FORGED;
   __u16 id = scratch_u16(scratch, 0);
@@ -276,21 +305,22 @@ static __noinline int read_answer(struct scratch *scratch, struct __sk_buff *skb
   if (!use) return CASA_DNS_FORGED;
   /* NXDOMAIN and the like give no address. A longer answer than the scratch is read as far as it goes. */
   if (use != CASA_NAME_LLM || (SCRATCH_BYTE(scratch, 3) & 0x0f) || scratch_u16(scratch, 4) != 1) return 0;
-  if (use_of_question(scratch, bytes, state->workload) != CASA_NAME_LLM) return CASA_DNS_FORGED;
+  if (use_of_question(place, bytes) != CASA_NAME_LLM) return CASA_DNS_FORGED;
   scratch->cursor.at += 4;
   scratch->cursor.owner = DNS_HEADER;
   scratch->cursor.left = scratch_u16(scratch, 6);
-  struct dns_loop loop = {.scratch = scratch, .policy = policy, .workload = state->workload};
-  casa_loop(DNS_MAX_RECORDS, walk_answer, &loop);
+  casa_loop(DNS_MAX_RECORDS, TURN(read_record), &place);
   return 0;
 }
 
 /* Judges an answer from the permitted resolver, and admits the LLM's addresses; 0, or why it may not enter. */
-static __always_inline int judge_answer(struct __sk_buff *skb, const struct packet *packet, struct socket_state *state,
-                                        struct casa_policy *policy) {
-  struct scratch *scratch = take_scratch();
+static __always_inline int judge_answer(struct __sk_buff *skb, const struct packet *packet,
+                                        struct socket_state *state) {
+  __u32 place;
+  struct scratch *scratch = take_scratch(&place);
   if (!scratch) return CASA_MEMORY;
-  int refusal = read_answer(scratch, skb, packet, state, policy);
+  scratch->workload = state->workload;
+  int refusal = read_answer(place, scratch, skb, packet, state);
   give_back(scratch);
   return refusal;
 }

@@ -4,6 +4,9 @@
 
 #include "maps.h"
 
+/* In no order with other accesses: what gives an order also gives the former value, which kernels before 5.12 can't. */
+static __always_inline void count_up(__u64 *count) { __atomic_fetch_add(count, 1, __ATOMIC_RELAXED); }
+
 /* Whether one more event of this class may be sent; counts it if not. Two processors that count at once may let one
  * event more through; what was not sent is counted exactly. */
 static __noinline int may_tell(casa_workload workload, __u32 class, __u64 *suppressed) {
@@ -11,14 +14,14 @@ static __noinline int may_tell(casa_workload workload, __u32 class, __u64 *suppr
   struct casa_meter *meter = bpf_map_lookup_elem(&meters, &workload);
   if (!set || class >= CASA_METER_CLASSES) return 0;
   if (!meter) return workload == 0; /* 0: not of a workload, but of the node */
-  if (class == CASA_METER_REFUSED) __sync_fetch_and_add(&meter->refused, 1);
+  if (class == CASA_METER_REFUSED) count_up(&meter->refused);
   __u64 now = bpf_ktime_get_boot_ns();
   if (now - meter->window_ns[class] >= 1000000000ULL) {
     meter->window_ns[class] = now;
     meter->sent[class] = 0;
   }
   if (meter->sent[class] >= set->events_per_second) {
-    __sync_fetch_and_add(&meter->suppressed[class], 1);
+    count_up(&meter->suppressed[class]);
     return 0;
   }
   meter->sent[class] += 1;

@@ -188,46 +188,6 @@ static __always_inline void begin_flow(struct socket_state *state, const struct 
   state->http.next_sequence = 0;
 }
 
-/* Judges the flow by this policy. */
-static __noinline void judge_flow(struct socket_state *state, const struct casa_policy *policy) {
-  /* What the LLM's name had when the connection began serves it to its end, as long as it is the LLM's name. */
-  if (state->verdict == CASA_BY_LLM && state->llm == policy->llm) {
-    state->generation = policy->generation;
-    return;
-  }
-  struct question asked = {
-      .remote = state->remote,
-      .workload = state->workload,
-      .remote_port = state->remote_port,
-      .local_port = state->local_port,
-      .direction = state->direction,
-      .protocol = state->protocol,
-  };
-  if (!asked.direction) {
-    /* An accepted connection, or one from before the guard: by what permits it, it is known what it is. */
-    asked.direction = CASA_INBOUND;
-    __u32 inbound = judge(policy, &asked, 1);
-    if (is_allowed(VERDICT_REASON(inbound))) {
-      state->direction = CASA_INBOUND;
-      state->verdict = VERDICT_REASON(inbound);
-      state->rule = VERDICT_RULE(inbound);
-      state->generation = policy->generation;
-      return;
-    }
-    asked.direction = CASA_OUTBOUND;
-  }
-  __u32 verdict = judge(policy, &asked, 1);
-  state->direction = asked.direction;
-  state->verdict = VERDICT_REASON(verdict);
-  state->rule = VERDICT_RULE(verdict);
-  state->generation = policy->generation;
-  state->flags &= ~SOCKET_REFUSAL_TOLD;
-  if (state->verdict == CASA_BY_LLM) {
-    state->llm = policy->llm;
-    if (policy->flags & CASA_LLM_TLS) state->flags |= SOCKET_HELLO_PENDING;
-  }
-}
-
 static __always_inline struct datagram_peer peer_of(const struct socket_state *state, struct __sk_buff *skb) {
   struct datagram_peer peer = {.cookie = bpf_get_socket_cookie(skb), .address = state->remote, .port = state->remote_port};
   return peer;
@@ -250,6 +210,68 @@ static __noinline void judge_reply(struct socket_state *state, struct __sk_buff 
   state->direction = CASA_INBOUND;
   state->verdict = CASA_BY_REPLY;
   state->rule = rule;
+}
+
+/* Judges the flow of the packet's socket by its workload's policy. Not static, so that the verifier walks through it
+ * once, and not for all that can come before it. */
+__noinline int judge_flow(struct __sk_buff *skb, __u32 outbound) {
+  struct bpf_sock *sk = socket_of(skb);
+  struct socket_state *state = sk ? bpf_sk_storage_get(&sockets, sk, 0, 0) : 0;
+  if (!state) return 0;
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &state->workload);
+  if (!policy) {
+    state->verdict = CASA_NO_POLICY;
+    return 0;
+  }
+  /* What the LLM's name had when the connection began serves it to its end, as long as it is the LLM's name. */
+  if (state->verdict == CASA_BY_LLM && state->llm == policy->llm) {
+    state->generation = policy->generation;
+    return 0;
+  }
+  struct question asked = {
+      .remote = state->remote,
+      .workload = state->workload,
+      .remote_port = state->remote_port,
+      .local_port = state->local_port,
+      .direction = state->direction,
+      .protocol = state->protocol,
+  };
+  if (!asked.direction) {
+    /* An accepted connection, or one from before the guard: by what permits it, it is known what it is. */
+    asked.direction = CASA_INBOUND;
+    __u32 inbound = judge(policy, &asked, 1);
+    if (is_allowed(VERDICT_REASON(inbound))) {
+      state->direction = CASA_INBOUND;
+      state->verdict = VERDICT_REASON(inbound);
+      state->rule = VERDICT_RULE(inbound);
+      state->generation = policy->generation;
+      return 0;
+    }
+    asked.direction = CASA_OUTBOUND;
+  }
+  __u32 verdict = judge(policy, &asked, 1);
+  state->direction = asked.direction;
+  state->verdict = VERDICT_REASON(verdict);
+  state->rule = VERDICT_RULE(verdict);
+  state->generation = policy->generation;
+  state->flags &= ~SOCKET_REFUSAL_TOLD;
+  if (state->verdict == CASA_BY_LLM) {
+    state->llm = policy->llm;
+    if (policy->flags & CASA_LLM_TLS) state->flags |= SOCKET_HELLO_PENDING;
+  }
+  if (outbound && asked.protocol == IPPROTO_UDP && !is_allowed(state->verdict)) judge_reply(state, skb, policy);
+  return 0;
+}
+
+/* The rule by which the address of these halves may begin a connection to a port that the packet's socket has. */
+__noinline int listener_rule(struct __sk_buff *skb, __u64 high, __u64 low, __u32 port) {
+  struct bpf_sock *sk = socket_of(skb);
+  struct socket_state *state = sk ? bpf_sk_storage_get(&sockets, sk, 0, 0) : 0;
+  if (!state) return 0;
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &state->workload);
+  if (!policy) return 0;
+  struct casa_address remote = {.words = {high, high >> 32, low, low >> 32}};
+  return permitting_rule(policy, &remote, port, CASA_INBOUND, IPPROTO_TCP);
 }
 
 static __noinline int refuse_packet(struct socket_state *state, struct __sk_buff *skb, const struct packet *packet,
@@ -316,8 +338,10 @@ static __always_inline int judge_unknown(struct __sk_buff *skb, struct bpf_sock 
     if (sk->state == BPF_TCP_LISTEN) {
       /* Who may begin a connection here; what is accepted then gets a state of its own. */
       __u16 local_port = outbound ? packet->source_port : packet->destination_port;
-      __u32 rule = permitting_rule(policy, remote, local_port, CASA_INBOUND, IPPROTO_TCP);
-      return rule ? ALLOW : refuse_packet(0, skb, packet, policy, outbound << 8 | CASA_NO_RULE);
+      __u64 high = remote->words[0] | (__u64)remote->words[1] << 32;
+      __u64 low = remote->words[2] | (__u64)remote->words[3] << 32;
+      if (listener_rule(skb, high, low, local_port)) return ALLOW;
+      return refuse_packet(0, skb, packet, policy, outbound << 8 | CASA_NO_RULE);
     }
     int is_other = !is_same_address(&state->remote, remote) || state->remote_port != remote_port;
     /* An answer may bear another address than was asked, when the packet filter redirects: the flow is what left. */
@@ -329,7 +353,7 @@ static __always_inline int judge_unknown(struct __sk_buff *skb, struct bpf_sock 
       begin_flow(state, packet, outbound);
       state->direction = direction;
     }
-    if (!state->verdict || state->generation != policy->generation) judge_flow(state, policy);
+    if (!state->verdict || state->generation != policy->generation) judge_flow(skb, outbound);
   } else {
     int is_other = state->protocol != IPPROTO_UDP || !is_same_address(&state->remote, remote) ||
                    state->remote_port != remote_port;
@@ -342,8 +366,7 @@ static __always_inline int judge_unknown(struct __sk_buff *skb, struct bpf_sock 
       /* A datagram enters by an inbound rule, or from whom one may be sent to; it leaves to whom one may be sent to, or
        * as the answer to one that entered. */
       state->direction = outbound ? CASA_OUTBOUND : 0;
-      judge_flow(state, policy);
-      if (outbound && !is_allowed(state->verdict)) judge_reply(state, skb, policy);
+      judge_flow(skb, outbound);
     }
     if (!outbound && state->direction == CASA_INBOUND && is_allowed(state->verdict)) keep_peer(state, skb);
   }
@@ -360,7 +383,7 @@ static __always_inline int judge_unknown(struct __sk_buff *skb, struct bpf_sock 
     else if (skb->ifindex == 1 && !is_loopback(&state->remote))
       refusal = CASA_DNS_FORGED; /* from this machine, in the name of a resolver that is elsewhere */
     else
-      refusal = judge_answer(skb, packet, state, policy);
+      refusal = judge_answer(skb, packet, state);
     if (refusal) {
       state->flags &= ~SOCKET_REFUSAL_TOLD;
       if (!refuse_packet(state, skb, packet, policy, outbound << 8 | refusal)) return DENY;
@@ -378,11 +401,10 @@ static __always_inline int judge_unknown(struct __sk_buff *skb, struct bpf_sock 
 }
 
 static __always_inline int judge_packet(struct __sk_buff *skb, int outbound) {
-  struct bpf_sock *sk = skb->sk;
+  struct bpf_sock *sk = socket_of(skb);
   if (!sk) return ALLOW;
-  sk = bpf_sk_fullsock(sk);
   struct casa_settings *set = current_settings();
-  if (!sk || !set) return ALLOW;
+  if (!set) return ALLOW;
   struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
   struct packet packet = {};
   if (!state) {
@@ -396,7 +418,7 @@ static __always_inline int judge_packet(struct __sk_buff *skb, int outbound) {
     state = bpf_sk_storage_get(&sockets, sk, 0, 0);
     if (!state) return ALLOW;
   }
-  if (packet.protocol == IPPROTO_TCP && set->hash_tokens &&
+  if (packet.protocol == IPPROTO_TCP && set->hash_tokens && !(state->flags & SOCKET_UNREAD) &&
       state->direction == (outbound ? CASA_OUTBOUND : CASA_INBOUND) && read_requests(skb, &packet, state))
     return DENY; /* it comes again, in order */
   if (outbound) {

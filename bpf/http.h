@@ -47,17 +47,19 @@ static const char text_transfer_encoding[32] = "transfer-encoding";
 static const char text_bearer[32] = "bearer";
 static const char text_chunked[32] = "chunked";
 
+/* Read at a time. Each turn takes as many or more, but for the last. */
 #define CHUNK_BYTES 64
+#ifdef CASA_BEFORE_5_17
+#define HTTP_MAX_TURNS ((1 << 16) / CHUNK_BYTES + 1) /* no packet is longer there */
+#else
+#define HTTP_MAX_TURNS (1 << 17)
+#endif
 
-struct http_scan {
-  struct __sk_buff *skb;
-  struct socket_state *state;
-  __u32 at, end; /* in the packet */
-};
-
-static __noinline void tell_token(struct socket_state *state, struct __sk_buff *skb) {
-  struct http_reading *http = &state->http;
-  sha256_end(http);
+static __noinline void tell_token(struct __sk_buff *skb, __u32 place, struct http_reading *http) {
+  sha256_end(place, http);
+  struct bpf_sock *sk = socket_of(skb);
+  struct socket_state *state = sk ? bpf_sk_storage_get(&sockets, sk, 0, 0) : 0;
+  if (!state) return;
   struct casa_event *event = begin_event(state->workload, CASA_EVENT_TOKEN, CASA_METER_TOKEN);
   if (event) {
     copy_flow(event, state, bpf_get_socket_cookie(skb));
@@ -90,10 +92,18 @@ static __always_inline __u8 phase_after_headers(struct http_reading *http) {
   return http->body ? HTTP_BODY : HTTP_BEGIN;
 }
 
+static __always_inline int is_of_token(__u8 byte) { return byte > ' ' && byte != ',' && byte != ';'; }
+
+static __always_inline void skip_body(struct http_reading *http, __u32 bytes) {
+  http->body -= bytes;
+  if (!http->body) http->phase = http->flags & HTTP_IS_CHUNKED ? HTTP_CHUNK_END : HTTP_BEGIN;
+}
+
 /* One byte. */
-__noinline int read_byte(struct __sk_buff *skb, struct socket_state *state, __u8 byte) {
-  if (!state) return 0;
-  struct http_reading *http = &state->http;
+__noinline int read_byte(struct __sk_buff *skb, __u32 place, __u8 byte) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 0;
+  struct http_reading *http = &scratch->http;
   switch (http->phase) {
     case HTTP_BEGIN:
       if (byte == '\r' || byte == '\n') return 0;
@@ -192,17 +202,17 @@ __noinline int read_byte(struct __sk_buff *skb, struct socket_state *state, __u8
       http->phase = HTTP_TOKEN;
       __attribute__((fallthrough));
     case HTTP_TOKEN:
-      if (byte > ' ' && byte != ',' && byte != ';') {
+      if (is_of_token(byte)) {
         if (http->token_bytes >= MAX_TOKEN_BYTES) {
           struct casa_losses *lost = current_losses();
           if (lost) lost->tokens += 1;
           http->phase = HTTP_REST_OF_LINE;
           return 0;
         }
-        sha256_add(http, byte);
+        sha256_add(place, http, byte);
         return 0;
       }
-      if (http->token_bytes) tell_token(state, skb);
+      if (http->token_bytes) tell_token(skb, place, http);
       http->phase = byte == '\n' ? HTTP_LINE : HTTP_REST_OF_LINE;
       return 0;
     case HTTP_LENGTH:
@@ -265,59 +275,80 @@ __noinline int read_byte(struct __sk_buff *skb, struct socket_state *state, __u8
   }
 }
 
-/* One chunk of the packet. */
-static long scan_step(__u32 i, struct http_scan *scan) {
-  struct socket_state *state = scan->state;
-  struct http_reading *http = &state->http;
-  if (scan->at >= scan->end || http->phase == HTTP_UNREAD) return 1;
-  __u32 left = scan->end - scan->at;
-  if (http->phase == HTTP_BODY) {
+/* One chunk of the packet, or as much of a body as there is; 1 at the packet's end, or when nothing more is sought. */
+__noinline int read_chunk(struct __sk_buff *skb, __u32 place) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 1;
+  struct http_reading *http = &scratch->http;
+  struct cursor *cursor = &scratch->cursor;
+  if (cursor->at >= cursor->end || http->phase == HTTP_UNREAD) return 1;
+  __u32 left = cursor->end - cursor->at;
+  __u32 bytes = left < CHUNK_BYTES ? left : CHUNK_BYTES;
+  if (http->phase == HTTP_BODY && http->body >= bytes) {
     __u32 skipped = http->body < left ? (__u32)http->body : left;
-    http->body -= skipped;
-    scan->at += skipped;
-    if (!http->body) http->phase = http->flags & HTTP_IS_CHUNKED ? HTTP_CHUNK_END : HTTP_BEGIN;
+    skip_body(http, skipped);
+    cursor->at += skipped;
     return 0;
   }
-  __u32 bytes = left < CHUNK_BYTES ? left : CHUNK_BYTES;
   bytes = ((bytes - 1) & (CHUNK_BYTES - 1)) + 1;
-  if (bpf_skb_load_bytes(scan->skb, scan->at, http->chunk, bytes)) {
+  if (bpf_skb_load_bytes(skb, cursor->at, scratch->bytes, bytes)) {
     http->phase = HTTP_UNREAD;
     return 1;
   }
-  __u32 read = 0;
-  for (__u32 turn = 0; turn < CHUNK_BYTES; turn++) {
-    if (read >= bytes || http->phase == HTTP_BODY || http->phase == HTTP_UNREAD) break;
-    read_byte(scan->skb, state, http->chunk[read & (CHUNK_BYTES - 1)]);
-    read += 1;
+  cursor->at += bytes;
+  for (__u32 read = 0; read < CHUNK_BYTES; read++) {
+    if (read >= bytes) break;
+    __u8 byte = scratch->bytes[read & (CHUNK_BYTES - 1)];
+    __u32 used = http->token_bytes & 63;
+    if (http->phase == HTTP_BODY) {
+      skip_body(http, 1);
+    } else if (http->phase == HTTP_TOKEN && is_of_token(byte) && used && used < 63) {
+      /* As read_byte does, without the call: most bytes are such. Within a block no token comes to its longest. */
+      http->block[used] = byte;
+      http->token_bytes += 1;
+    } else {
+      read_byte(skb, place, byte);
+    }
   }
-  scan->at += read;
   return 0;
 }
 
-/* Reads a packet's payload on, if it is the next of the stream. 0, or -1 when it came before another that is missing:
- * it must be sent again, so that nothing is read out of order. */
+struct http_loop {
+  struct __sk_buff *skb;
+  __u32 place;
+};
+static long walk_chunk(__u32 i, struct http_loop *loop) { return opaque(read_chunk(loop->skb, loop->place)) & 1; }
+
+/* Reads a packet's payload on, if it is the next of the stream. 0, or -1 when it came before another that is missing,
+ * or there is no scratch free: it must be sent again, so that nothing is read out of order. */
 static __noinline int read_requests(struct __sk_buff *skb, const struct packet *packet, struct socket_state *state) {
   struct http_reading *http = &state->http;
-  if (http->phase == HTTP_UNREAD || packet->payload_bytes == 0) return 0;
+  if (packet->payload_bytes == 0) return 0;
   if (http->next_sequence == 0) http->next_sequence = packet->sequence; /* the first that is seen of it */
   __s32 ahead = packet->sequence - http->next_sequence;
   if (ahead > 0) return -1;
   __u32 skipped = -ahead;
   if (skipped >= packet->payload_bytes) return 0; /* sent again */
-  http->next_sequence = packet->sequence + packet->payload_bytes;
-  struct http_scan scan = {
-      .skb = skb,
-      .state = state,
-      .at = packet->payload_offset + skipped,
-      .end = packet->payload_offset + packet->payload_bytes,
-  };
-  casa_loop(1 << 17, scan_step, &scan);
-  if (scan.at < scan.end && http->phase != HTTP_UNREAD) {
+  struct http_loop loop = {.skb = skb};
+  struct scratch *scratch = take_scratch(&loop.place);
+  if (!scratch) return -1;
+  scratch->http = *http;
+  scratch->http.next_sequence = packet->sequence + packet->payload_bytes;
+  scratch->cursor.at = packet->payload_offset + skipped;
+  scratch->cursor.end = packet->payload_offset + packet->payload_bytes;
+  casa_loop(HTTP_MAX_TURNS, walk_chunk, &loop);
+  if (scratch->cursor.at < scratch->cursor.end && scratch->http.phase != HTTP_UNREAD) {
     /* A packet of more bytes than turns. */
     struct casa_losses *lost = current_losses();
     if (lost) lost->tokens += 1;
-    http->phase = HTTP_UNREAD;
+    scratch->http.phase = HTTP_UNREAD;
   }
+  *http = scratch->http;
+  /* A piece of a token may be there. */
+  __builtin_memset(&scratch->http, 0, sizeof(scratch->http));
+  __builtin_memset(scratch->bytes, 0, CHUNK_BYTES);
+  if (http->phase == HTTP_UNREAD) state->flags |= SOCKET_UNREAD;
+  give_back(scratch);
   return 0;
 }
 

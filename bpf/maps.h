@@ -9,17 +9,32 @@
 
 #include "casa_kernel.h"
 
-/* bpf_loop came with 5.17. Objects for kernels before it are compiled with CASA_BOUNDED_LOOPS, and the verifier walks
- * each loop. */
-#ifdef CASA_BOUNDED_LOOPS
-#define casa_loop(times, step, context)                  \
-  do {                                                   \
-    for (__u32 i_ = 0; i_ < (times); i_++)               \
-      if (step(i_, context)) break;                      \
+/* These programs are compiled twice: with CASA_BEFORE_5_17 for kernels that have no bpf_loop. There the verifier walks
+ * each turn of a loop. So what a turn does is a function that is not static: such a one is verified once, by itself.
+ * Kernels before 5.12 give those functions no pointers but the program's own context, so they are told by number which
+ * scratch they work in. */
+#ifdef CASA_BEFORE_5_17
+#define casa_loop(times, step, context)                                              \
+  do {                                                                               \
+    _Pragma("clang loop unroll(disable)") for (__u32 i_ = 0; i_ < (times); i_++)     \
+      if (step(i_, context)) break;                                                  \
   } while (0)
 #else
 #define casa_loop(times, step, context) bpf_loop(times, step, context, 0)
 #endif
+
+/* What the compiler then knows nothing of: it would take out bounds that it can prove, and the verifier can't. */
+#define opaque(value)                  \
+  ({                                   \
+    typeof(value) value_ = (value);    \
+    asm volatile("" : "+r"(value_));   \
+    value_;                            \
+  })
+
+/* A function of a scratch's number as a turn of casa_loop: 1 ends the loop. */
+#define TURN(function) function##_turn
+#define TURN_OF(function) \
+  static long TURN(function)(__u32 i, __u32 *place) { return opaque(function(*place)) & 1; }
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -117,7 +132,7 @@ struct {
  * by another that reads a packet too, so each takes a place for itself and gives it back; when none is free the packet
  * is refused. */
 #define SCRATCH_BYTES 4096
-#define SCRATCHES 64
+#define SCRATCHES 512 /* so that processors have some of their own, up to 64 of them */
 #define SCRATCH_TRIES 8
 /* Where the loops that read a packet stand. Not on the stack: the verifier follows what is there through every turn of a
  * loop, and here it takes every number as possible at once. */
@@ -132,20 +147,6 @@ struct cursor {
   __u32 name, name_bytes;
   __u32 is_done, is_same, is_hidden, is_doubled;
 };
-
-struct scratch {
-  struct bpf_spin_lock lock;
-  __u32 is_taken;
-  struct cursor cursor;
-  struct casa_name_key name;
-  __u8 bytes[SCRATCH_BYTES];
-};
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, SCRATCHES);
-  __type(key, __u32);
-  __type(value, struct scratch);
-} scratches SEC(".maps");
 
 /* Where a reader of HTTP/1.1 requests stands in a stream of bytes; the phases are in http.h. */
 struct http_reading {
@@ -163,8 +164,23 @@ struct http_reading {
   __u8 path[CASA_PATH_BYTES];
   __u32 hash[8]; /* SHA-256 of the token so far */
   __u8 block[64];
-  __u8 chunk[64]; /* of the packet, while it is read */
 };
+
+struct scratch {
+  struct bpf_spin_lock lock;
+  __u32 is_taken;
+  struct cursor cursor;
+  casa_workload workload; /* for whom a packet is read */
+  struct casa_name_key name;
+  struct http_reading http; /* the socket's, while a packet is read */
+  __u8 bytes[SCRATCH_BYTES];
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SCRATCHES);
+  __type(key, __u32);
+  __type(value, struct scratch);
+} scratches SEC(".maps");
 
 struct dns_question {
   __u16 id;
@@ -179,24 +195,30 @@ struct dns_question {
 #define SOCKET_HELLO_PENDING (1 << 3) /* its first bytes must name the LLM's host */
 #define SOCKET_OBSERVED (1 << 4)      /* it would have been refused, but the policy only observes */
 #define SOCKET_RELEASED (1 << 5)      /* its owner closed it: what still goes over it is not told */
+#define SOCKET_UNREAD (1 << 6)        /* no header is sought in it any more */
 
 #define DNS_QUESTIONS 4
 
 struct socket_state {
-  casa_workload workload;
+  /* What the next packet of a flow that is known needs comes first: it is in one line of the processor's cache, with
+   * the kernel's own eight bytes before it. */
   __u64 identities; /* casa_settings.identities by which `workload` was found */
-  __u64 generation; /* of the policy that it was judged by */
-  __u64 llm;        /* for CASA_BY_LLM: which */
-  __u64 started_ns;
-  __u64 bytes_out, bytes_in, packets_out, packets_in;
-  struct casa_address local, remote;
-  __u16 local_port, remote_port;
+  struct casa_address remote;
+  __u16 remote_port;
   __u8 protocol;
   __u8 direction;
   __u8 verdict; /* enum casa_reason; 0: not judged */
   __u8 flags;
   __u16 rule;
-  __u16 padding;
+  __u64 bytes_out, packets_out;
+  __u64 bytes_in, packets_in;
+  casa_workload workload;
+  __u64 generation; /* of the policy that it was judged by */
+  __u64 llm;        /* for CASA_BY_LLM: which */
+  __u64 started_ns;
+  struct casa_address local;
+  __u16 local_port;
+  __u8 padding[6];
   struct dns_question questions[DNS_QUESTIONS];
   struct http_reading http;
 };
@@ -214,11 +236,14 @@ static __always_inline struct casa_settings *current_settings(void) {
   return bpf_map_lookup_elem(&settings, &zero);
 }
 
-static __always_inline struct scratch *take_scratch(void) {
+static __always_inline struct scratch *scratch_at(__u32 place) { return bpf_map_lookup_elem(&scratches, &place); }
+
+/* The scratch's number is its `place`. */
+static __always_inline struct scratch *take_scratch(__u32 *place) {
   __u32 first = bpf_get_smp_processor_id() * SCRATCH_TRIES;
   for (__u32 i = 0; i < SCRATCH_TRIES; i++) {
-    __u32 key = (first + i) % SCRATCHES;
-    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
+    *place = (first + i) % SCRATCHES;
+    struct scratch *scratch = scratch_at(*place);
     if (!scratch) return 0;
     bpf_spin_lock(&scratch->lock);
     __u32 was_taken = scratch->is_taken;
@@ -235,14 +260,27 @@ static __always_inline void give_back(struct scratch *scratch) {
   bpf_spin_unlock(&scratch->lock);
 }
 
+/* The socket of a packet; a whole one, as the hooks for packets are given no others. */
+static __always_inline struct bpf_sock *socket_of(struct __sk_buff *skb) {
+  struct bpf_sock *sk = skb->sk;
+#ifdef CASA_BEFORE_5_17
+  /* Kernels before 5.10 want to hear it. */
+  if (sk) sk = bpf_sk_fullsock(sk);
+#endif
+  return sk;
+}
+
 static __always_inline struct casa_losses *current_losses(void) {
   __u32 zero = 0;
   return bpf_map_lookup_elem(&losses, &zero);
 }
 
+static __always_inline __u32 differing_bits(const struct casa_address *a, const struct casa_address *b) {
+  return (a->words[0] ^ b->words[0]) | (a->words[1] ^ b->words[1]) | (a->words[2] ^ b->words[2]) |
+         (a->words[3] ^ b->words[3]);
+}
 static __always_inline int is_same_address(const struct casa_address *a, const struct casa_address *b) {
-  return ((a->words[0] ^ b->words[0]) | (a->words[1] ^ b->words[1]) | (a->words[2] ^ b->words[2]) |
-          (a->words[3] ^ b->words[3])) == 0;
+  return differing_bits(a, b) == 0;
 }
 
 /* `v4` in network order. */

@@ -21,30 +21,38 @@ struct packet {
   __u32 payload_bytes;
 };
 
-#define IPV4_BYTES 20
-#define IPV6_BYTES 40
+/* A header, from where the packet's own bytes begin; the helper is asked only when they are elsewhere. */
+#define READ_HEADER(skb, offset, header)                                                         \
+  ({                                                                                             \
+    const typeof(*(header)) *at_ = (const void *)(long)(skb)->data + (offset);                   \
+    int failed_ = 0;                                                                             \
+    if ((const void *)(at_ + 1) <= (const void *)(long)(skb)->data_end)                          \
+      *(header) = *at_;                                                                          \
+    else                                                                                         \
+      failed_ = !!bpf_skb_load_bytes(skb, offset, header, sizeof(*(header)));                    \
+    failed_;                                                                                     \
+  })
 
 /* 0 when it is TCP or UDP and could be read. Fragments and IPv6 extension headers are not read: on their way out
  * packets are not cut up yet, and on their way in they were put together again. */
 static __always_inline int read_packet(struct __sk_buff *skb, struct packet *packet) {
-  __u8 head[IPV6_BYTES] __attribute__((aligned(8)));
   __u32 offset;
   if (skb->protocol == bpf_htons(0x0800)) {
-    if (bpf_skb_load_bytes(skb, 0, head, IPV4_BYTES)) return -1;
-    const struct iphdr *ip = (const struct iphdr *)head;
-    if (ip->version != 4 || ip->ihl < 5 || (ip->frag_off & bpf_htons(0x3fff))) return -1;
-    set_v4(&packet->source, ip->saddr);
-    set_v4(&packet->destination, ip->daddr);
-    packet->protocol = ip->protocol;
-    offset = ip->ihl * 4;
+    struct iphdr ip;
+    if (READ_HEADER(skb, 0, &ip)) return -1;
+    if (ip.version != 4 || ip.ihl < 5 || (ip.frag_off & bpf_htons(0x3fff))) return -1;
+    set_v4(&packet->source, ip.saddr);
+    set_v4(&packet->destination, ip.daddr);
+    packet->protocol = ip.protocol;
+    offset = ip.ihl * 4;
   } else if (skb->protocol == bpf_htons(0x86dd)) {
-    if (bpf_skb_load_bytes(skb, 0, head, IPV6_BYTES)) return -1;
-    const struct ipv6hdr *ip = (const struct ipv6hdr *)head;
-    if (ip->version != 6) return -1;
-    __builtin_memcpy(&packet->source, &ip->saddr, 16);
-    __builtin_memcpy(&packet->destination, &ip->daddr, 16);
-    packet->protocol = ip->nexthdr;
-    offset = IPV6_BYTES;
+    struct ipv6hdr ip;
+    if (READ_HEADER(skb, 0, &ip)) return -1;
+    if (ip.version != 6) return -1;
+    __builtin_memcpy(&packet->source, &ip.saddr, 16);
+    __builtin_memcpy(&packet->destination, &ip.daddr, 16);
+    packet->protocol = ip.nexthdr;
+    offset = sizeof(ip);
   } else {
     return -1;
   }
@@ -52,7 +60,7 @@ static __always_inline int read_packet(struct __sk_buff *skb, struct packet *pac
   packet->sequence = 0;
   if (packet->protocol == IPPROTO_TCP) {
     struct tcphdr tcp;
-    if (bpf_skb_load_bytes(skb, offset, &tcp, sizeof(tcp)) || tcp.doff < 5) return -1;
+    if (READ_HEADER(skb, offset, &tcp) || tcp.doff < 5) return -1;
     packet->source_port = bpf_ntohs(tcp.source);
     packet->destination_port = bpf_ntohs(tcp.dest);
     packet->is_syn = tcp.syn && !tcp.ack;
@@ -60,7 +68,7 @@ static __always_inline int read_packet(struct __sk_buff *skb, struct packet *pac
     offset += tcp.doff * 4;
   } else if (packet->protocol == IPPROTO_UDP) {
     struct udphdr udp;
-    if (bpf_skb_load_bytes(skb, offset, &udp, sizeof(udp))) return -1;
+    if (READ_HEADER(skb, offset, &udp)) return -1;
     packet->source_port = bpf_ntohs(udp.source);
     packet->destination_port = bpf_ntohs(udp.dest);
     offset += sizeof(udp);

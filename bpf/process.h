@@ -24,12 +24,21 @@ struct task_struct {
   int pid;
   int tgid;
   struct signal_struct *signal;
+  struct css_set *cgroups;
 };
 struct kernfs_node {
   __u64 id;
 };
 struct cgroup {
+  int level;
   struct kernfs_node *kn;
+  struct cgroup *ancestors[]; /* from the root to the cgroup itself, by level */
+};
+struct cgroup___before_6_1 {
+  __u64 ancestor_ids[];
+};
+struct css_set {
+  struct cgroup *dfl_cgrp;
 };
 struct pt_regs {
   unsigned long di, si, bx, cx;
@@ -54,13 +63,40 @@ static __always_inline void remember(__u32 process, casa_workload workload) {
   bpf_send_signal(SIGKILL);
 }
 
+#ifdef CASA_BEFORE_5_17
+/* Tracing programs may not ask for an ancestor's id before 5.14: it is read from the kernel's memory. */
+static __always_inline __u64 ancestor_id(struct cgroup *cgroup, int level) {
+  if (bpf_core_field_exists(struct cgroup___before_6_1, ancestor_ids)) {
+    const __u64 *ids = __builtin_preserve_access_index(&((struct cgroup___before_6_1 *)cgroup)->ancestor_ids[0]);
+    __u64 id = 0;
+    bpf_probe_read_kernel(&id, sizeof(id), ids + level);
+    return id;
+  }
+  struct cgroup **ancestors = __builtin_preserve_access_index(&cgroup->ancestors[0]);
+  struct cgroup *ancestor = 0;
+  bpf_probe_read_kernel(&ancestor, sizeof(ancestor), ancestors + level);
+  return BPF_CORE_READ(ancestor, kn, id);
+}
+
+static __noinline casa_workload workload_of_current_task(void) {
+  struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+  struct cgroup *cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+  int depth = BPF_CORE_READ(cgroup, level);
+  casa_workload found;
+  NEAREST_WORKLOAD(found, level <= depth ? ancestor_id(cgroup, level) : 0);
+  return found;
+}
+#else
+#define workload_of_current_task workload_of_current_cgroup
+#endif
+
 /* Whose the running process is. A process may be born into a cgroup, or be in one before it is named; nothing tells of
  * that, so it is remembered by the first thing it does, before it could be moved away. */
 static __always_inline casa_workload remember_current(void) {
   __u32 process = bpf_get_current_pid_tgid() >> 32;
   casa_workload *member = bpf_map_lookup_elem(&members, &process);
   if (member) return *member;
-  casa_workload workload = workload_of_current_cgroup();
+  casa_workload workload = workload_of_current_task();
   if (workload) remember(process, workload);
   return workload;
 }

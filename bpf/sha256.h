@@ -29,34 +29,43 @@ static __always_inline void sha256_begin(struct http_reading *token) {
   token->token_bytes = 0;
 }
 
-/* Takes `token->block` into the hash; the block is overwritten. */
-__noinline int sha256_block(struct http_reading *token) {
-  if (!token) return 0;
+/* Takes the block of the token in this scratch into its hash; the block is overwritten. */
+__noinline int sha256_block(__u32 place) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 0;
+  struct http_reading *token = &scratch->http;
   /* In the block itself, and read from there each time: the compiler would keep all sixteen on the stack. */
   volatile __u32 *w = (volatile __u32 *)token->block;
   __u32 a = token->hash[0], b = token->hash[1], c = token->hash[2], d = token->hash[3];
   __u32 e = token->hash[4], f = token->hash[5], g = token->hash[6], h = token->hash[7];
+#pragma clang loop unroll(disable)
+  for (__u32 round = 0; round < 64; round += 16) {
 #pragma unroll
-  for (int i = 0; i < 64; i++) {
-    __u32 word;
-    if (i < 16) {
-      word = bpf_ntohl(w[i]);
-    } else {
-      __u32 x = w[(i + 1) & 15], y = w[(i + 14) & 15];
-      word = w[i & 15] + (ROTATE(x, 7) ^ ROTATE(x, 18) ^ x >> 3) + w[(i + 9) & 15] +
-             (ROTATE(y, 17) ^ ROTATE(y, 19) ^ y >> 10);
+    for (int i = 0; i < 16; i++) {
+      __u32 word;
+      if (round == 0) {
+        word = bpf_ntohl(w[i]);
+      } else {
+        __u32 x = w[(i + 1) & 15], y = w[(i + 14) & 15];
+        word = w[i] + (ROTATE(x, 7) ^ ROTATE(x, 18) ^ x >> 3) + w[(i + 9) & 15] +
+               (ROTATE(y, 17) ^ ROTATE(y, 19) ^ y >> 10);
+      }
+      w[i] = word;
     }
-    w[i & 15] = word;
-    __u32 t1 = h + (ROTATE(e, 6) ^ ROTATE(e, 11) ^ ROTATE(e, 25)) + ((e & f) ^ (~e & g)) + sha256_constants[i] + word;
-    __u32 t2 = (ROTATE(a, 2) ^ ROTATE(a, 13) ^ ROTATE(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
-    h = g;
-    g = f;
-    f = e;
-    e = d + t1;
-    d = c;
-    c = b;
-    b = a;
-    a = t1 + t2;
+#pragma unroll
+    for (int i = 0; i < 16; i++) {
+      __u32 t1 = h + (ROTATE(e, 6) ^ ROTATE(e, 11) ^ ROTATE(e, 25)) + ((e & f) ^ (~e & g)) +
+                 sha256_constants[round + i] + w[i];
+      __u32 t2 = (ROTATE(a, 2) ^ ROTATE(a, 13) ^ ROTATE(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+      h = g;
+      g = f;
+      f = e;
+      e = d + t1;
+      d = c;
+      c = b;
+      b = a;
+      a = t1 + t2;
+    }
   }
   token->hash[0] += a;
   token->hash[1] += b;
@@ -69,24 +78,24 @@ __noinline int sha256_block(struct http_reading *token) {
   return 0;
 }
 
-static __always_inline void sha256_add(struct http_reading *token, __u8 byte) {
+static __always_inline void sha256_add(__u32 place, struct http_reading *token, __u8 byte) {
   token->block[token->token_bytes & 63] = byte;
   token->token_bytes += 1;
-  if ((token->token_bytes & 63) == 0) sha256_block(token);
+  if ((token->token_bytes & 63) == 0) sha256_block(place);
 }
 
 /* Pads the last block and leaves the digest in `token->hash`, its words in the machine's order. */
-static __always_inline void sha256_end(struct http_reading *token) {
+static __always_inline void sha256_end(__u32 place, struct http_reading *token) {
   __u32 bytes = token->token_bytes, used = bytes & 63;
   token->block[used & 63] = 0x80;
-  for (__u32 i = 0; i < 64; i++)
-    if (i > used) token->block[i] = 0;
+  /* Without a branch, each of which the verifier would follow through every turn: the mask is zero behind `used`. */
+  for (__u32 i = 0; i < 64; i++) token->block[i] &= (__u8)((__s32)opaque(i - used - 1) >> 31);
   if (used >= 56) {
-    sha256_block(token);
+    sha256_block(place);
     __builtin_memset(token->block, 0, sizeof(token->block));
   }
   *(__u32 *)&token->block[60] = bpf_htonl(bytes << 3);
-  sha256_block(token);
+  sha256_block(place);
 }
 
 #endif

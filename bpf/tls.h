@@ -9,13 +9,10 @@
 /* With an encrypted ClientHello the named host is not the one that is meant. */
 #define TLS_ENCRYPTED_CLIENT_HELLO 0xfe0d
 
-struct tls_loop {
-  struct scratch *scratch;
-  struct casa_llm_name *host;
-};
-
-static long walk_extension(__u32 i, struct tls_loop *loop) {
-  struct scratch *scratch = loop->scratch;
+/* One extension. */
+__noinline int read_extension(__u32 place) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return 1;
   struct cursor *cursor = &scratch->cursor;
   if (cursor->at == cursor->end) {
     cursor->is_done = 1;
@@ -37,8 +34,13 @@ static long walk_extension(__u32 i, struct tls_loop *loop) {
   cursor->name_bytes = length - 5;
   return 0;
 }
+TURN_OF(read_extension)
 
-static long compare_host(__u32 i, struct tls_loop *loop) {
+struct host_loop {
+  struct scratch *scratch;
+  const struct casa_llm_name *host;
+};
+static long compare_host(__u32 i, struct host_loop *loop) {
   struct cursor *cursor = &loop->scratch->cursor;
   if (i >= cursor->name_bytes) {
     cursor->is_same = 1;
@@ -47,10 +49,21 @@ static long compare_host(__u32 i, struct tls_loop *loop) {
   return lower(scratch_u8(loop->scratch, cursor->name + i)) != loop->host->text[i & 255];
 }
 
-static __noinline int read_hello(struct scratch *scratch, struct __sk_buff *skb, const struct packet *packet,
-                                 casa_workload workload) {
-  struct casa_llm_name *host = bpf_map_lookup_elem(&llm_names, &workload);
-  if (!host) return CASA_SNI_OTHER;
+/* Whether the name that was found is the LLM's host; 0, or why it may not be. */
+__noinline int judge_host(__u32 place) {
+  struct scratch *scratch = scratch_at(place);
+  if (!scratch) return CASA_SNI_OTHER;
+  struct cursor *cursor = &scratch->cursor;
+  struct casa_llm_name *host = bpf_map_lookup_elem(&llm_names, &scratch->workload);
+  if (!host || cursor->name_bytes != host->length) return CASA_SNI_OTHER;
+  struct host_loop loop = {.scratch = scratch, .host = host};
+  cursor->is_same = 0;
+  casa_loop(256, compare_host, &loop);
+  return cursor->is_same ? 0 : CASA_SNI_OTHER;
+}
+
+static __noinline int read_hello(__u32 place, struct scratch *scratch, struct __sk_buff *skb,
+                                 const struct packet *packet) {
   __u32 bytes = load_payload(skb, packet, scratch);
   /* One record of the handshake with the whole ClientHello in it. */
   if (bytes < 5 + 4 + 2 + 32 + 1 || SCRATCH_BYTE(scratch, 0) != 22 || SCRATCH_BYTE(scratch, 1) != 3 ||
@@ -68,26 +81,24 @@ static __noinline int read_hello(struct scratch *scratch, struct __sk_buff *skb,
   at += 1 + SCRATCH_BYTE(scratch, at); /* compression methods */
   if (at + 2 > end || at + 2 + scratch_u16(scratch, at) != end) return CASA_SNI_MISSING;
   struct cursor *cursor = &scratch->cursor;
-  struct tls_loop loop = {.scratch = scratch, .host = host};
   cursor->at = at + 2;
   cursor->end = end;
   cursor->name = 0;
   cursor->is_done = 0;
   cursor->is_hidden = 0;
   cursor->is_doubled = 0;
-  casa_loop(TLS_MAX_EXTENSIONS, walk_extension, &loop);
+  casa_loop(TLS_MAX_EXTENSIONS, TURN(read_extension), &place);
   if (!cursor->is_done || cursor->is_hidden || cursor->is_doubled || !cursor->name) return CASA_SNI_MISSING;
-  if (cursor->name_bytes != host->length) return CASA_SNI_OTHER;
-  cursor->is_same = 0;
-  casa_loop(256, compare_host, &loop);
-  return cursor->is_same ? 0 : CASA_SNI_OTHER;
+  return judge_host(place);
 }
 
 /* Judges the first bytes of a connection to the LLM; 0, or why they may not leave. */
 static __always_inline int judge_hello(struct __sk_buff *skb, const struct packet *packet, casa_workload workload) {
-  struct scratch *scratch = take_scratch();
+  __u32 place;
+  struct scratch *scratch = take_scratch(&place);
   if (!scratch) return CASA_MEMORY;
-  int refusal = read_hello(scratch, skb, packet, workload);
+  scratch->workload = workload;
+  int refusal = read_hello(place, scratch, skb, packet);
   give_back(scratch);
   return refusal;
 }

@@ -17,15 +17,14 @@ static __always_inline int is_allowed(__u8 reason) { return reason && reason < C
 
 /* The first rule that permits it; 0 for none.
  *
- * Ports, direction and protocol are compared first, as one number: most rules end there. They are compared by
+ * Only those are looked at that have a port of the same last bits: few of many, as a rule. The rest is compared by
  * arithmetic, not by branches, each of which the verifier would follow through every turn. */
-__noinline __u32 permitting_rule(const struct casa_policy *policy, const struct casa_address *address, __u32 port,
-                                 __u32 direction, __u32 protocol) {
-  if (!policy || !address) return 0;
-  __u32 count = policy->rule_count;
-  for (__u32 i = 0; i < CASA_MAX_RULES; i++) {
-    if (i >= count) break;
-    const struct casa_rule *rule = &policy->rules[i];
+static __always_inline __u32 permitting_rule(const struct casa_policy *policy, const struct casa_address *address,
+                                             __u32 port, __u32 direction, __u32 protocol) {
+  __u64 left = policy->rules_of_port[port & (CASA_PORT_CLASSES - 1)];
+  for (__u32 turn = 0; turn < CASA_MAX_RULES && left; turn++) {
+    const struct casa_rule *rule = &policy->rules[opaque(__builtin_ctzll(left)) & (CASA_MAX_RULES - 1)];
+    left &= left - 1;
     /* Negative when the port is outside. */
     __u32 differing = ((port - rule->first_port) | (rule->last_port - port)) & 0x80000000;
     differing |= (rule->direction ^ direction) | (rule->protocol ^ protocol);
@@ -50,9 +49,8 @@ static __always_inline int is_resolver(const struct casa_address *address, __u16
 }
 
 /* CASA_BY_LLM, CASA_LLM_EXPIRED or CASA_NO_RULE. */
-__noinline __u32 llm_verdict(const struct casa_policy *policy, casa_workload workload,
+static __noinline __u32 llm_verdict(const struct casa_policy *policy, casa_workload workload,
                              const struct casa_address *address) {
-  if (!policy || !address) return CASA_NO_RULE;
   struct casa_admitted *known = bpf_map_lookup_elem(&admitted, &workload);
   if (!known || known->llm != policy->llm) return CASA_NO_RULE;
   __u64 now = bpf_ktime_get_boot_ns();
@@ -72,8 +70,7 @@ __noinline __u32 llm_verdict(const struct casa_policy *policy, casa_workload wor
 #define VERDICT_RULE(verdict) ((__u16)((verdict) >> 8))
 
 /* `packet`: a packet is judged, which the packet filter may have redirected; else what a process asks for. */
-__noinline __u32 judge(const struct casa_policy *policy, const struct question *asked, int packet) {
-  if (!policy || !asked) return VERDICT(CASA_NO_POLICY, 0);
+static __always_inline __u32 judge(const struct casa_policy *policy, const struct question *asked, int packet) {
   __u16 rule;
   if (asked->direction == CASA_INBOUND) {
     rule = permitting_rule(policy, &asked->remote, asked->local_port, CASA_INBOUND, asked->protocol);

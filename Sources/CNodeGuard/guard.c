@@ -43,8 +43,31 @@ static bool fail(struct casa_failure *failure, int code, const char *format, ...
   return false;
 }
 
-bool casa_kernel_has_loops(void) {
-  return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB, BPF_FUNC_loop, NULL) == 1;
+/* Whether the kernel knows programs for the hook where a socket is closed. libbpf has no question for a hook. */
+static bool has_socket_release(void) {
+  const struct bpf_insn allow[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
+      {.code = BPF_JMP | BPF_EXIT},
+  };
+  LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_CGROUP_INET_SOCK_RELEASE);
+  int program = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK, NULL, "GPL", allow, 2, &options);
+  if (program < 0) return program == -EPERM;
+  close(program);
+  return true;
+}
+
+bool casa_kernel_has(enum casa_feature feature) {
+  switch (feature) {
+    case CASA_FEATURE_LOOP: return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB, BPF_FUNC_loop, NULL) != 0;
+    case CASA_FEATURE_SOCKET_RELEASE: return has_socket_release();
+    case CASA_FEATURE_SOCKET_STORAGE:
+      return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK, BPF_FUNC_sk_storage_get, NULL) != 0;
+    case CASA_FEATURE_RING_BUFFER:
+      return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB, BPF_FUNC_ringbuf_reserve, NULL) != 0;
+    case CASA_FEATURE_BOOT_CLOCK:
+      return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB, BPF_FUNC_ktime_get_boot_ns, NULL) != 0;
+  }
+  return false;
 }
 
 static bool make_directory(const char *path, struct casa_failure *failure) {
@@ -128,7 +151,7 @@ void casa_guard_close(struct casa_guard *guard) {
   free(guard);
 }
 
-static bool load(struct casa_guard *guard, struct casa_failure *failure) {
+static bool load(struct casa_guard *guard, enum casa_variant variant, struct casa_failure *failure) {
   char path[PATH_BYTES + 64];
   if (!make_directory(guard->pins, failure)) return false;
   snprintf(path, sizeof(path), "%s/maps", guard->pins);
@@ -136,7 +159,9 @@ static bool load(struct casa_guard *guard, struct casa_failure *failure) {
   snprintf(path, sizeof(path), "%s/links", guard->pins);
   if (!make_directory(path, failure) || !check_layout(guard->pins, failure)) return false;
 
-  guard->object = bpf_object__open_mem(casa_programs, casa_programs_size, NULL);
+  guard->object = variant == CASA_VARIANT_BOUNDED
+                      ? bpf_object__open_mem(casa_programs_bounded, casa_programs_bounded_size, NULL)
+                      : bpf_object__open_mem(casa_programs, casa_programs_size, NULL);
   if (!guard->object) return fail(failure, errno, "cannot read the kernel programs: %s", strerror(errno));
   struct bpf_map *map;
   bpf_object__for_each_map(map, guard->object) {
@@ -150,7 +175,7 @@ static bool load(struct casa_guard *guard, struct casa_failure *failure) {
   return code ? fail(failure, code, "the kernel refused the programs: %s", strerror(-code)) : true;
 }
 
-struct casa_guard *casa_guard_load(const char *pins, struct casa_failure *failure) {
+struct casa_guard *casa_guard_load(const char *pins, enum casa_variant variant, struct casa_failure *failure) {
   complaint[0] = 0;
   libbpf_set_print(keep_complaint);
   if (strlen(pins) > PATH_BYTES - 64) {
@@ -163,7 +188,7 @@ struct casa_guard *casa_guard_load(const char *pins, struct casa_failure *failur
     return NULL;
   }
   snprintf(guard->pins, sizeof(guard->pins), "%s", pins);
-  if (load(guard, failure)) return guard;
+  if (load(guard, variant, failure)) return guard;
   casa_guard_close(guard);
   return NULL;
 }

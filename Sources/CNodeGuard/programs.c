@@ -5,3 +5,8 @@ const unsigned char casa_programs[] __attribute__((aligned(8))) = {
 #embed "guard.bpf.o"
 };
 const size_t casa_programs_size = sizeof(casa_programs);
+
+const unsigned char casa_programs_bounded[] __attribute__((aligned(8))) = {
+#embed "guard-bounded.bpf.o"
+};
+const size_t casa_programs_bounded_size = sizeof(casa_programs_bounded);

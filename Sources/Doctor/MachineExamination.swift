@@ -32,10 +32,15 @@ public enum MachineExamination {
         "machine.kernel", .failed, "this is no Linux, or its release can't be read (`\(facts.kernelRelease)`)",
         remedy: "run sidecars with interception and the node guard on Linux 5.17 or later")
     }
+    guard version >= (5, 9) else {
+      return Finding(
+        "machine.kernel", .failed, "Linux \(facts.kernelRelease) is older than 5.9",
+        remedy: "upgrade the kernel: the node guard needs cgroup/sock_release. All else works without the node guard")
+    }
     guard version >= (5, 17) else {
       return Finding(
-        "machine.kernel", .failed, "Linux \(facts.kernelRelease) is older than 5.17",
-        remedy: "upgrade the kernel: the node guard needs bpf_loop. All else works without the node guard")
+        "machine.kernel", .warning, "Linux \(facts.kernelRelease) is older than 5.17 and has no bpf_loop",
+        remedy: "try the node guard's programs for older kernels with `casa node run`, or upgrade the kernel")
     }
     return Finding("machine.kernel", .ok, "Linux \(facts.kernelRelease)")
   }

@@ -14,7 +14,8 @@ struct NodeCommand: AsyncParsableCommand {
       casa node detach                                                  end enforcement
 
       `run` needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, a BPF file system at /sys/fs/bpf (or where
-      --pins says) that it can write to, cgroup v2, and Linux 5.17 or later. It needs no other privilege.
+      --pins says) that it can write to, cgroup v2, and Linux 5.17 or later, or 5.9 with programs for older kernels. It
+      needs no other privilege.
       """,
     subcommands: [
       NodeRunCommand.self, NodeStatusCommand.self, NodePolicyCommand.self, NodeExplainCommand.self,

@@ -17,6 +17,8 @@ struct NodeRunCommand: AsyncParsableCommand {
         casa node run --policy node.yaml --runtime http://casa-runtime:8700 --node-id node_… --secret-file /etc/casa/secret
       """)
 
+  private static let features = KernelFeature.allCases.map(\.rawValue).joined(separator: ", ")
+
   @Option(help: ArgumentHelp("Which workloads there are and what they may do.", valueName: "file"))
   var policy: String
 
@@ -52,6 +54,11 @@ struct NodeRunCommand: AsyncParsableCommand {
       valueName: "number"))
   var eventsPerSecond: UInt32 = 1000
 
+  @Option(
+    help: ArgumentHelp(
+      "Do as on a kernel that lacks it, to try that on one that has it: \(Self.features).", valueName: "feature"))
+  var withoutKernelFeature: [String] = []
+
   @OptionGroup var metrics: MetricsOptions
   @OptionGroup var logging: LoggingOptions
 
@@ -60,6 +67,12 @@ struct NodeRunCommand: AsyncParsableCommand {
     var configuration = NodeGuardService.Configuration(
       policyPath: policy, podsFile: pods, pins: node.pinDirectory, cgroupRoot: cgroups, stateDirectory: node.state,
       spoolBytes: spool << 20, eventsPerSecond: eventsPerSecond)
+    for name in withoutKernelFeature {
+      guard let feature = KernelFeature(rawValue: name) else {
+        throw ValidationError("--without-kernel-feature must be one of \(Self.features); got '\(name)'")
+      }
+      configuration.absentFeatures.insert(feature)
+    }
     guard nodeID == nil || nodeIDFile == nil else { throw ValidationError("give either --node-id or --node-id-file") }
     let id =
       try nodeID

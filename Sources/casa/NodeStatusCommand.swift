@@ -29,6 +29,7 @@ struct NodeStatusCommand: ParsableCommand {
       print(
         "maps        \(status.workloads) workloads, \(status.cgroups) cgroups, \(status.names) names, \(status.processes) processes"
       )
+      if let variant = status.variant { print("loops       \(variant)") }
       print("lost        \(status.lostEvents) events, \(status.lostTokens) tokens")
       for program in status.programs {
         let mean = program.runs == 0 ? "-" : "\(program.runTime / program.runs) ns"

@@ -24,7 +24,7 @@ struct KernelValueTests {
   @Test("no structure has holes that would hold anything but zeros")
   func layout() {
     #expect(MemoryLayout<casa_rule>.size == 40 && MemoryLayout<casa_rule>.stride == 40)
-    #expect(MemoryLayout<casa_policy>.size == 48 + 40 * Int(CASA_MAX_RULES))
+    #expect(MemoryLayout<casa_policy>.size == 48 + 8 * Int(CASA_PORT_CLASSES) + 40 * Int(CASA_MAX_RULES))
     #expect(MemoryLayout<casa_name_key>.size == 4 + 8 + Int(CASA_MAX_NAME) - 2)
   }
 
@@ -48,6 +48,29 @@ struct KernelValueTests {
     #expect(rules.map(\.last_port) == [8080, 8443, 9010, 8443, 9010, 8080])
     #expect(rules.map(\.direction) == [1, 1, 1, 1, 1, 2])
     #expect(rules.allSatisfy { $0.protocol == 6 })
+  }
+
+  @Test("each port leads to the rules that have it, and to few others")
+  func portClasses() throws {
+    let text = """
+      workloads:
+      - name: a
+        cgroup: /a
+        outbound:
+        - {to: 10.0.0.1, ports: 64}
+        - {to: 10.0.0.1, ports: 62-65}
+        - {to: 10.0.0.1, ports: 100-163}
+        - {to: 10.0.0.1, ports: 1-65535}
+        - {to: 10.0.0.1, ports: 65535}
+      """
+    let value = try NodePolicy(parsing: Array(text.utf8)).workloads[0].compiled
+    let classes = withUnsafeBytes(of: value.rules_of_port) { Array($0.bindMemory(to: UInt64.self)) }
+    #expect(classes.count == 64)
+    for (index, rule) in Self.rules(value).enumerated() {
+      for port in rule.first_port...rule.last_port { #expect(classes[Int(port) & 63] & 1 << UInt64(index) != 0) }
+    }
+    #expect(classes[0] == 0b01111 && classes[1] == 0b01110 && classes[2] == 0b01100)
+    #expect(classes[62] == 0b01110 && classes[63] == 0b11110)
   }
 
   static func rules(_ value: casa_policy) -> [casa_rule] {

@@ -66,11 +66,13 @@ struct PolicyVerdictTests {
     _ value: casa_policy, _ remote: NetworkAddress, _ port: UInt16, _ direction: FlowDirection,
     _ transport: TransportProtocol
   ) -> UInt16 {
-    KernelValueTests.rules(value).first { rule in
-      NetworkAddress(rule.address).bits == remote.bits & NetworkAddress(rule.mask).bits
+    let rulesOfPort = withUnsafeBytes(of: value.rules_of_port) { $0.bindMemory(to: UInt64.self)[Int(port) & 63] }
+    return KernelValueTests.rules(value).enumerated().first { index, rule in
+      rulesOfPort & 1 << UInt64(index) != 0
+        && NetworkAddress(rule.address).bits == remote.bits & NetworkAddress(rule.mask).bits
         && rule.direction == direction.rawValue && rule.protocol == transport.rawValue
         && (rule.first_port...rule.last_port).contains(port)
-    }?.number ?? 0
+    }?.element.number ?? 0
   }
 
   @Test("finds the rule that the kernel finds")

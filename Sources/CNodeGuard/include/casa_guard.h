@@ -10,9 +10,9 @@
 
 #include "casa_kernel.h"
 
-/* The compiled programs (bpf/guard.bpf.c), as `make bpf` wrote them. */
-extern const unsigned char casa_programs[];
-extern const size_t casa_programs_size;
+/* The compiled programs (bpf/guard.bpf.c), as `make bpf` wrote them: CASA_VARIANT_LOOPS and CASA_VARIANT_BOUNDED. */
+extern const unsigned char casa_programs[], casa_programs_bounded[];
+extern const size_t casa_programs_size, casa_programs_bounded_size;
 
 #define CASA_MESSAGE_BYTES 4096
 
@@ -22,13 +22,21 @@ struct casa_failure {
   char message[CASA_MESSAGE_BYTES];
 };
 
-/* Whether the kernel has the helper `bpf_loop` (5.17). */
-bool casa_kernel_has_loops(void);
+/* What not every kernel has that the programs could run on. */
+enum casa_feature {
+  CASA_FEATURE_LOOP,           /* the helper bpf_loop (5.17) */
+  CASA_FEATURE_SOCKET_RELEASE, /* a hook where a socket is closed (5.9) */
+  CASA_FEATURE_SOCKET_STORAGE, /* state of a socket where it is made (5.9) */
+  CASA_FEATURE_RING_BUFFER,    /* the map for events (5.8) */
+  CASA_FEATURE_BOOT_CLOCK,     /* the helper bpf_ktime_get_boot_ns (5.8) */
+};
+/* Whether the kernel has it; also true when this process may not ask, since loading the programs then says so. */
+bool casa_kernel_has(enum casa_feature feature);
 
 /* The programs, loaded with maps that are pinned in `pins`/maps (made there when they are not yet), and not attached: the
  * maps can be filled first. NULL on failure. */
 struct casa_guard;
-struct casa_guard *casa_guard_load(const char *pins, struct casa_failure *failure);
+struct casa_guard *casa_guard_load(const char *pins, enum casa_variant variant, struct casa_failure *failure);
 /* Attaches them to the cgroup `cgroup` and pins each link in `pins`/links. Links that are pinned already get the new
  * program in place of the old, so that there is no moment without one. On failure what was attached before stays. */
 bool casa_guard_attach(struct casa_guard *guard, const char *cgroup, struct casa_failure *failure);

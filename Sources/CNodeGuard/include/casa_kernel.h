@@ -9,12 +9,13 @@
 
 #include <linux/types.h>
 
-#define CASA_KERNEL_ABI 1
+#define CASA_KERNEL_ABI 2
 
 /* The most of each that is kept. What a policy asks beyond these is refused when it is read, never cut. */
 #define CASA_MAX_CGROUPS 65536
 #define CASA_MAX_WORKLOADS 16384
 #define CASA_MAX_RULES 64        /* of one workload, after named endpoints became addresses */
+#define CASA_PORT_CLASSES 64     /* ports with the same last six bits are of one class */
 #define CASA_MAX_NAMES 65536     /* of all workloads */
 #define CASA_MAX_NAME 250        /* two more than the bytes of a name on the wire, the final zero among those */
 #define CASA_MAX_RESOLVERS 4
@@ -65,6 +66,7 @@ struct casa_policy {
   struct casa_address proxy; /* TCP to anywhere may be begun, since the packet filter leads it here, and no packet */
   __u16 proxy_port;          /* may go elsewhere unless a rule permits it. proxy_port 0: none */
   __u16 padding[3];
+  __u64 rules_of_port[CASA_PORT_CLASSES]; /* by class: bit i is set when rules[i] has a port of it */
   struct casa_rule rules[CASA_MAX_RULES];
 };
 
@@ -100,13 +102,20 @@ struct casa_llm_name {
   __u8 text[256];
 };
 
+/* The programs are compiled twice. */
+enum casa_variant {
+  CASA_VARIANT_LOOPS = 0,   /* their loops are the kernel's own (bpf_loop) */
+  CASA_VARIANT_BOUNDED = 1, /* for kernels without: the verifier walks each loop */
+};
+
 /* Map `settings`, one entry. */
 struct casa_settings {
   __u32 abi; /* CASA_KERNEL_ABI */
   __u32 resolver_count;
   struct casa_address resolvers[CASA_MAX_RESOLVERS]; /* UDP port `resolver_port` of these answers names */
   __u16 resolver_port;                               /* 53 */
-  __u16 padding[3];
+  __u16 variant; /* enum casa_variant: which programs are in force; for who looks on, no program reads it */
+  __u16 padding[2];
   __u64 ttl_floor_ns;   /* an address is admitted at least this long */
   __u64 ttl_ceiling_ns; /* and at most this long */
   __u32 events_per_second; /* of one workload and class; what is beyond is counted, not sent */

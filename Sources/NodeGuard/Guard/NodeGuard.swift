@@ -47,13 +47,17 @@ actor NodeGuard {
     reportedLosses = ReportedLosses(directory: configuration.stateDirectory)
     source = try PolicyFile(path: configuration.policyPath)
     policy = try NodePolicy(parsing: source.bytes)
-    let programs = try KernelPrograms(pins: configuration.pins).load()
+    let programs = try KernelPrograms(pins: configuration.pins).load(without: configuration.absentFeatures)
     kernel = try KernelPolicy(configuration.pins, eventsPerSecond: configuration.eventsPerSecond)
     ring = try EventRing(of: configuration.pins, clock: clock)
     cgroups = try hierarchy.all()
     resolution = WorkloadResolver.resolve(policy, cgroups: cgroups, pods: try await pods.pods())
     try kernel.enforce(policy, cgroups: resolution)
     try programs.attach(to: hierarchy)
+    try kernel.declare(programs.variant, under: policy)
+    if programs.variant == .bounded {
+      logger.notice("the programs for kernels without bpf_loop are in force; they decide and tell the same")
+    }
     try adoptProcesses()
     try AppliedPolicy.store(source.bytes, in: configuration.stateDirectory)
     try reportLosses()
@@ -216,6 +220,9 @@ actor NodeGuard {
       text.counter("casa_node_program_nanoseconds_total", "Time in each kernel program.", label: "program") {
         programs.map { ($0.name, Int($0.runTime)) }
       }
+      text.gauge(
+        "casa_node_bounded_loops", "1 while the programs for kernels without bpf_loop are in force.",
+        kernel.variant == .bounded ? 1 : 0)
       text.gauge("casa_node_program_verified_instructions", "What the verifier walked through.", label: "program") {
         programs.map { ($0.name, $0.verifiedInstructions) }
       }

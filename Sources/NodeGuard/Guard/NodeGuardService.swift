@@ -28,6 +28,8 @@ public struct NodeGuardService: Service {
     /// The most events of one workload and class (refusals, connections, tokens) that the kernel tells; it counts those
     /// beyond.
     public var eventsPerSecond: UInt32
+    /// What of the kernel is not used although it may have it.
+    public var absentFeatures: Set<KernelFeature> = []
     /// Where to report to; nil: only to the log of flows.
     public var runtime: Runtime?
     /// Where `/metrics` is served.

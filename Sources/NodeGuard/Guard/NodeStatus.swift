@@ -19,6 +19,8 @@ public struct NodeStatus: Sendable {
   public let programs: [KernelPrograms.Program]
   /// Names of programs that are not attached.
   public let missing: [String]
+  /// Which programs are attached; nil when none are.
+  public private(set) var variant: ProgramVariant?
   public private(set) var workloads = 0
   public private(set) var names = 0
   public private(set) var cgroups = 0
@@ -36,6 +38,7 @@ public struct NodeStatus: Sendable {
     missing = Self.expected.filter { !attached.contains($0) }
     if programs.isEmpty { return }
     let kernel = try KernelPolicy(pins)
+    variant = kernel.variant
     let fill = try kernel.fill()
     (workloads, names, cgroups, processes) = (fill.workloads, fill.names, fill.cgroups, fill.processes)
     let lost = try kernel.lost()
@@ -55,6 +58,7 @@ public struct NodeStatus: Sendable {
   public var json: JSONValue {
     [
       "enforced": .bool(isEnforced), "missing": .array(missing.map(JSONValue.string)),
+      "loops": variant.map { .string($0.description) } ?? .null,
       "workloads": .number(Double(workloads)), "names": .number(Double(names)), "cgroups": .number(Double(cgroups)),
       "processes": .number(Double(processes)), "lost_events": .number(count: lostEvents),
       "lost_tokens": .number(count: lostTokens),

@@ -27,6 +27,8 @@ struct KernelPolicy {
   private var heldCgroups: [UInt64: casa_workload] = [:]
 
   private let eventsPerSecond: UInt32
+  /// The programs that are in force.
+  private(set) var variant: ProgramVariant
 
   /// - Parameter eventsPerSecond: the most that are told of one workload and class.
   init(_ pins: PinDirectory, eventsPerSecond: UInt32 = 1000) throws(KernelFailure) {
@@ -40,6 +42,7 @@ struct KernelPolicy {
     cgroups = try KernelMap("cgroups", of: pins, key: UInt64.self, value: casa_workload.self)
     members = try KernelMap("members", of: pins, key: UInt32.self, value: casa_workload.self)
     losses = try KernelMap("losses", of: pins, key: UInt32.self, value: casa_losses.self)
+    variant = try settings.value(0).flatMap { ProgramVariant(rawValue: $0.variant) } ?? .loops
     for workload in try policies.keys(atMost: Int(CASA_MAX_WORKLOADS)) {
       heldPolicies[workload] = try policies.value(workload)?.generation
     }
@@ -88,6 +91,13 @@ struct KernelPolicy {
     }
     if !gone.isEmpty { try forgetMembers(of: Set(gone)) }
     // Last: what was judged by the former is judged anew from here on.
+    try writeSettings(policy)
+  }
+
+  /// Tells which programs are in force from now on.
+  mutating func declare(_ variant: ProgramVariant, under policy: NodePolicy) throws(KernelFailure) {
+    if variant == self.variant { return }
+    self.variant = variant
     try writeSettings(policy)
   }
 
@@ -158,7 +168,9 @@ struct KernelPolicy {
     var now = timespec()
     clock_gettime(CLOCK_BOOTTIME, &now)
     let identities = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-    try settings.set(0, policy.settings(identities: identities, eventsPerSecond: eventsPerSecond))
+    var value = policy.settings(identities: identities, eventsPerSecond: eventsPerSecond)
+    value.variant = variant.rawValue
+    try settings.set(0, value)
   }
 
   private func forgetMembers(of gone: Set<casa_workload>) throws(KernelFailure) {

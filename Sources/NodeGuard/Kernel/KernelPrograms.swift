@@ -25,24 +25,28 @@ public struct KernelPrograms: Sendable {
   public init(pins: PinDirectory) { self.pins = pins }
 
   /// Loads them, with maps that are there already or are made and pinned, and attaches nothing yet.
+  /// - Parameter absent: what is not used although the kernel may have it.
   /// - Throws: `KernelFailure`
-  func load() throws(KernelFailure) -> Loaded { try Loaded(pins) }
+  func load(without absent: Set<KernelFeature> = []) throws(KernelFailure) -> Loaded {
+    try Loaded(pins, without: absent)
+  }
 
   /// Programs that the kernel verified.
   struct Loaded: ~Copyable {
     private static let capabilities = "the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 
     private let guardian: OpaquePointer
+    let variant: ProgramVariant
 
-    fileprivate init(_ pins: PinDirectory) throws(KernelFailure) {
-      guard casa_kernel_has_loops() else {
+    fileprivate init(_ pins: PinDirectory, without absent: Set<KernelFeature>) throws(KernelFailure) {
+      func isUsable(_ feature: KernelFeature) -> Bool { !absent.contains(feature) && feature.isThere }
+      for feature in KernelFeature.allCases where !feature.isReplaceable && !isUsable(feature) {
         throw KernelFailure(
-          code: ENOTSUP,
-          "this kernel has no bpf_loop, or this process may not ask; expected Linux 5.17 or later, and \(Self.capabilities)"
-        )
+          code: ENOTSUP, "this kernel has no \(feature.rawValue); expected Linux \(feature.since) or later")
       }
+      let variant = isUsable(.loop) ? ProgramVariant.loops : .bounded
       var failure = casa_failure()
-      guard let guardian = casa_guard_load(pins.path, &failure) else {
+      guard let guardian = casa_guard_load(pins.path, variant.kernelValue, &failure) else {
         let failure = KernelFailure(failure)
         guard failure.code == EPERM || failure.code == EACCES else { throw failure }
         throw KernelFailure(
@@ -51,6 +55,7 @@ public struct KernelPrograms: Sendable {
         )
       }
       self.guardian = guardian
+      self.variant = variant
     }
 
     deinit { casa_guard_close(guardian) }

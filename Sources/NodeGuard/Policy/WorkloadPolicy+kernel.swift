@@ -32,6 +32,17 @@ extension WorkloadPolicy {
       }
     }
     policy.rule_count = UInt16(count)
+    withUnsafeMutableBytes(of: &policy.rules_of_port) { classes in
+      let classes = classes.bindMemory(to: UInt64.self)
+      withUnsafeBytes(of: policy.rules) { rules in
+        for (index, rule) in rules.bindMemory(to: casa_rule.self).prefix(count).enumerated() {
+          // A range of as many ports as there are classes has one of each.
+          for port in (rule.first_port...rule.last_port).prefix(classes.count) {
+            classes[Int(port) % classes.count] |= 1 << UInt64(index)
+          }
+        }
+      }
+    }
     // 0 is what a value has that no policy made.
     policy.generation = max(1, withUnsafeBytes(of: policy) { leadingDigits(SHA256.hash(data: $0)) })
     return policy

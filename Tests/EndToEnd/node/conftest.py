@@ -17,6 +17,15 @@ def _root() -> None:
         pytest.exit("the node guard's tests need root: they load kernel programs and make cgroups", 1)
 
 
+@pytest.fixture(
+    scope="module", params=[[], ["--without-kernel-feature", "bpf_loop"]], ids=["bpf_loop", "bounded"]
+)
+def variant(request: pytest.FixtureRequest) -> list[str]:
+    """Has the tests of what packets hold run under both compiled programs: arguments of `casa node run`."""
+    arguments: list[str] = request.param
+    return arguments
+
+
 @pytest.fixture
 def sink() -> Iterator[Sink]:
     server = Sink()

@@ -239,7 +239,7 @@ def test_maps_of_another_layout_are_left_alone(node: Node, sink: Sink, other_sin
         )
         ended = node.casa("run", "--policy", str(node.directory / "node.yaml"))
         assert ended.returncode == 1
-        assert "another version of casa (layout 99, expected 1); they still enforce" in ended.stderr
+        assert "another version of casa (layout 99, expected 2); they still enforce" in ended.stderr
         assert is_enforced(node, sink, other_sink)
 
 

@@ -31,8 +31,8 @@ def sink() -> Iterator[Sink]:
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Node]:
-    node = Node(tmp_path_factory.mktemp("node"), {}, arguments=["--events-per-second", "1000000"])
+def node(tmp_path_factory: pytest.TempPathFactory, sink: Sink, variant: list[str]) -> Iterator[Node]:
+    node = Node(tmp_path_factory.mktemp("node"), {}, arguments=["--events-per-second", "1000000", *variant])
     node.policy = agent_policy(
         node, {"to": "127.0.0.1", "ports": sink.port}, inbound=[{"from": "127.0.0.1", "ports": "20000-20100"}]
     )

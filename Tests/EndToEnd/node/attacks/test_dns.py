@@ -42,8 +42,10 @@ def name_server(one_name_server: NameServer) -> NameServer:
 
 
 @pytest.fixture(scope="module")
-def workloads(tmp_path_factory: pytest.TempPathFactory, one_name_server: NameServer) -> Iterator[Workloads]:
-    node = Node(tmp_path_factory.mktemp("dns"), {})
+def workloads(
+    tmp_path_factory: pytest.TempPathFactory, one_name_server: NameServer, variant: list[str]
+) -> Iterator[Workloads]:
+    node = Node(tmp_path_factory.mktemp("dns"), {}, arguments=variant)
     with Workloads(node, RULES, count=90, shared={"resolvers": [RESOLVER]}).running() as all_of_them:
         yield all_of_them
 

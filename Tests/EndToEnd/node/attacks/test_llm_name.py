@@ -83,7 +83,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def llm_server(certificate: Path) -> Iterator[TLSServer]:
+def llm_server(certificate: Path, variant: list[str]) -> Iterator[TLSServer]:
+    # Another for each variant: what was refused under one is sent again when its guard is gone.
     subprocess.run(["ip", "address", "add", f"{LLM_V6}/128", "dev", "lo", "nodad"], check=True)
     try:
         with TLSServer(certificate, [LLM_V4, LLM_V6]).running() as server:
@@ -93,7 +94,7 @@ def llm_server(certificate: Path) -> Iterator[TLSServer]:
 
 
 @pytest.fixture(scope="module")
-def attackers_server(certificate: Path) -> Iterator[TLSServer]:
+def attackers_server(certificate: Path, variant: list[str]) -> Iterator[TLSServer]:
     with TLSServer(certificate, [ATTACKER]).running() as server:
         yield server
 
@@ -131,8 +132,8 @@ def name_server(one_name_server: NameServer) -> NameServer:
 
 
 @pytest.fixture(scope="module")
-def workloads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workloads]:
-    node = Node(tmp_path_factory.mktemp("llm"), {})
+def workloads(tmp_path_factory: pytest.TempPathFactory, variant: list[str]) -> Iterator[Workloads]:
+    node = Node(tmp_path_factory.mktemp("llm"), {}, arguments=variant)
     with Workloads(node, RULES, count=90, shared={"resolvers": [RESOLVER, FAR_RESOLVER]}).running() as all_of_them:
         yield all_of_them
 
