@@ -172,16 +172,6 @@ struct ChatCompletionStreamTests {
     }
   }
 
-  @Test("goes on to count what comes after it said that it is done")
-  func afterDone() throws {
-    var stream = ChatCompletionStream()
-    try stream.feed(Array((delta(0, name: "a", "{}") + done).utf8))
-    #expect(stream.callCount == 1)
-    try stream.feed(Array(delta(1, name: "b", "{}").utf8))
-    #expect(stream.callCount == 2)
-    #expect(texts(stream.selections()) == ["a{}", "b{}"])
-  }
-
   @Test("counts a call that selects nothing")
   func countsImpossibleCalls() throws {
     var stream = ChatCompletionStream()
@@ -199,6 +189,16 @@ struct ChatCompletionStreamTests {
       #"data: {"choices":[{"delta":{"tool_calls":[{"index":0.5}]}}]}"# + "\n\n",
     ])
   func refused(text: String) { #expect(refusal(text)?.reason == .llmResponseUnreadable) }
+
+  @Test("is refused with a call after its end, in one piece or in several")
+  func afterTheEnd() throws {
+    #expect(refusal(talk + done + delta(0, name: "a", "{}"))?.reason == .llmResponseUnreadable)
+    #expect(refusal(delta(0, name: "a", "{}") + done + delta(0, "x"))?.reason == .llmResponseUnreadable)
+    #expect(refusal(delta(0, name: "a", "{}") + done + talk) == nil)
+    var stream = ChatCompletionStream()
+    try stream.feed(Array((talk + done).utf8))
+    #expect(throws: ProtocolViolation.self) { try stream.feed(Array(delta(0, name: "a", "{}").utf8)) }
+  }
 
   @Test("is refused with more than 128 calls")
   func bound() {

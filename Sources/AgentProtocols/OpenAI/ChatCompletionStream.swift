@@ -47,6 +47,10 @@ public struct ChatCompletionStream: Sendable {
   private mutating func take(_ choice: JSONValue) throws(ProtocolViolation) {
     let index = choice["index"]?.integer ?? 0
     for call in choice["delta"]?["tool_calls"]?.array ?? [] {
+      // Also when both came at once: what a reader sees who stops at the end must not depend on how bytes arrive.
+      guard !isDone else {
+        throw ProtocolViolation(.llmResponseUnreadable, "the LLM selected more after it said that it was done")
+      }
       guard let position = call["index"]?.integer else {
         throw ProtocolViolation(.llmResponseUnreadable, "a streamed tool call has no index")
       }

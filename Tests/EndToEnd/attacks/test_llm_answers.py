@@ -92,6 +92,7 @@ GARBLED: dict[str, Behaviour] = {
     "five MiB": answer_with(b" " * (5 << 20) + completion([BAD])),
     "a stream of garbage": stream_of(b"data: {]\n\n", DONE),
     "a call after the end": stream_of(event({"content": "bye"}), DONE, event({"tool_calls": [BAD]}), DONE),
+    "a call after the end, in one piece": stream_of(event({"content": "bye"}) + DONE + event({"tool_calls": [BAD]})),
     "a call after the reason to stop, past the end": stream_of(
         event({}, finish="stop"), DONE, event({"tool_calls": [BAD]})
     ),
