@@ -60,7 +60,7 @@ struct KernelValueTests {
         - {to: 10.0.0.1, ports: 64}
         - {to: 10.0.0.1, ports: 62-65}
         - {to: 10.0.0.1, ports: 100-163}
-        - {to: 10.0.0.1, ports: 1-65535}
+        - {to: 10.0.0.1, ports: 54-65535}
         - {to: 10.0.0.1, ports: 65535}
       """
     let value = try NodePolicy(parsing: Array(text.utf8)).workloads[0].compiled
