@@ -44,7 +44,10 @@ test-swift: build-tests ## Run the tests in Swift
 
 .PHONY: test-e2e
 test-e2e: build-tests ## Run the tests against real processes, Envoys and clients (Python)
-	$(PYTEST) Tests/EndToEnd --ignore Tests/EndToEnd/attacks --ignore Tests/EndToEnd/interception --ignore Tests/EndToEnd/node
+	@# Those of the cluster and the Explorer beside the others, since all wait for processes most of the time.
+	CASA_TEST_PORTS=10000-18000 $(PYTEST) Tests/EndToEnd/kubernetes Tests/EndToEnd/explorer >.build/test-beside.log 2>&1 & \
+	CASA_TEST_PORTS=18000-32000 $(PYTEST) Tests/EndToEnd $(foreach part,attacks explorer interception kubernetes node,--ignore Tests/EndToEnd/$(part)); \
+	first=$$?; wait $$!; second=$$?; cat .build/test-beside.log; exit $$((first | second))
 	$(PYTEST) Tests/EndToEnd/node
 	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
 

@@ -45,9 +45,10 @@ def _ports() -> Iterator[int]:
     """Ports below those that Linux gives to outgoing connections, from anywhere, each once.
 
     A port that the kernel names is free at that moment only: before its server listens, a connection of another
-    process may leave from it, or the kernel may name it again.
+    process may leave from it, or the kernel may name it again. Two runs at once are given ports apart, by
+    CASA_TEST_PORTS, such as 10000-20000.
     """
-    first, last = 10_000, 32_000
+    first, last = (int(port) for port in os.environ.get("CASA_TEST_PORTS", "10000-32000").split("-"))
     start = random.randrange(first, last)
     yield from range(start, last)
     yield from range(first, start)
@@ -65,7 +66,7 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise AssertionError("every port of 127.0.0.1 from 10000 to 32000 is taken or was given out")
+    raise AssertionError("every port of 127.0.0.1 that tests may have is taken or was given out")
 
 
 def wait_until(find: Callable[[], Found | None], what: str, deadline: float = 10.0) -> Found:
