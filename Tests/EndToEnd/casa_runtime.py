@@ -21,6 +21,7 @@ from typing import IO, Any, TypeVar
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
+PORTS = tuple(int(port) for port in os.environ.get("CASA_TEST_PORTS", "10000-32000").split("-"))
 SELECTION_CHECKS = ("DETERMINISTIC_TOOL_SELECTED", "DETERMINISTIC_LLM_SELECTED_TOOLS")
 """What most tests leave on: they are about who calls, and make calls that no prompt of theirs asks for."""
 BINARY = Path(os.environ.get("CASA_BINARY", ".build/release/casa"))
@@ -48,7 +49,7 @@ def _ports() -> Iterator[int]:
     process may leave from it, or the kernel may name it again. Two runs at once are given ports apart, by
     CASA_TEST_PORTS, such as 10000-20000.
     """
-    first, last = (int(port) for port in os.environ.get("CASA_TEST_PORTS", "10000-32000").split("-"))
+    first, last = PORTS
     start = random.randrange(first, last)
     yield from range(start, last)
     yield from range(first, start)

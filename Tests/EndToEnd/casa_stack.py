@@ -321,6 +321,9 @@ class Stack:
             self.stop()
 
     def stop(self) -> None:
+        # All at once: some wait for their clients, and would be waited for one after the other.
+        for process in self.processes:
+            process.running.terminate()
         for process in reversed(self.processes):
             process.end()
         self._own_apps.end()

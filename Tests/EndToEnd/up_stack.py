@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from casa_runtime import ROOT, Json, Runtime, binary, free_port, wait_until
+from casa_runtime import PORTS, ROOT, Json, Runtime, binary, free_port, wait_until
 from casa_stack import EXAMPLE, LLM_KEY, Process, message_send, new_traceparent
 
 FILES = ROOT / "examples/kubernetes/banking"
@@ -27,7 +27,7 @@ OFFSETS = (2, 99, 100, 103, 190, 200)
 def free_ports_from() -> int:
     """A port from which on all are free that the sidecars of three apps take."""
     for _ in range(200):
-        first = random.randrange(10_000, 31_700)
+        first = random.randrange(PORTS[0], PORTS[1] - max(OFFSETS))
         if all(is_free(first + offset) for offset in OFFSETS):
             return first
     raise AssertionError("no free block of ports was found")
