@@ -32,6 +32,10 @@ struct RunCommand: ParsableCommand {
     try AppLaunch.load(name, directory: directory).enter()
     var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
     arguments.append(nil)
+    // What this thread blocks the program would block too, and then nothing could ask it to end.
+    var none = sigset_t()
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, nil)
     execvp(program, &arguments)
     let reason = String(cString: strerror(errno))
     FileHandle.standardError.write(Data("\(program) can't be run: \(reason)\n".utf8))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from casa_runtime import ROOT, binary
+from casa_runtime import ROOT, binary, wait_until
 from casa_stack import LLM_KEY, mcp_headers, new_traceparent, refusal_of, send_raw, tool_call
 from up_stack import FILES, UpStack
 
@@ -148,6 +149,13 @@ def test_objects_that_a_cluster_refuses_are_refused(old: str, new: str, expected
 def test_wrong_usage_ends_with_64(arguments: list[str], expected: str) -> None:
     done = up(*arguments, stdin=text())
     assert done.returncode == 64 and expected in done.stderr, (done.returncode, done.stderr)
+
+
+def test_an_app_can_be_asked_to_end(bank: UpStack) -> None:
+    with subprocess.Popen(bank.run_command("agent", ["sleep", "60"])) as app:
+        wait_until(lambda: Path(f"/proc/{app.pid}/comm").read_text() == "sleep\n", "the app runs", 20)
+        app.terminate()
+        assert app.wait(10) == -signal.SIGTERM
 
 
 def test_one_of_several_systems_has_to_be_named(tmp_path: Path) -> None:

@@ -93,6 +93,9 @@ class UpStack:
                 wait_until(self._tools_are_known, "the bank's tools are approved", READY)
             yield self
         finally:
+            # All at once: an app waits for its clients, of which a sidecar is one.
+            for process in self.processes:
+                process.running.terminate()
             for process in reversed(self.processes):
                 process.end()
             self.http.close()
