@@ -258,12 +258,13 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "AgentProtocolsTests",
-      dependencies: ["AgentProtocols", "CASACore"],
+      dependencies: ["AgentProtocols", "CASACore", "SeededRandom"],
       swiftSettings: settings),
     .testTarget(
       name: "CASACoreTests",
       dependencies: ["CASACore"],
       swiftSettings: settings),
+    .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: settings),
     .target(
       name: "TestPostgres",
       dependencies: ["CLibPQ", "Storage", .logging],
@@ -280,7 +281,8 @@ let package = Package(
     .testTarget(
       name: "IntentChecksTests",
       dependencies: [
-        "AgentProtocols", "CASACore", "IntentChecks", "TextEmbedding", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix,
+        "AgentProtocols", "CASACore", "IntentChecks", "SeededRandom", "TextEmbedding", .asyncHTTPClient, .nioCore,
+        .nioHTTP1, .nioPosix,
         .nioSSL,
       ],
       swiftSettings: settings),
@@ -292,7 +294,8 @@ let package = Package(
     .testTarget(
       name: "TokenServiceTests",
       dependencies: [
-        "AgentProtocols", "CASACore", "IntentChecks", "Storage", "TestPostgres", "TokenService", "Traces", .crypto,
+        "AgentProtocols", "CASACore", "IntentChecks", "SeededRandom", "Storage", "TestPostgres", "TokenService",
+        "Traces", .crypto,
         .logging,
       ],
       swiftSettings: settings),
@@ -317,7 +320,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "NodeGuardTests",
-      dependencies: ["AgentProtocols", "CASACore", "CNodeGuard", "NodeGuard", .crypto],
+      dependencies: ["AgentProtocols", "CASACore", "CNodeGuard", "NodeGuard", "SeededRandom", .crypto],
       swiftSettings: settings),
     .testTarget(
       name: "ExplorerTests",

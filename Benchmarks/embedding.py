@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import building
+
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "models/all-MiniLM-L6-v2"
 PEER = ROOT / ".venv-peer/sentence-transformers/bin/python"
@@ -73,11 +75,8 @@ def quantile(times: list[float], share: float) -> float:
     return sorted(times)[min(len(times) - 1, int(len(times) * share))]
 
 
-def results(_folder: Path | None = None) -> Iterator["Result"]:  # noqa: F821
-    subprocess.run(
-        ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", "TimedEncoder"], cwd=ROOT, check=True,
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+def results() -> Iterator["Result"]:  # noqa: F821
+    building.build("TimedEncoder")
     if PEER.exists():
         yield from results_against_peer()
     else:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import building
 import traces
 from stack import ROOT
 
@@ -50,7 +51,7 @@ def results(folder: Path) -> Iterator[Result]:
     from playwright.sync_api import sync_playwright
     from results import Result
 
-    traces.build()
+    building.build("TimedTraces")
     subprocess.run(
         [traces.OURS, "sqlite", str(folder), EVENTS, "fill", "ingest", "project"], check=True, stdout=subprocess.DEVNULL
     )

@@ -44,12 +44,12 @@ PARTS: dict[str, list[Callable[[Stack, Path, int], Iterator[Result]]]] = {
     "mcp-call": [data_plane.call_results],
     "memory": [resting_results, memory.sidecar_results, memory.session_results],
 }
-# By themselves; each gets an empty folder.
+# By themselves, given an empty folder.
 ALONE: dict[str, Callable[[Path], Iterator[Result]]] = {
-    "encoder": embedding.results,
+    "encoder": lambda _: embedding.results(),
     "kernel": kernel.results,
-    "storage": storage.results,
-    "traces": traces.results,
+    "storage": lambda _: storage.results(),
+    "traces": lambda _: traces.results(),
     "explorer": explorer.results,
     "webhook": webhook.results,
 }

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import building
+
 if TYPE_CHECKING:
     from results import Result
 
@@ -39,16 +41,13 @@ def timed(kind: str, place: str) -> tuple[float, float, float]:
     return float(fields[0]), float(fields[1]), float(fields[2])
 
 
-def results(_folder: Path | None = None) -> Iterator[Result]:
+def results() -> Iterator[Result]:
     from results import Result
 
     sys.path.insert(0, str(ROOT / "Tests/EndToEnd"))
     from postgres_server import postgres_server, program
 
-    subprocess.run(
-        ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", "TimedStorage"], cwd=ROOT, check=True,
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    building.build("TimedStorage")
     with tempfile.TemporaryDirectory(prefix="casa-bench-") as folder:
         rate, median, slow = timed("sqlite", folder + "/data")
         yield Result("storage_sqlite", rate, "durable units/s", p50_ms=median, p99_ms=slow)

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import building
+
 if TYPE_CHECKING:
     from postgres_server import PostgresServer
     from results import Result
@@ -173,18 +175,11 @@ def found(
             yield Result(f"{prefix}_disk_{name}", sizes.get(name, 0) / events, "bytes an event")
 
 
-def build() -> None:
-    subprocess.run(
-        ["swift", "build", "-c", "release", "--static-swift-stdlib", "--product", "TimedTraces"], cwd=ROOT, check=True,
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-
-
-def results(_folder: Path | None = None) -> Iterator[Result]:
+def results() -> Iterator[Result]:
     sys.path.insert(0, str(ROOT / "Tests/EndToEnd"))
     from postgres_server import postgres_server
 
-    build()
+    building.build("TimedTraces")
     for events in SIZES:
         if "sqlite" in DATABASES and events <= MOST_PLAYED:
             with tempfile.TemporaryDirectory(prefix="casa-bench-") as folder:

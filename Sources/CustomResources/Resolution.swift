@@ -99,13 +99,19 @@ public struct Resolution: Sendable, Hashable {
         callee.name != app.name && (app.calls?.contains(callee.name) ?? app.kind.usuallyCalls(callee.kind))
       }
     }
+    /// What clients say of their requests, by whom they call.
+    var saidByClients: [Name: Set<String>] = [:]
+    for client in system.apps where client.kind == .client {
+      guard let path = client.promptJSONPath else { continue }
+      for callee in callees(of: client) { saidByClients[callee.name, default: []].insert(path) }
+    }
     /// As the agent says, or as all clients say that call it, where its policy lets plain requests in.
     func promptJSONPath(of agent: MultiAgentSystem.App) -> String? {
       guard agent.kind == .agent, agent.promptJSONPath == nil else { return agent.promptJSONPath }
-      guard policy(of: agent)?.allowedProtocols.contains(.http) != false else { return nil }
-      let clients = system.apps.filter { $0.kind == .client && callees(of: $0).contains { $0.name == agent.name } }
-      let paths = Set(clients.compactMap(\.promptJSONPath))
-      return paths.count == 1 ? paths.first : nil
+      guard policy(of: agent)?.allowedProtocols.contains(.http) != false,
+        let paths = saidByClients[agent.name], paths.count == 1
+      else { return nil }
+      return paths.first
     }
     func protocols(of app: MultiAgentSystem.App) -> Set<CASAPolicy.AllowedProtocol> {
       switch app.kind {

@@ -47,7 +47,7 @@ struct RuntimeExplorerData: ExplorerData {
     members["app_id"] = .string(app.id.rawValue)
     members["app"] = .string(app.name.text)
     members["pinned_definition"] = tool.pinnedDefinition ?? .null
-    let effects = system.settings.intent.effects(of: ToolDescription(name: tool.name.text, definition: tool.definition))
+    let effects = system.settings.intent.effects(of: tool.toolDescription)
     members["effect"] = .string(effects.map(\.rawValue).sorted().joined(separator: ", "))
     return .object(members)
   }

@@ -1,6 +1,7 @@
 import AgentProtocols
 import CASACore
 import Foundation
+import SeededRandom
 import Testing
 
 /// Whether Foundation's reader, which shares nothing with ours, gives the same value.

@@ -1,5 +1,6 @@
 import AgentProtocols
 import CASACore
+import SeededRandom
 import Testing
 
 @Suite("Base64url and base64")

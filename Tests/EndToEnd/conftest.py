@@ -18,6 +18,7 @@ from attack_table import (  # noqa: F401: pytest finds its hooks here
 )
 from casa_runtime import Cast, Runtime, bank_server, make_cast
 from casa_stack import Stack
+from judge_server import JudgeServer
 
 NewRuntime = Callable[..., Runtime]
 NewCast = Callable[..., Cast]
@@ -73,3 +74,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made = Stack(tmp_path_factory.mktemp("stack"), adapter=os.environ.get("CASA_ADAPTER"))
     with made.running():
         yield made
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[JudgeServer]:
+    """Stands in for the verifying LLM."""
+    server = JudgeServer()
+    yield server
+    server.close()

@@ -21,13 +21,6 @@ GRACE = 2.0
 """Seconds that the rest of an exchange may take on a busy machine."""
 
 
-@pytest.fixture(scope="module")
-def judge() -> Iterator[JudgeServer]:
-    server = JudgeServer()
-    yield server
-    server.close()
-
-
 @pytest.fixture
 def judged(
     judge: JudgeServer,

@@ -1,4 +1,5 @@
 import CASACore
+import SeededRandom
 import Testing
 
 @testable import IntentChecks

@@ -2,6 +2,7 @@ import AgentProtocols
 import CASACore
 import Foundation
 import Glibc
+import SeededRandom
 import Synchronization
 import Testing
 

@@ -1,6 +1,7 @@
 import AgentProtocols
 import CASACore
 import CNodeGuard
+import SeededRandom
 import Testing
 
 @testable import NodeGuard

@@ -1,4 +1,5 @@
 import CNodeGuard
+import SeededRandom
 import Testing
 
 @testable import NodeGuard

@@ -1,4 +1,5 @@
 import CASACore
+import SeededRandom
 import Testing
 
 @testable import TokenService
@@ -35,7 +36,7 @@ struct NearMissesTests {
   @Test("are the same whoever counted them, in which order ever it is learned; and waiting always ends")
   func properties() {
     for seed in UInt64(0)..<200 {
-      var random = SplitMix(state: seed)
+      var random = SeededGenerator(seed: seed)
       let times = (0..<Int(random.next() % 12)).map { _ in
         Self.start + .milliseconds(Int64(random.next() % 100_000))
       }
@@ -58,18 +59,5 @@ struct NearMissesTests {
       #expect(forwards.pause(at: max(now, last) + .seconds(pause ?? 0)) == nil)
       #expect(forwards.pause(at: last + .seconds(60)) == nil)
     }
-  }
-}
-
-/// The same values in every run.
-private struct SplitMix {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-    return word ^ (word >> 31)
   }
 }

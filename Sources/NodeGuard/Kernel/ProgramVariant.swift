@@ -15,10 +15,5 @@ public enum ProgramVariant: UInt16, Sendable, CustomStringConvertible {
     }
   }
 
-  var kernelValue: casa_variant {
-    switch self {
-    case .loops: CASA_VARIANT_LOOPS
-    case .bounded: CASA_VARIANT_BOUNDED
-    }
-  }
+  var kernelValue: casa_variant { casa_variant(UInt32(rawValue)) }
 }

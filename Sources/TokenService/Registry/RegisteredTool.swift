@@ -1,5 +1,6 @@
 import AgentProtocols
 public import CASACore
+public import IntentChecks
 
 /// A tool of an MCP server: its definition as last seen and the one that was approved.
 public struct RegisteredTool: Sendable {
@@ -13,6 +14,9 @@ public struct RegisteredTool: Sendable {
   /// The hash of the definition last listed; nil when the server no longer lists the tool.
   public let seenSHA256: String?
   public let checkedAt: Timestamp
+
+  /// The definition last seen, as the checks take it.
+  public var toolDescription: ToolDescription { ToolDescription(name: name.text, definition: definition) }
 
   /// Whether the server lists the tool exactly as it was approved.
   public var isPinned: Bool { pinnedSHA256 != nil && pinnedSHA256 == seenSHA256 }

@@ -222,10 +222,11 @@ extension AuthorizationServer {
     }
     guard let pause = nearMisses.pause(at: clock.now()) else { return }
     // Reading on does no harm meanwhile.
-    let tool = registry.tool(call.tool, of: server.id).map {
-      ToolDescription(name: $0.name.text, definition: $0.definition)
+    if let tool = registry.tool(call.tool, of: server.id),
+      mas.settings.intent.isPlainRead(call, of: tool.toolDescription)
+    {
+      return
     }
-    guard !(tool.map { mas.settings.intent.isPlainRead(call, of: $0) } ?? false) else { return }
     throw OAuthError(
       .accessDenied, "a call of this session was refused a moment ago; only reads pass for another \(pause) s",
       reason: .sessionRateLimited, retryAfter: pause)

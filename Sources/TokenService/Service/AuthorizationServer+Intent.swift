@@ -18,7 +18,7 @@ extension AuthorizationServer {
       offered: tool.flatMap { $0.seenSHA256 == nil ? nil : $0.isPinned ? .pinned : .modified },
       llmCalls: activity.llmCalls, selections: activity.selections,
       task: isCompared ? try await prompt(of: session) : nil,
-      tool: tool.map { ToolDescription(name: $0.name.text, definition: $0.definition) },
+      tool: tool?.toolDescription,
       otherTools: isCompared ? otherTools(than: call.tool, at: server, among: granted) : [],
       results: isCompared ? sessions.results(in: session) : [])
   }
@@ -28,7 +28,7 @@ extension AuthorizationServer {
     registry.apps(of: server.masID).filter { $0.kind == .mcpServer }.flatMap { app in
       registry.tools(of: app.id).lazy
         .filter { $0.isPinned && granted.contains($0.name) && !(app.id == server.id && $0.name == tool) }
-        .map { ToolDescription(name: $0.name.text, definition: $0.definition) }
+        .map(\.toolDescription)
     }
   }
 

@@ -126,6 +126,7 @@ def until_told(target: Flooded, act: Callable[[], None]) -> Iterator[None]:
     for thread in threads:
         thread.start()
     try:
+        # The flood is to stand before anybody looks; that takes its time whatever the machine is doing.
         time.sleep(2)
         yield
     finally:

@@ -1,17 +1,6 @@
-/// SplitMix64: the same values in every run, so that a failure can be repeated.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
+import SeededRandom
 
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-    return word ^ (word >> 31)
-  }
-
+extension SeededGenerator {
   /// Text of what prompts are attacked with: controls, invisible characters, quotes and other scripts.
   mutating func text(upTo length: Int, holding word: String = "") -> String {
     let ranges: [ClosedRange<UInt32>] = [
