@@ -3,6 +3,7 @@ import CASACore
 import HTTPTypes
 import Hummingbird
 import Logging
+import ServiceLifecycle
 import TokenService
 
 /// The endpoints that apps, and the parts that act for them, call.
@@ -58,7 +59,8 @@ extension RuntimeResponder {
     }
   }
 
-  /// Which sessions of the client's MAS something was revoked in; waits for it for at most 20 s.
+  /// Which sessions of the client's MAS something was revoked in; waits for it for at most 20 s, and not when the runtime
+  /// is to end.
   private func revocations(_ request: Request) async throws -> Answer {
     let client = try await authenticatedClient(request, form: nil)
     var cursor: RevocationFeed.Cursor?
@@ -68,7 +70,9 @@ extension RuntimeResponder {
       }
       cursor = parsed
     }
-    let page = await server.revocations.page(after: cursor, of: client.app.masID, waitingFor: .seconds(20))
+    let page = await cancelWhenGracefulShutdown { [cursor] in
+      await server.revocations.page(after: cursor, of: client.app.masID, waitingFor: .seconds(20))
+    }
     return Answer(
       .ok,
       json: [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import random
 import socket
 import threading
@@ -153,6 +155,25 @@ class TestDrain:
             runtime.terminate()
             assert idle.recv(1) == b""
         assert runtime.wait() == 0
+
+    def test_who_waits_for_revocations_does_not_delay_the_end(
+        self, new_runtime: NewRuntime, new_cast: NewCast
+    ) -> None:
+        wire = Wire(new_cast(new_runtime()))
+        client = wire.cast.client
+        auth = (client.id, client.secret)
+        cursor = wire.runtime.http.get("/oauth/revocations", auth=auth).json()["cursor"]
+        word = base64.b64encode(":".join(auth).encode()).decode()
+        wait = f"GET /oauth/revocations?after={cursor} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {word}\r\n\r\n"
+        with wire.connect() as connection:
+            # The first answer tells that the second request, sent with it, has been read.
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + wait.encode())
+            assert (first := read_answer(connection)) is not None and first.status == 200
+            wire.runtime.terminate()
+            second = read_answer(connection)
+        assert second is not None and second.status == 200 and json.loads(second.body)["user_input_ids"] == []
+        # Without it, it would wait for 20 s for what to say.
+        assert wire.runtime.wait(10) == 0
 
 
 @dataclass
