@@ -69,9 +69,10 @@ public func onConfigCalloutDone(
   _ fields: UnsafeMutablePointer<casa_field>?, _ fieldCount: Int, _ chunks: UnsafeMutablePointer<casa_bytes>?,
   _ chunkCount: Int
 ) {
-  guard let configuration else { return }
+  guard let envoy, let configuration else { return }
   let answer = result == CASA_CALLOUT_ANSWERED ? answerFields(fields, fieldCount) : nil
-  Unmanaged<ConfigurationBox>.fromOpaque(configuration).takeUnretainedValue().filter.delivered(fields: answer)
+  Unmanaged<ConfigurationBox>.fromOpaque(configuration).takeUnretainedValue().filter
+    .delivered(fields: answer, EnvoyConfiguration(pointer: envoy))
 }
 
 // MARK: A request

@@ -10,7 +10,8 @@ import Synchronization
 /// while nothing waits.
 final class PauseThread: Sendable {
   static let shared = PauseThread()
-  private static let microseconds: useconds_t = 20_000
+  /// What was decided here is recorded so much later. The contact that each delivery renews lasts ten times as long.
+  private static let microseconds: useconds_t = 100_000
 
   private let waiting = Mutex<[DeliveryPacer]>([])
   /// Never freed, and any thread may use it: a semaphore is made for that.

@@ -93,11 +93,13 @@ final class SidecarFilter: Sendable {
       delivery.withLock { $0 = .idle }
       return
     }
-    if !envoy.ask(cluster, fields: recordFields, body: records.bytes, timeout: Self.timeout) { delivered(fields: nil) }
+    if !envoy.ask(cluster, fields: recordFields, body: records.bytes, timeout: Self.timeout) {
+      delivered(fields: nil, envoy)
+    }
   }
 
   /// - Parameter fields: of the answer; nil when there was none.
-  func delivered(fields: [RawField]?) {
+  func delivered(fields: [RawField]?, _ envoy: EnvoyConfiguration) {
     let since: Timestamp? = delivery.withLock { delivery in
       guard case .underWay(let since) = delivery else { return nil }
       // Once more, for what was decided meanwhile; or for the same, when it did not arrive.
@@ -106,8 +108,10 @@ final class SidecarFilter: Sendable {
     }
     guard let since else { return }
     if let epoch = fields.flatMap({ AuthorizationAnswer.epoch(fields: $0, status: "204") }) {
-      decisions.recordsWereDelivered()
+      let moreWait = decisions.recordsWereDelivered()
       decisions.learn(nil, epoch: epoch, asked: since)
+      // There is no end of records that outrun one delivery each pause.
+      if moreWait { return deliver(envoy) }
     }
     pacer.schedule()
   }

@@ -400,6 +400,29 @@ struct LocalDecisionsTests {
     #expect(counts == [2, 2, 2, 0])
   }
 
+  @Test("say after a delivery whether another is full")
+  func fullPortions() throws {
+    let incoming = ingress()
+    incoming.learn(try active(caller), epoch: 1, asked: clock.now)
+    for _ in 0..<4 { _ = incoming.decide(TestSystem.request("/evil")) }
+    _ = incoming.takeRecords(limit: 2)
+    #expect(incoming.recordsWereDelivered(limit: 2))
+    _ = incoming.takeRecords(limit: 1)
+    #expect(!incoming.recordsWereDelivered(limit: 2))
+  }
+
+  @Test("of refusals that there is no room for are counted")
+  func lostRefusals() throws {
+    let incoming = ingress()
+    incoming.learn(try active(caller), epoch: 1, asked: clock.now)
+    for _ in 0..<(LocalDecisions.recordCapacity + 3) { _ = incoming.decide(TestSystem.request("/evil")) }
+    let first = try records(incoming.takeRecords())
+    #expect(first.count == 501)
+    #expect(first.filter { $0.record == [:] }.map(\.count) == ["3"])
+    incoming.recordsWereDelivered()
+    #expect(try records(incoming.takeRecords()).allSatisfy { $0.count == "1" && $0.record != [:] })
+  }
+
   @Test("are asked when there is no more room for records, and made again when there is")
   func fullRecords() throws {
     let outgoing = try egress()

@@ -210,13 +210,16 @@ public final class LocalDecisions: Sendable {
   }
 
   /// What was decided here and is not recorded yet, as the body of `POST /casa/records`; nil when there is nothing.
-  /// The same again until `recordsWereDelivered` says that it arrived.
-  /// - Parameter limit: how many lines at most.
+  /// The same again until `recordsWereDelivered` says that it arrived. An empty record stands for refusals that there was
+  /// no room to describe.
+  /// - Parameter limit: how many lines at most, beside that one.
   public func takeRecords(limit: Int = 500) -> String? {
     state.withLock { state in
       if let undelivered = state.undelivered { return undelivered }
       var lines = state.refusals.prefix(limit).map { "1 \($0.canonicalText)\n" }
       state.refusals.removeFirst(lines.count)
+      if state.lostRefusals > 0 { lines.append("\(state.lostRefusals) {}\n") }
+      state.lostRefusals = 0
       while lines.count < limit, let (key, count) = state.repeats.first {
         state.repeats[key] = nil
         var record = RequestRecord(direction: point.direction, destination: key.destination)
@@ -230,7 +233,14 @@ public final class LocalDecisions: Sendable {
   }
 
   /// The records taken last are stored.
-  public func recordsWereDelivered() { state.withLock { $0.undelivered = nil } }
+  /// - Returns: whether as many again wait as one delivery takes.
+  @discardableResult
+  public func recordsWereDelivered(limit: Int = 500) -> Bool {
+    state.withLock { state in
+      state.undelivered = nil
+      return state.repeats.count + state.refusals.count >= limit
+    }
+  }
 }
 
 /// An admission that holds for the very same request, for a while. A reference, since it is looked up for each request and

@@ -52,6 +52,9 @@ final class CallReporter: Sendable {
     }
   }
 
+  /// So many requests will never be described: nothing had room for them.
+  func lose(_ count: Int) { state.withLock { $0.lose(count) } }
+
   /// One more of these was let pass.
   func report(_ call: RepeatedCall) {
     guard call.use() else { return }
@@ -76,7 +79,7 @@ final class CallReporter: Sendable {
     while true {
       let (events, lost) = state.withLock { ($0.waiting.prefix(Self.batch).map(\.self), $0.lost) }
       if lost > 0 {
-        logger.error("records of requests were lost: the runtime is away for long", metadata: ["count": "\(lost)"])
+        logger.error("records of requests were lost: there are more than the runtime takes in", metadata: ["count": "\(lost)"])
       }
       if events.isEmpty { return }
       do {

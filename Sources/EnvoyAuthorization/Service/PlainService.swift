@@ -80,7 +80,11 @@ struct PlainService: Sendable {
       WholeExchange(limit: Self.maximumRecordsBytes, tooLarge: bare(413), tooLate: bare(504)) { body in
         guard let lines = RecordLines(parsing: body) else { return self.bare(400) }
         for line in lines.lines {
-          workload.reporter.report(line.record, count: line.count)
+          if line.record.object?.isEmpty ?? true {
+            workload.reporter.lose(line.count)
+          } else {
+            workload.reporter.report(line.record, count: line.count)
+          }
           metrics.countDecidedInEnvoy(line.count)
         }
         return self.bare(204)
