@@ -90,14 +90,14 @@ def ingress_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Resul
             bank = f"bank-{adapter}"
             url = f"http://127.0.0.1:{stack.ports[bank]}/mcp/{adapter}"
             ways[adapter] = Way(url, processes(stack, bank), adapter)
-        # Taken in turns, so that what else the machine does falls on all alike. Tokens live for minutes only.
-        for round in range(ROUNDS):
-            for way in ways.values():
-                headers = held_token(stack, way.adapter or stack.adapters[0])
-                if round == 0:
-                    way.run(headers, 1)
-                    way.loads, way.busy = [], {}
-                way.run(headers, SECONDS)
+        for way in ways.values():
+            way.run(held_token(stack, way.adapter or stack.adapters[0]), 1)
+            way.loads, way.busy = [], {}
+        # Taken in many short turns, so that what else the machine does falls on all alike, and there and back, so that
+        # none comes always first. Tokens live for minutes only.
+        for turn in range(ROUNDS * SECONDS):
+            for way in list(ways.values())[:: -1 if turn % 2 else 1]:
+                way.run(held_token(stack, way.adapter or stack.adapters[0]), 1)
     baselines = {
         "envoy_plain": ("plain", "Envoy alone"),
         "jwt_authn": ("jwt", "Envoy jwt_authn, cached"),
@@ -106,7 +106,9 @@ def ingress_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Resul
     for adapter in stack.adapters:
         casa = ways[adapter]
         for suffix, (name, label) in baselines.items():
-            yield Result.of(f"ingress_{adapter}_vs_{suffix}", "MCP requests/s", casa.load, label, ways[name].load)
+            yield Result.of_pairs(
+                f"ingress_{adapter}_vs_{suffix}", "MCP requests/s", casa.loads, label, ways[name].loads
+            )
         for suffix in ("envoy_plain", "jwt_authn"):
             name, label = baselines[suffix]
             yield Result(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from load import Load
+from load import Load, median
 
 SECONDS = int(os.environ.get("CASA_BENCH_SECONDS", "5"))
 ROUNDS = int(os.environ.get("CASA_BENCH_ROUNDS", "3"))
@@ -25,6 +27,8 @@ class Result:
     p99_ms: float | None = None
     baseline_p50_ms: float | None = None
     baseline_p99_ms: float | None = None
+    paired_ratio: float | None = None
+    """To the baseline, as it was in the middle of the pairs that were measured one beside the other."""
 
     @staticmethod
     def of(name: str, unit: str, found: Load, label: str | None = None, baseline: Load | None = None) -> Result:
@@ -34,8 +38,20 @@ class Result:
             baseline.p50_ms if baseline else None, baseline.p99_ms if baseline else None,
         )  # fmt: skip
 
+    @staticmethod
+    def of_pairs(
+        name: str, unit: str, found: Sequence[Load], label: str, baseline: Sequence[Load]
+    ) -> Result:
+        """The same of many short loads in turns: a machine that is fast at one time and slow at another is so to both."""
+        result = Result.of(name, unit, median(found), label, median(baseline))
+        pairs = zip(found, baseline, strict=True)
+        result.paired_ratio = statistics.median(each.per_second / other.per_second for each, other in pairs)
+        return result
+
     @property
     def ratio(self) -> float | None:
+        if self.paired_ratio is not None:
+            return self.paired_ratio
         return self.value / self.baseline_value if self.baseline_value else None
 
     def json(self) -> Json:
@@ -49,6 +65,8 @@ class Result:
     def line(self) -> str:
         ratio = f"{self.ratio:7.1%} of {self.baseline_value:,.0f} ({self.baseline})" if self.ratio else ""
         latency = f"p50 {self.p50_ms:.2f} ms, p99 {self.p99_ms:.2f} ms" if self.p50_ms is not None else ""
+        if self.baseline_p99_ms is not None:
+            latency += f" (its p50 {self.baseline_p50_ms:.2f} ms, p99 {self.baseline_p99_ms:.2f} ms)"
         return f"{self.name:40} {self.value:12,.1f} {self.unit:22} {ratio:58} {latency}".rstrip()
 
 
