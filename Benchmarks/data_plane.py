@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,11 @@ from load import Load, Target
 from native import Outcome, Request
 from results import ROUNDS, SECONDS, Json, Result
 from stack import Stack, answers, free_ports, numbers, tool_call, wait_until
+
+
+LISTING = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}'
+HELD_SECONDS = 120
+"""Tokens live for 300 s."""
 
 
 @contextmanager
@@ -51,11 +57,19 @@ class Way:
     loads: list[Load] = field(default_factory=list)
     busy: dict[str, list[float]] = field(default_factory=dict)
     """Microseconds of processor time for each request, by part."""
+    headers: dict[str, str] = field(default_factory=dict)
+    _held_until: float = 0
 
-    def run(self, headers: dict[str, str], seconds: int) -> None:
-        body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}'
+    def hold(self, stack: Stack) -> None:
+        """Sees to it that there is a token for some turns, and that what its issuing left to do is done."""
+        if time.monotonic() > self._held_until:
+            self.headers = held_token(stack, self.adapter or stack.adapters[0])
+            self._held_until = time.monotonic() + HELD_SECONDS
+            load.run(Target(self.url, self.headers, LISTING), seconds=1)
+
+    def run(self, seconds: int) -> None:
         before = {part: load.cpu_seconds(pid) for part, pid in self.parts.items()}
-        found = load.run(Target(self.url, headers, body), seconds=seconds)
+        found = load.run(Target(self.url, self.headers, LISTING), seconds=seconds)
         if found.failures:
             raise RuntimeError(f"answers of {self.url} were refusals or errors: {found}")
         self.loads.append(found)
@@ -90,14 +104,13 @@ def ingress_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Resul
             bank = f"bank-{adapter}"
             url = f"http://127.0.0.1:{stack.ports[bank]}/mcp/{adapter}"
             ways[adapter] = Way(url, processes(stack, bank), adapter)
-        for way in ways.values():
-            way.run(held_token(stack, way.adapter or stack.adapters[0]), 1)
-            way.loads, way.busy = [], {}
         # Taken in many short turns, so that what else the machine does falls on all alike, and there and back, so that
-        # none comes always first. Tokens live for minutes only.
+        # none comes always first.
         for turn in range(ROUNDS * SECONDS):
+            for way in ways.values():
+                way.hold(stack)
             for way in list(ways.values())[:: -1 if turn % 2 else 1]:
-                way.run(held_token(stack, way.adapter or stack.adapters[0]), 1)
+                way.run(1)
     baselines = {
         "envoy_plain": ("plain", "Envoy alone"),
         "jwt_authn": ("jwt", "Envoy jwt_authn, cached"),
