@@ -67,7 +67,8 @@ let package = Package(
     .executableTarget(
       name: "casa",
       dependencies: [
-        "AgentProtocols", "CASACore", "ClusterObjects", "Controller", "CustomResources", "Doctor", "EnvoyAuthorization",
+        "Administration", "AgentProtocols", "CASACore", "ClusterObjects", "Controller", "CustomResources", "Doctor",
+        "EnvoyAuthorization",
         "Explorer", "Injection", "IntentChecks", "LocalMode", "NodeGuard", "Prometheus", "RuntimeAPI", "Sidecar",
         "TokenService", "Traces", .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -75,9 +76,14 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(
+      name: "Administration",
+      dependencies: ["AgentProtocols", "CASACore", .asyncHTTPClient, .nioCore, .nioHTTP1],
+      swiftSettings: settings),
+    .target(
       name: "Controller",
       dependencies: [
-        "AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "Injection", "IntentChecks",
+        "Administration", "AgentProtocols", "CASACore", "ClusterObjects", "CustomResources", "Injection",
+        "IntentChecks",
         .asyncHTTPClient,
         .httpTypes, .hummingbird, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
         .serviceLifecycle, .system, .yams,
@@ -86,7 +92,8 @@ let package = Package(
     .target(
       name: "LocalMode",
       dependencies: [
-        "AgentProtocols", "CASACore", "CustomResources", "NodeGuard", "Sidecar", .asyncHTTPClient, .crypto, .logging,
+        "Administration", "AgentProtocols", "CASACore", "CustomResources", "NodeGuard", "Sidecar", .asyncHTTPClient,
+        .crypto, .logging,
         .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle, .subprocess, .system, .yams,
       ],
       swiftSettings: settings),

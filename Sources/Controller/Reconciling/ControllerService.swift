@@ -1,3 +1,4 @@
+package import Administration
 package import CASACore
 package import ClusterObjects
 import CustomResources

@@ -1,3 +1,4 @@
+import Administration
 import CASACore
 
 /// A MAS as the runtime has it.

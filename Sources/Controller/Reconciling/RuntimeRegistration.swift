@@ -1,3 +1,4 @@
+import Administration
 import CASACore
 import CustomResources
 import IntentChecks

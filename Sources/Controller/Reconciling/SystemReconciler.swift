@@ -1,3 +1,4 @@
+import Administration
 import AgentProtocols
 import CASACore
 import ClusterObjects

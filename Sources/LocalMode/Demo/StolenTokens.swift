@@ -1,3 +1,4 @@
+import Administration
 import AgentProtocols
 import CASACore
 
@@ -36,9 +37,8 @@ struct StolenTokens: Sendable {
   }
 
   private func begin(_ prompt: String) async throws(LocalModeError) -> Session {
-    let issued = try await runtime.post(
-      "/oauth/token",
-      form: [("grant_type", "client_credentials"), ("user_input", prompt), ("audience", "agent")], as: client)
+    let issued = try await runtime.token(
+      [("grant_type", "client_credentials"), ("user_input", prompt), ("audience", "agent")], as: client)
     guard let token = issued["access_token"]?.string, let trace = issued["trace_id"]?.string.flatMap({ TraceID($0) })
     else { throw LocalModeError("the runtime issued no token") }
     return Session(token: token, trace: trace)
@@ -65,9 +65,8 @@ struct StolenTokens: Sendable {
   }
 
   private func exchange(_ subject: String, _ fields: [(String, String)]) async throws(LocalModeError) -> JSONValue {
-    try await runtime.post(
-      "/oauth/token",
-      form: [
+    try await runtime.token(
+      [
         ("grant_type", Self.exchangeGrant), ("subject_token", subject), ("subject_token_type", Self.accessToken),
       ] + fields, as: agent)
   }

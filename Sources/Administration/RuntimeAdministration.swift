@@ -1,13 +1,13 @@
 import AgentProtocols
 package import AsyncHTTPClient
-import CASACore
+package import CASACore
 import NIOCore
-import NIOHTTP1
+package import NIOHTTP1
 
-/// The runtime's HTTP API as an administrator uses it.
+/// The runtime's HTTP API as an administrator, or a client, uses it.
 package struct RuntimeAdministration: Sendable {
-  private let http: HTTPClient
-  private let baseURL: String
+  package let http: HTTPClient
+  package let baseURL: String
   private let credential: String
 
   private static let timeout = TimeAmount.seconds(15)
@@ -23,15 +23,31 @@ package struct RuntimeAdministration: Sendable {
     self.credential = credential
   }
 
-  func send(
-    _ method: HTTPMethod, _ path: String, _ body: JSONValue? = nil
+  /// Sends JSON.
+  /// - Parameter client: who sends it; the administrator when nil.
+  /// - Returns: the answer's JSON; an empty object for an answer without a body.
+  package func send(
+    _ method: HTTPMethod, _ path: String, _ body: JSONValue? = nil, as client: ClientIdentity? = nil
+  ) async throws(RuntimeFailure) -> JSONValue {
+    try await send(method, path, body: body.map { ("application/json", $0.canonicalBytes) }, as: client)
+  }
+
+  /// Posts a form as a client.
+  package func post(
+    _ path: String, form: [(String, String)], as client: ClientIdentity
+  ) async throws(RuntimeFailure) -> JSONValue {
+    try await send(.POST, path, body: ("application/x-www-form-urlencoded", FormBody.encode(form)), as: client)
+  }
+
+  private func send(
+    _ method: HTTPMethod, _ path: String, body: (type: String, bytes: [UInt8])?, as client: ClientIdentity?
   ) async throws(RuntimeFailure) -> JSONValue {
     var request = HTTPClientRequest(url: baseURL + path)
     request.method = method
-    request.headers.add(name: "authorization", value: "Bearer " + credential)
+    request.headers.add(name: "authorization", value: client?.authorization ?? "Bearer " + credential)
     if let body {
-      request.headers.add(name: "content-type", value: "application/json")
-      request.body = .bytes(ByteBuffer(bytes: body.canonicalBytes))
+      request.headers.add(name: "content-type", value: body.type)
+      request.body = .bytes(ByteBuffer(bytes: body.bytes))
     }
     let status: UInt
     let bytes: [UInt8]
@@ -56,27 +72,5 @@ package struct RuntimeAdministration: Sendable {
     }
     guard let json else { throw .unreachable("the runtime's answer to \(method.rawValue) \(path) is not JSON") }
     return json
-  }
-}
-
-/// Why the runtime did not do what it was asked.
-package enum RuntimeFailure: Error, Sendable, Hashable, CustomStringConvertible {
-  case notFound
-  /// Something of that name is there already.
-  case conflict(String)
-  /// It will never take this.
-  case invalid(String)
-  /// It does not know the administrator's credential.
-  case unauthorized
-  /// It may take it later.
-  case unreachable(String)
-
-  package var description: String {
-    switch self {
-    case .notFound: "the runtime knows no such thing"
-    case .conflict(let why), .invalid(let why): "the runtime refuses it: \(why)"
-    case .unauthorized: "the runtime does not know the administrator's credential; check --admin-credential-file"
-    case .unreachable(let why): why
-    }
   }
 }
