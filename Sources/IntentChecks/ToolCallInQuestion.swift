@@ -13,6 +13,8 @@ public struct ToolCallInQuestion: Sendable {
   public let llmCalls: Int
   /// What the LLM selected for the calling app in this session.
   public let selections: [RecordedSelection]
+  /// How many other calls of this tool were granted, or are being decided about, and not carried out yet.
+  public let othersUnderWay: Int
   /// What the user asked for; nil when it isn't known.
   public let task: String?
   /// The tool as its server describes it; nil when it offers no such tool.
@@ -24,7 +26,7 @@ public struct ToolCallInQuestion: Sendable {
 
   public init(
     call: ToolCall, argumentsSHA256: String, grantedTools: Set<ToolName>, offered: OfferedTool?, llmCalls: Int,
-    selections: [RecordedSelection], task: String? = nil, tool: ToolDescription? = nil,
+    selections: [RecordedSelection], othersUnderWay: Int = 0, task: String? = nil, tool: ToolDescription? = nil,
     otherTools: [ToolDescription] = [], results: [ToolResult] = []
   ) {
     self.call = call
@@ -33,6 +35,7 @@ public struct ToolCallInQuestion: Sendable {
     self.offered = offered
     self.llmCalls = llmCalls
     self.selections = selections
+    self.othersUnderWay = othersUnderWay
     self.task = task
     self.tool = tool
     self.otherTools = otherTools
@@ -41,11 +44,11 @@ public struct ToolCallInQuestion: Sendable {
 }
 
 extension ToolCallInQuestion {
-  /// How many calls of this tool were carried out in the session and did not fail.
+  /// How many calls of this tool were carried out in the session and did not fail, or may be carried out any moment.
   var timesDone: Int {
     let answers = results.filter { $0.tool == call.tool && $0.server == call.server }
     let failures = answers.count { $0.saysFailure }
-    return max(answers.count, selections.count { $0.tool == call.tool && $0.isUsed }) - failures
+    return max(answers.count, selections.count { $0.tool == call.tool && $0.isUsed }) - failures + othersUnderWay
   }
 }
 

@@ -100,6 +100,13 @@ struct ArgumentGroundingCheck: Check {
           "what \(tool.name) does was done as often as the user's request asks for; \(other.parameterInWords) is not in it"
         ))
     }
+    if !isRead, let invented = inquiry.values.first(where: \.isInvented) {
+      return .decided(
+        CheckFinding(
+          .block(.toolParametersMismatch),
+          "\(invented.parameterInWords) is an address or account that stands neither in the user's request nor in any result"
+        ))
+    }
     return .open(inquiry)
   }
 

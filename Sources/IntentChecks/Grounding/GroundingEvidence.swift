@@ -11,6 +11,9 @@ extension GroundingInquiry.Traced {
   /// Whether it says whom or what the call concerns, and the user did not.
   var isUnasked: Bool { value.kind != .date && origin != .request && origin != .policy }
 
+  /// Whether it is an address or an account, which nobody guesses right, and yet nobody named it.
+  var isInvented: Bool { origin == .nowhere && Identifiers.find(in: value.text) == [value.text] }
+
   var parameterInWords: String { "the value of `\(String(value.parameter.unicodeScalars.prefix(64)))`" }
 
   /// Whether it is an address that neither the user, policy nor data gave.

@@ -177,10 +177,18 @@ extension AuthorizationServer {
         throw OAuthError(.invalidTarget, "`audience` and the call's `server` name different apps")
       }
     }
-    let digest = call.argumentsSHA256
     try await refresh(session)
     try refuseAfterNearMisses(call, at: server, in: session, of: mas)
-    let question = try await question(about: call, of: app, at: server, in: session, tools: claims.tools, for: mas)
+    let wanted = CallsUnderWay.Call(server: server.id, tool: call.tool, argumentsSHA256: call.argumentsSHA256)
+    guard let others = sessions.begin(wanted, by: app.id, in: session, at: clock.now()) else {
+      throw OAuthError(
+        .accessDenied, "more than \(CallsUnderWay.maximum) calls of this session wait to be carried out",
+        reason: .sessionRateLimited, retryAfter: Int(configuration.tokenLifetime.components.seconds))
+    }
+    var grantedUntil: Timestamp?
+    defer { sessions.end(wanted, in: session, grantedUntil: grantedUntil) }
+    let question = try await question(
+      about: call, of: app, at: server, in: session, tools: claims.tools, othersUnderWay: others, for: mas)
     let decision = await ToolCallChecks(
       enabled: mas.settings.enabledToolChecks, allowUndecided: mas.settings.allowUndecided, models: models,
       policy: mas.settings.intent
@@ -205,7 +213,8 @@ extension AuthorizationServer {
     }
     claims.audience = [Audience.app(server.id)]
     claims.tools = [call.tool]
-    claims.call = ToolCallBinding(server: call.server, tool: call.tool, argumentsSHA256: digest)
+    claims.call = ToolCallBinding(server: call.server, tool: call.tool, argumentsSHA256: call.argumentsSHA256)
+    grantedUntil = claims.expiresAt
     return Grant(
       claims: claims, decision: decision,
       reportsResult: mas.settings.enabledToolChecks.contains(.argumentGrounding))

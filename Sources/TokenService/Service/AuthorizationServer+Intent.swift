@@ -7,7 +7,8 @@ import Synchronization
 extension AuthorizationServer {
   /// All that the checks of the MAS look at when they are asked about a call.
   func question(
-    about call: ToolCall, of app: App, at server: App, in session: UserInputID, tools: [ToolName], for mas: MAS
+    about call: ToolCall, of app: App, at server: App, in session: UserInputID, tools: [ToolName],
+    othersUnderWay: Int, for mas: MAS
   ) async throws(OAuthError) -> ToolCallInQuestion {
     let isCompared = mas.settings.asksModels
     let activity = sessions.activity(of: app.id, in: session)
@@ -17,6 +18,7 @@ extension AuthorizationServer {
       call: call, argumentsSHA256: call.argumentsSHA256, grantedTools: granted,
       offered: tool.flatMap { $0.seenSHA256 == nil ? nil : $0.isPinned ? .pinned : .modified },
       llmCalls: activity.llmCalls, selections: activity.selections,
+      othersUnderWay: othersUnderWay,
       task: isCompared ? try await prompt(of: session) : nil,
       tool: tool?.toolDescription,
       otherTools: isCompared ? otherTools(than: call.tool, at: server, among: granted) : [],

@@ -30,6 +30,7 @@ final class SessionLedger: Sendable {
     var results: [ToolResult] = []
     var resultBytes = 0
     var nearMisses = NearMisses()
+    var underWay = CallsUnderWay()
     /// The session's newest token by the app that it was delivered to. In memory only: after a restart a session is
     /// known to be delivered when its token is next asked about.
     var deliveries: [AppID: VerifiedToken] = [:]
@@ -226,6 +227,25 @@ final class SessionLedger: Sendable {
       }
       if let index { sessions[id]?.activities[app]?.selections[index].isUsed = true }
     }
+  }
+
+  // MARK: Calls under way
+
+  /// Counts a call among those that may be carried out, until `end` says what became of it.
+  /// - Returns: how many others of its tool there are; nil when too many wait already.
+  func begin(_ call: CallsUnderWay.Call, by app: AppID, in id: UserInputID, at now: Timestamp) -> Int? {
+    sessions.withLock { sessions in
+      guard sessions[id] != nil else { return 0 }
+      guard sessions[id]?.underWay.begin(call, at: now) ?? false else { return nil }
+      let selections = sessions[id]?.activities[app]?.selections ?? []
+      let done = Set(selections.lazy.filter { $0.isUsed && $0.tool == call.tool }.map(\.argumentsSHA256))
+      return sessions[id]?.underWay.others(than: call, at: now, isDone: done.contains)
+    }
+  }
+
+  /// - Parameter grantedUntil: until when the call may be carried out; nil when it was refused.
+  func end(_ call: CallsUnderWay.Call, in id: UserInputID, grantedUntil: Timestamp?) {
+    sessions.withLock { $0[id]?.underWay.end(call, grantedUntil: grantedUntil) }
   }
 
   // MARK: Near misses

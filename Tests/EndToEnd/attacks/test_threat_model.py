@@ -30,3 +30,7 @@ def test_every_attack_of_the_list_has_a_line_and_something_in_every_cell() -> No
         assert set(cells) == {"kernel", "proxy", "runtime"}, number
         for cell in cells.values():
             assert cell.get("mounted") or cell.get("no_say"), number
+
+
+def test_nothing_that_was_measured_is_unclear() -> None:
+    assert found()["unclear"] == []
