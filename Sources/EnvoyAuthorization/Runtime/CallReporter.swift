@@ -79,7 +79,8 @@ final class CallReporter: Sendable {
     while true {
       let (events, lost) = state.withLock { ($0.waiting.prefix(Self.batch).map(\.self), $0.lost) }
       if lost > 0 {
-        logger.error("records of requests were lost: there are more than the runtime takes in", metadata: ["count": "\(lost)"])
+        logger.error(
+          "records of requests were lost: there are more than the runtime takes in", metadata: ["count": "\(lost)"])
       }
       if events.isEmpty { return }
       do {
