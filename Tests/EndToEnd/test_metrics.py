@@ -159,9 +159,8 @@ def test_questions_are_counted_by_what_was_answered_and_nothing_is_told_of_what_
 
     def decided() -> float:
         """Each good request once, whoever decided it."""
-        return questions(verdict="allow", reason="") + count(
-            guarded.authorize(), "casa_authorize_decided_in_envoy_total"
-        )
+        name = "casa_authorize_decided_in_envoy_total"
+        return questions(verdict="allow", reason="") + count(guarded.authorize(), name) - count(before, name)
 
     assert questions(verdict="refuse", reason="token_missing") == 1
     wait_until(lambda: decided() == 3, "Envoy says what it decided by itself")
@@ -225,3 +224,13 @@ def test_without_the_option_nothing_is_served_and_a_wrong_one_is_refused(command
     )
     assert ended.returncode == 64
     assert "--metrics must be host:port" in ended.stderr
+
+
+def test_what_a_proxy_could_not_describe_is_counted_as_lost(guarded: Guarded) -> None:
+    before = count(guarded.authorize(), "casa_authorize_reports_lost_total")
+    headers = {"x-casa-sidecar-key": (guarded.folder / "key").read_text()}
+    socket = httpx.HTTPTransport(uds=str(guarded.folder / "a.sock"), http1=False, http2=True)
+    with httpx.Client(transport=socket, timeout=10) as client:
+        answer = client.post("http://authorization/casa/records", content=b"7 {}\n", headers=headers)
+    assert answer.status_code == 204, answer.text
+    assert count(guarded.authorize(), "casa_authorize_reports_lost_total") == before + 7
