@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from results import ROUNDS, SECONDS, Json, Result
+from results import ROUNDS, SECONDS, Json, Result, median_ratio
 from stack import ROOT, free_ports
 
 sys.path[:0] = [str(ROOT / "Tests/EndToEnd"), str(ROOT / "Tests/EndToEnd/node")]
@@ -199,7 +199,7 @@ def results(folder: Path) -> Iterator[Result]:
         yield Result("kernel_policy_load", statistics.median(loads), f"s, {WORKLOADS} workloads of {RULES} rules")
         yield Result(
             "kernel_bulk_tcp_ratio", statistics.median(guarded), "MB/s, guarded both ways", "no programs attached",
-            statistics.median(free), paired_ratio=statistics.median(one / other for one, other in zip(guarded, free)),
+            statistics.median(free), paired_ratio=median_ratio(guarded, free),
         )  # fmt: skip
         assert node.process is not None
         status = Path(f"/proc/{node.process.pid}/status").read_text()

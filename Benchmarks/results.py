@@ -44,8 +44,7 @@ class Result:
     ) -> Result:
         """The same of many short loads in turns: a machine that is fast at one time and slow at another is so to both."""
         result = Result.of(name, unit, median(found), label, median(baseline))
-        pairs = zip(found, baseline, strict=True)
-        result.paired_ratio = statistics.median(each.per_second / other.per_second for each, other in pairs)
+        result.paired_ratio = median_ratio([each.per_second for each in found], [each.per_second for each in baseline])
         return result
 
     @property
@@ -68,6 +67,11 @@ class Result:
         if self.baseline_p99_ms is not None:
             latency += f" (its p50 {self.baseline_p50_ms:.2f} ms, p99 {self.baseline_p99_ms:.2f} ms)"
         return f"{self.name:40} {self.value:12,.1f} {self.unit:22} {ratio:58} {latency}".rstrip()
+
+
+def median_ratio(found: Sequence[float], baseline: Sequence[float]) -> float:
+    """Of what was measured in pairs."""
+    return statistics.median(one / other for one, other in zip(found, baseline, strict=True))
 
 
 def rounded(value: float | None, digits: int = 1) -> float | None:

@@ -14,7 +14,8 @@ package enum RuntimeFailure: Error, Sendable, Hashable, CustomStringConvertible 
     switch self {
     case .notFound: "the runtime knows no such thing"
     case .conflict(let why), .invalid(let why): "the runtime refuses it: \(why)"
-    case .unauthorized: "the runtime does not know the credentials; an administrator's must be its own"
+    case .unauthorized:
+      "the runtime does not know the credentials; an administrator's (--admin-credential-file) must be this runtime's"
     case .unreachable(let why): why
     }
   }

@@ -108,7 +108,7 @@ final class SidecarFilter: Sendable {
     }
     guard let since else { return }
     if let epoch = fields.flatMap({ AuthorizationAnswer.epoch(fields: $0, status: "204") }) {
-      let moreWait = decisions.recordsWereDelivered()
+      let moreWait = decisions.recordsWereDelivered(limit: Self.recordsAtOnce)
       decisions.learn(nil, epoch: epoch, asked: since)
       // There is no end of records that outrun one delivery each pause.
       if moreWait { return deliver(envoy) }

@@ -17,6 +17,8 @@ struct CallsUnderWay: Sendable {
     var deciding = 0
     /// Until when a token for it may be spent; nil when none was granted.
     var grantedUntil: Timestamp?
+
+    func isUnderWay(at now: Timestamp) -> Bool { deciding > 0 || grantedUntil.map { $0 > now } ?? false }
   }
 
   /// With more, no further call is decided about.
@@ -28,7 +30,7 @@ struct CallsUnderWay: Sendable {
   /// - Returns: false when too many wait already; then nothing was begun.
   mutating func begin(_ call: Call, at now: Timestamp) -> Bool {
     if calls.count >= Self.maximum {
-      calls = calls.filter { $0.value.deciding > 0 || $0.value.grantedUntil.map { $0 > now } ?? false }
+      calls = calls.filter { $0.value.isUnderWay(at: now) }
     }
     guard calls[call] != nil || calls.count < Self.maximum else { return false }
     calls[call, default: State()].deciding += 1
@@ -49,7 +51,7 @@ struct CallsUnderWay: Sendable {
   func others(than call: Call, at now: Timestamp, isDone: (String) -> Bool) -> Int {
     calls.count { other, state in
       other != call && other.server == call.server && other.tool == call.tool && !isDone(other.argumentsSHA256)
-        && (state.deciding > 0 || state.grantedUntil.map { $0 > now } ?? false)
+        && state.isUnderWay(at: now)
     }
   }
 }

@@ -247,7 +247,7 @@ def test_a_changed_tool_is_not_called(hijacked: Stack, bank_front: LLMFront, att
     attempt.refused_by_runtime(answer, "modified_mcp_tool_defs", by="agent")
 
 
-def refused(answer: httpx.Response) -> None:
+def must_be_refused(answer: httpx.Response) -> None:
     if answer.status_code < 400:
         raise AttackPassed(f"{answer.status_code} {answer.text[:200]}")
 
@@ -257,7 +257,7 @@ def test_a_try_right_after_a_near_miss(hijacked: Stack, bank_front: LLMFront, at
     session = hijacked.begin_session("Good morning. Show my last transactions.")
     read(session, bank_front, INJECTIONS["in a note of a payment"])
     arguments = session.select(TRICKED, TRANSFER)
-    refused(session.call(TRANSFER, arguments))
+    must_be_refused(session.call(TRANSFER, arguments))
     attempt.begin()
     answer = session.call(TRANSFER, arguments)
     event = attempt.refused_by_runtime(answer, "session_rate_limited", by="agent")
@@ -277,7 +277,7 @@ def test_near_misses(hijacked: Stack, bank_front: LLMFront, attempt: Attempt) ->
             # Without a sidecar the app that asks keeps it to itself.
             time.sleep(int(answer.headers.get("retry-after", "1") if LAYER else answer.headers["retry-after"]))
             answer = session.call(TRANSFER, arguments)
-        refused(answer)
+        must_be_refused(answer)
     attempt.begin()
     answer = session.call(READ, session.select("Show my last transactions", READ))
     assert refusal_of(answer) == "session_locked"
