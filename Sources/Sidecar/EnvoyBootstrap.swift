@@ -40,8 +40,7 @@ public struct EnvoyBootstrap: Sendable {
         listeners.append(
           listener("ingress", direction: "ingress", address: address, to: ingress.app, answers: .pass))
       }
-      // Servers keep a connection for some seconds, often 5 and seldom less than 2; a new one to one's own app costs little.
-      clusters.append(cluster("to-ingress", ingress.app, idleTime: "1s"))
+      clusters.append(cluster("to-ingress", ingress.app, idleTime: Self.idleTimeNearby))
     }
     for (index, egress) in workload.egress.enumerated() {
       let name = "egress-\(index)"
@@ -49,7 +48,7 @@ public struct EnvoyBootstrap: Sendable {
         listeners.append(
           listener(name, direction: "egress", address: address, to: egress.url, answers: egress.answers))
       }
-      clusters.append(cluster("to-" + name, egress.url, idleTime: "30s"))
+      clusters.append(cluster("to-" + name, egress.url, idleTime: Self.idleTime(egress)))
     }
     if let interception = workload.interception { listeners += interceptors(interception) }
     var members: [String: JSONValue] = [
@@ -293,6 +292,15 @@ public struct EnvoyBootstrap: Sendable {
       ],
       "circuit_breakers": ["thresholds": [["max_requests": 4096, "max_pending_requests": 4096]]],
     ]
+  }
+
+  /// Servers of Python keep a connection for 5 s, and few for less than 2; a new one without TLS costs little.
+  private static let idleTimeNearby = "1s"
+
+  /// Other sidecars keep a connection for 300 s, and LLM providers for a minute and longer. An LLM that is spoken to
+  /// without TLS is a server of one's own, with the habits of an app.
+  private static func idleTime(_ egress: Workload.Egress) -> String {
+    if case .llm = egress.destination, egress.url.scheme == .http { idleTimeNearby } else { "30s" }
   }
 
   /// - Parameter idleTime: how long a connection without a request is kept: less than the server keeps it, or a request

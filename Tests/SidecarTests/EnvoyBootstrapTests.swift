@@ -130,6 +130,15 @@ struct EnvoyBootstrapTests {
     #expect(clusters.map { $0["name"]?.string } == ["authorization", "to-ingress", "to-egress-0", "to-egress-1"])
   }
 
+  @Test(
+    "keeps a connection to an app or an LLM of one's own for less than Python's servers do",
+    arguments: [("https://llm.example/v1", "30s"), ("http://llm.example/v1", "1s")])
+  func idleConnections(llm: String, idleTime: JSONValue) throws {
+    let json = try bootstrap(fullWorkload.replacing("https://llm.example/v1", with: llm))
+    let clusters = try #require(json["static_resources"]?["clusters"]?.array)
+    #expect(clusters.dropFirst().flatMap { values("idle_timeout", in: $0) } == ["1s", "30s", idleTime])
+  }
+
   @Test("verifies who answers at an https destination")
   func tls() throws {
     let clusters = try #require(try bootstrap()["static_resources"]?["clusters"]?.array)
