@@ -115,7 +115,10 @@ public enum ClusterExamination {
     guard !parts.isEmpty else {
       return Finding(
         "cluster.parts", .failed, "nothing of CASA runs in \(facts.systemNamespace)",
-        remedy: "helm install casa-runtime deploy/charts/casa-runtime -n \(facts.systemNamespace) --create-namespace")
+        remedy: """
+          helm install casa deploy/charts/casa-runtime -n \(facts.systemNamespace) --create-namespace, with --set \
+          image.repository=... and a database, as docs/install-kubernetes.md says
+          """)
     }
     let short = parts.filter { part in
       let status = part["status"]

@@ -61,7 +61,8 @@ public struct AppLaunch: Sendable, Hashable {
       let environment = json["environment"]?.object
     else {
       throw LocalModeError(
-        "\(files.directory) has no running app \(app); start `casa up -f` with this --directory first, as this user")
+        "\(files.directory) has no running app \(app); check the name, and start `casa up` with this --directory first,"
+          + " as this user")
     }
     return AppLaunch(environment: environment.compactMapValues(\.string), cgroup: json["cgroup"]?.string)
   }

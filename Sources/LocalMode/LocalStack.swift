@@ -96,7 +96,9 @@ public struct LocalStack: Service {
         await answers(http, runtimeURL + "/readyz")
       }
       guard let credential = SystemFiles.read(files.adminCredential) else {
-        throw LocalModeError("\(files.adminCredential) can't be read")
+        throw LocalModeError(
+          "\(files.adminCredential) can't be read; if another program listens on \(system.runtime), end it, else see"
+            + " \(files.log("runtime"))")
       }
       let administration = RuntimeAdministration(http: http, baseURL: runtimeURL, credential: credential)
       let ids = try await Registration(system: system, files: files, runtime: administration).carryOut()

@@ -76,7 +76,11 @@ extension LocalSystem {
   /// - Throws: `ConfigurationError`
   public static func load(path: String) throws(ConfigurationError) -> LocalSystem {
     try ConfigurationFile.load(path: path) { (text, directory) throws(ConfigurationError) in
-      try LocalSystem(yaml: text, relativeTo: directory)
+      // A file may hold several objects, of which none is a system's.
+      guard !text.split(whereSeparator: \.isNewline).contains(where: { $0.hasPrefix("apiVersion:") }) else {
+        throw ConfigurationError("it is a Kubernetes object; give it with -f: casa up -f \(path)")
+      }
+      return try LocalSystem(yaml: text, relativeTo: directory)
     }
   }
 

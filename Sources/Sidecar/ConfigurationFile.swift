@@ -10,7 +10,7 @@ public enum ConfigurationFile {
     path: String, _ parse: (_ text: String, _ directory: String) throws(ConfigurationError) -> Value
   ) throws(ConfigurationError) -> Value {
     guard let data = FileManager.default.contents(atPath: path) else {
-      throw ConfigurationError("\(path) can't be read")
+      throw ConfigurationError("\(path) can't be read; expected a YAML file that this user may read")
     }
     guard data.count <= maximumBytes, let text = String(data: data, encoding: .utf8) else {
       throw ConfigurationError("\(path) must be UTF-8 of at most \(maximumBytes) bytes")

@@ -15,8 +15,8 @@ struct Casa: AsyncParsableCommand {
       casa sidecar intercept             lead all traffic of a pod through its sidecar
       casa intent evaluate suite.json    measure the checks of intent on labelled calls
       casa node run --policy node.yaml   have the kernel deny what no policy permits
-      casa controller run --runtime URL  bring a Kubernetes cluster to what its custom resources say
-      casa injector --image IMAGE        put sidecars into a cluster's pods
+      casa controller run --help         bring a Kubernetes cluster to what its custom resources say
+      casa injector --help               put sidecars into a cluster's pods
       casa doctor                        say what this machine or a cluster lacks
       casa traces query                  see what was decided, and why
 

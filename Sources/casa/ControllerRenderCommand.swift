@@ -77,7 +77,10 @@ struct ControllerRenderCommand: ParsableCommand {
 
   private func read(_ path: String) throws -> [Resource] {
     let data = path == "-" ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: path)
-    guard let data else { throw ValidationError("\(path) can't be read") }
+    guard let data else {
+      throw ValidationError(
+        "\(path) can't be read; expected a file or -, not a folder: give each file with its own -f")
+    }
     guard data.count <= Self.maximumBytes, let text = String(data: data, encoding: .utf8) else {
       throw ValidationError("\(path) must be UTF-8 of at most \(Self.maximumBytes) bytes")
     }

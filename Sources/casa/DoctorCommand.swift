@@ -17,7 +17,7 @@ struct DoctorCommand: AsyncParsableCommand {
 
       Examples:
         casa doctor                          this machine
-        casa doctor --cluster                the cluster of the current context, too
+        casa doctor --cluster                this machine and the cluster of the current context
         casa doctor --cluster --format json
       """)
 

@@ -27,7 +27,9 @@ struct RunCommand: ParsableCommand {
   var command: [String]
 
   func run() throws {
-    guard let name = Name(app) else { throw ValidationError("'\(app)' is no app's name") }
+    guard let name = Name(app) else {
+      throw ValidationError("an app's name is 1 to 63 of a-z, 0-9 and -; got '\(app)'")
+    }
     guard let program = command.first else { throw ValidationError("say what to run: casa run \(name) -- COMMAND") }
     try AppLaunch.load(name, directory: directory).enter()
     var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }

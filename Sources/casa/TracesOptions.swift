@@ -8,7 +8,9 @@ import NIOHTTP1
 
 /// Where the traces are, and by what right they are read.
 struct TracesOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("The runtime's URL; or CASA_URL of the environment.", valueName: "url"))
+  @Option(
+    help: ArgumentHelp(
+      "The runtime's URL. Without it, CASA_URL of the environment, or http://127.0.0.1:8700.", valueName: "url"))
   var url: String?
 
   @Option(

@@ -158,6 +158,13 @@ def test_a_missing_file_is_refused() -> None:
     assert done.returncode != 0 and "can't be read" in done.stderr
 
 
+def test_a_clusters_objects_are_refused_with_the_option_that_takes_them() -> None:
+    for name in ("mas.yaml", "policy.yaml"):
+        file = f"examples/kubernetes/banking/{name}"
+        done = run("up", file)
+        assert done.returncode == 1 and f"casa up -f {file}" in done.stderr
+
+
 @pytest.mark.parametrize("command", [[], ["demo"], ["up"], ["runtime"], ["authorize"], ["sidecar"]])
 def test_every_command_explains_itself(command: list[str]) -> None:
     done = run(*command, "--help")
