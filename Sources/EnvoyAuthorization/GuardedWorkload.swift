@@ -153,11 +153,12 @@ final class GuardedWorkload: Sendable {
       guard isActive, claims.expiresAt > clock.now() else { throw Refusal(.tokenInactive, "the token is not active") }
       return
     }
+    let forgettings = active.forgettings
     let answer = try await runtime.introspect(compact)
     guard answer == nil || answer == claims else {
       throw Refusal(.tokenMalformed, "the token does not say what the runtime says of it")
     }
-    active.keep(answer, for: hash)
+    active.keep(answer, for: hash, askedAt: forgettings)
     guard answer != nil else { throw Refusal(.tokenInactive, "the token is not active") }
   }
 
@@ -247,10 +248,11 @@ final class GuardedWorkload: Sendable {
     guard let text else {
       throw Refusal(.userInputMissing, "the first message of a trace must carry the user's input")
     }
+    let forgettings = active.forgettings
     let granted = try await runtime.issue(userInput: text, traceID: trace, audience: callee)
     try sessions.take(granted.compact, expiresAt: granted.expiresAt, in: trace, text: text, contextID: contextID)
     guard let claims = try? ClaimedToken(compact: granted.compact).claims else { throw Self.unknown }
-    active.keep(claims, for: granted.hash)
+    active.keep(claims, for: granted.hash, askedAt: forgettings)
     return LiveSessions.Session(compact: granted.compact, hash: granted.hash, expiresAt: granted.expiresAt)
   }
 
@@ -362,7 +364,7 @@ final class GuardedWorkload: Sendable {
   }
 
   /// A tool was left out of a listing.
-  func report(_ withheld: ToolListingAnswer.Withheld, from offer: Offer) {
+  func report(_ withheld: MCPServerAnswer.Withheld, from offer: Offer) {
     var record = RequestRecord(direction: EnforcementPoint.egress, destination: offer.app.text)
     (record.method, record.tool, record.traceID) = ("tools/list", withheld.tool, offer.trace)
     let refusal =

@@ -24,7 +24,7 @@ public struct IntentPolicy: Sendable, Hashable {
   public func isPlainRead(_ call: ToolCall, of tool: ToolDescription) -> Bool {
     guard effects(of: tool) == [.reads] else { return false }
     let values = ArgumentValue.all(in: call.arguments)
-    return values.count <= ArgumentValue.maximum && !values.contains { Identifiers.isURL($0.text) }
+    return values.count <= ArgumentValue.maximum && !values.contains(where: \.isAddress)
   }
 
   /// Whether policy vouches for a value.

@@ -23,11 +23,16 @@ struct ActiveTokensTests {
       masID: MASID("m"), userInputID: UserInputID("u"), traceID: nil, userInputSHA256: nil, tools: [], call: nil)
   }
 
+  /// An answer that came at once.
+  private func keep(_ claims: TokenClaims?, for hash: TokenHash) {
+    cache.keep(claims, for: hash, askedAt: cache.forgettings)
+  }
+
   @Test("knows an active token for 30 s")
   func active() {
     let claims = claims(expiresIn: .seconds(300))
     #expect(cache.isActive(hash(1)) == nil)
-    cache.keep(claims, for: hash(1))
+    keep(claims, for: hash(1))
     clock.advance(by: .milliseconds(29_999))
     #expect(cache.isActive(hash(1)) == true)
     #expect(cache.isActive(hash(2)) == nil)
@@ -37,18 +42,18 @@ struct ActiveTokensTests {
 
   @Test("never knows a token beyond its end")
   func expiry() {
-    cache.keep(claims(expiresIn: .seconds(5)), for: hash(1))
+    keep(claims(expiresIn: .seconds(5)), for: hash(1))
     clock.advance(by: .milliseconds(4999))
     #expect(cache.isActive(hash(1)) != nil)
     clock.advance(by: .milliseconds(1))
     #expect(cache.isActive(hash(1)) == nil)
-    cache.keep(claims(expiresIn: .seconds(-1)), for: hash(2))
+    keep(claims(expiresIn: .seconds(-1)), for: hash(2))
     #expect(cache.isActive(hash(2)) == nil)
   }
 
   @Test("knows for 2 s that a token is not active")
   func inactive() {
-    cache.keep(nil, for: hash(1))
+    keep(nil, for: hash(1))
     clock.advance(by: .milliseconds(1999))
     #expect(cache.isActive(hash(1)) == false)
     clock.advance(by: .milliseconds(1))
@@ -57,7 +62,7 @@ struct ActiveTokensTests {
 
   @Test("reading an answer does not lengthen its life")
   func reading() {
-    cache.keep(claims(expiresIn: .seconds(300)), for: hash(1))
+    keep(claims(expiresIn: .seconds(300)), for: hash(1))
     for _ in 0..<29 {
       clock.advance(by: .seconds(1))
       #expect(cache.isActive(hash(1)) != nil)
@@ -68,8 +73,8 @@ struct ActiveTokensTests {
 
   @Test("a newer answer takes the place of an older one")
   func replacement() {
-    cache.keep(claims(expiresIn: .seconds(300)), for: hash(1))
-    cache.keep(nil, for: hash(1))
+    keep(claims(expiresIn: .seconds(300)), for: hash(1))
+    keep(nil, for: hash(1))
     #expect(cache.isActive(hash(1)) == false)
   }
 
@@ -77,12 +82,22 @@ struct ActiveTokensTests {
   func forgetting() {
     var other = claims(expiresIn: .seconds(300))
     other.userInputID = UserInputID("v")
-    cache.keep(claims(expiresIn: .seconds(300)), for: hash(1))
-    cache.keep(other, for: hash(2))
+    keep(claims(expiresIn: .seconds(300)), for: hash(1))
+    keep(other, for: hash(2))
     cache.forget([UserInputID("u")])
     #expect(cache.isActive(hash(1)) == nil)
     #expect(cache.isActive(hash(2)) == true)
     cache.forgetAll()
     #expect(cache.isActive(hash(2)) == nil)
+  }
+
+  @Test("keeps no answer that a revocation overtook, whichever session it was of")
+  func overtaken() {
+    for forget in [{ cache.forget([UserInputID("v")]) }, { cache.forgetAll() }] {
+      let asked = cache.forgettings
+      forget()
+      cache.keep(claims(expiresIn: .seconds(300)), for: hash(1), askedAt: asked)
+      #expect(cache.isActive(hash(1)) == nil)
+    }
   }
 }

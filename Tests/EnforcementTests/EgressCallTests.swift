@@ -213,8 +213,16 @@ struct EgressCallTests {
     #expect(try refusal("a", "a") == nil)
     #expect(try refusal("b", "a") == .userInputMismatch)
     #expect(try refusal("a ", "a") == .userInputMismatch)
-    #expect(try refusal(nil, "a") == nil)
     #expect(try refusal("b", nil) == nil)
+    // Files and data are no words, beside words neither.
+    for parts in [[["data": 1]], [["text": "a"], ["data": 1]], [["text": "a"], ["url": "https://files.example/a"]]]
+      as [JSONValue]
+    {
+      let message: JSONValue = ["role": "user", "messageId": "m", "parts": parts]
+      let request = TestSystem.request("/a2a", body: TestSystem.rpc("SendMessage", ["message": message]))
+      #expect(way.refusal(of: request) == .userInputMismatch)
+      #expect(try WayOut.to("agent").refusal(of: request) == nil)
+    }
   }
 }
 
@@ -232,8 +240,8 @@ struct EgressAdmissionTests {
 
   @Test("carries the held token in place of its own, and its session's trace")
   func token() throws {
-    let ping = TestSystem.rpc("ping")
-    let (bare, record) = try admission(try .to("mcp"), TestSystem.request("/mcp", body: ping), trace: trace)
+    let call = TestSystem.toolCall()
+    let (bare, record) = try admission(try .to("mcp"), TestSystem.request("/mcp", body: call), trace: trace)
     #expect(bare.setHeaders.first.map { $0 == ("authorization", "Bearer held") } ?? false)
     #expect(bare.setHeaders.map(\.name) == ["authorization", "traceparent"])
     #expect(bare.setHeaders.last.flatMap { TraceParent($0.value)?.traceID } == trace)
@@ -245,9 +253,9 @@ struct EgressAdmissionTests {
     #expect(record.traceID == trace)
     #expect(record.userInputID == UserInputID("ui_1"))
     let (traced, _) = try admission(
-      try .to("mcp"), TestSystem.request("/mcp", body: ping, trace: TestSystem.trace), apiKey: "k", trace: trace)
+      try .to("mcp"), TestSystem.request("/mcp", body: call, trace: TestSystem.trace), apiKey: "k", trace: trace)
     #expect(traced.setHeaders.map(\.name) == ["authorization"])
-    let (alone, _) = try admission(try .to("mcp"), TestSystem.request("/mcp", body: ping), trace: nil)
+    let (alone, _) = try admission(try .to("mcp"), TestSystem.request("/mcp", body: call), trace: nil)
     #expect(alone.setHeaders.map(\.name) == ["authorization"])
   }
 
@@ -264,36 +272,46 @@ struct EgressAdmissionTests {
     #expect(keyed.answerToken == "held")
   }
 
-  @Test("has its answer read when that is a list of tools or a card")
+  @Test("has its answer read when an MCP server may say something, and when it is a card")
   func offers() throws {
-    let listing = TestSystem.request("/mcp", body: TestSystem.rpc("tools/list"), trace: TestSystem.trace)
-    let (tools, _) = try admission(try .to("mcp"), listing, trace: trace)
-    #expect(tools.offer == Offer(.tools, of: try #require(Name("mcp")), trace: trace))
-    let card = TestSystem.request("GET", "/.well-known/agent-card.json", trace: TestSystem.trace)
-    let (shown, _) = try admission(try .to("agent"), card, trace: trace)
-    #expect(shown.offer == Offer(.card, of: try #require(Name("agent")), trace: trace))
-    for admission in [tools, shown] {
+    let (mcp, agent) = (try #require(Name("mcp")), try #require(Name("agent")))
+    let id = JSONRPCID.integer(7)
+    func post(_ method: String, id: Int? = 7) -> InterceptedRequest {
+      TestSystem.request("/mcp", body: TestSystem.rpc(method, id: id), trace: TestSystem.trace)
+    }
+    func get(_ fields: [(String, String)] = []) -> InterceptedRequest {
+      TestSystem.request("GET", "/mcp", trace: TestSystem.trace, headers: fields)
+    }
+    for (request, offer) in [
+      (post("tools/list"), Offer(.tools(id), of: mcp, trace: trace)),
+      (post("ping"), Offer(.message(id), of: mcp, trace: trace)),
+      (post("server/discover"), Offer(.message(id), of: mcp, trace: trace)),
+      (post("notifications/initialized", id: nil), Offer(.message(nil), of: mcp, trace: trace)),
+      (get(), Offer(.message(nil), of: mcp, trace: trace)),
+      (get([("last-event-id", "1")]), Offer(.tools(nil), of: mcp, trace: trace)),
+      (
+        TestSystem.request("GET", "/.well-known/agent-card.json", trace: TestSystem.trace),
+        Offer(.card, of: agent, trace: trace)
+      ),
+    ] {
+      let (admission, _) = try admission(try .to(offer.app.text), request, trace: trace)
+      #expect(admission.offer == offer)
       #expect(admission.setHeaders.last.map { $0 == (Admission.readAnswerHeader, "1") } ?? false)
       #expect(admission.removeHeaders == ["accept-encoding"])
     }
-    for body in [TestSystem.rpc("ping"), TestSystem.toolCall()] {
-      let (admission, _) = try admission(try .to("mcp"), TestSystem.request("/mcp", body: body), trace: trace)
-      #expect(admission.offer == nil)
-      #expect(!admission.setHeaders.contains { $0.name == Admission.readAnswerHeader })
-    }
+    let end = TestSystem.request("DELETE", "/mcp", trace: TestSystem.trace)
+    #expect(try admission(try .to("mcp"), end, trace: trace).0.offer == nil)
   }
 
   @Test("has its answer read when that is a tool's and the runtime wants to know it")
   func results() throws {
-    for (wanted, body) in [
-      (true, TestSystem.toolCall()), (false, TestSystem.toolCall()), (true, TestSystem.rpc("ping")),
-    ] {
+    for wanted in [true, false] {
       var record = RequestRecord(direction: EnforcementPoint.egress)
-      let request = TestSystem.request("/mcp", body: body, trace: TestSystem.trace)
+      let request = TestSystem.request("/mcp", body: TestSystem.toolCall(), trace: TestSystem.trace)
       let call = try WayOut.to("mcp").read(request, &record)
       let admission = call.admission(
         with: held(), trace: trace, apiKey: nil, reportsResult: wanted, record: &record)
-      guard wanted, case .toolCall = call.content else {
+      guard wanted else {
         #expect(admission.offer == nil && admission.answerToken == nil && admission.removeHeaders.isEmpty)
         continue
       }
@@ -308,7 +326,11 @@ struct EgressAdmissionTests {
   @Test("hands its offer on in one text, which nothing else is")
   func offerText() throws {
     for offer in [
-      Offer(.tools, of: try #require(Name("mcp")), trace: trace), Offer(.card, of: try #require(Name("a")), trace: nil),
+      Offer(.tools(nil), of: try #require(Name("mcp")), trace: trace),
+      Offer(.tools(.string("x")), of: try #require(Name("mcp")), trace: nil),
+      Offer(.message(nil), of: try #require(Name("a")), trace: trace),
+      Offer(.message(.integer(4)), of: try #require(Name("a")), trace: trace),
+      Offer(.card, of: try #require(Name("a")), trace: nil),
       Offer(.result(.integer(-3)), of: try #require(Name("a")), trace: nil),
       Offer(.result(.string("a b\r\n é")), of: try #require(Name("a")), trace: trace),
     ] {

@@ -277,7 +277,9 @@ struct AgentIngressTests {
     #expect(refusal(TestSystem.claims(for: "agent", words: "pay 1"), "pay 1 ") == .userInputMismatch)
     // Further on it is an agent's words.
     #expect(refusal(TestSystem.claims(for: "agent", actors: [AppID("app_x")], words: "pay 1"), "pay 2") == nil)
-    #expect(refusal(TestSystem.claims(for: "agent", words: "pay 1"), nil) == nil)
+    // A message of data alone.
+    #expect(refusal(TestSystem.claims(for: "agent", words: "pay 1"), nil) == .userInputMismatch)
+    #expect(refusal(TestSystem.claims(for: "agent", actors: [AppID("app_x")], words: "pay 1"), nil) == nil)
     for scope in [Scope.llmAccess, .discoverTools] {
       #expect(refusal(TestSystem.claims(scope, for: "agent"), "pay 1") == .insufficientScope)
     }

@@ -137,7 +137,7 @@ struct LocalDecisionsTests {
       return
     }
     #expect(admission.setHeaders.first.map { $0 == ("authorization", "Bearer held") } ?? false)
-    #expect(admission.offer == Offer(.tools, of: try #require(Name("mcp")), trace: trace))
+    #expect(admission.offer == Offer(.tools(.integer(1)), of: try #require(Name("mcp")), trace: trace))
     #expect(verdict(outgoing, leaving(trace: TestSystem.otherTrace)) == "ask")
     #expect(verdict(outgoing, leaving(trace: nil)) == "ask")
     // Held for another purpose, it is not used for this one.

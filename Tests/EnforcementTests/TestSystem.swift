@@ -83,9 +83,11 @@ enum TestSystem {
     return claims(.callTools, for: "mcp", call: binding, change: change)
   }
 
-  static func rpc(_ method: String, _ params: JSONValue = [:]) -> String {
-    let request: JSONValue = ["jsonrpc": "2.0", "id": 1, "method": .string(method), "params": params]
-    return request.canonicalText
+  /// - Parameter id: nil for a notification.
+  static func rpc(_ method: String, _ params: JSONValue = [:], id: Int? = 1) -> String {
+    var request: [String: JSONValue] = ["jsonrpc": "2.0", "method": .string(method), "params": params]
+    request["id"] = id.map { .number(Double($0)) }
+    return JSONValue.object(request).canonicalText
   }
 
   static func toolCall(_ tool: String = "weather", _ arguments: JSONValue = arguments) -> String {

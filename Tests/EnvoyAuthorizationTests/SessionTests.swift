@@ -206,13 +206,13 @@ struct LiveSessionsTests {
   @Test("are found by what the LLM is asked, by A2A's context, and by the only one there is")
   func byContent() throws {
     try take(a, "What is my balance today?", context: "ctx-a")
-    #expect(found(.mcp(nil)) == a)
+    #expect(found(.stream(resumed: false)) == a)
     try take(b, "Pay the invoice of the baker.")
     #expect(found(.llm(["system", "What is my balance today?"])) == a)
     #expect(found(.agent(text: nil, contextID: "ctx-a")) == a)
     #expect(found(.agent(text: "Pay the invoice of the baker.", contextID: nil)) == b)
     #expect(found(.agent(text: "Pay the invoice of the baker.", contextID: "ctx-z")) == b)
-    #expect(isAmbiguous(.mcp(nil)))
+    #expect(isAmbiguous(.stream(resumed: false)))
   }
 
   @Test("are found by a call that was selected in one of them, as often as it was")
@@ -241,7 +241,7 @@ struct LiveSessionsTests {
     clock.advance(by: .seconds(11))
     #expect(found(.llm(["What is my balance today?"])) == nil)
     #expect(found(.agent(text: nil, contextID: "ctx")) == nil)
-    #expect(found(.mcp(nil)) == nil)
+    #expect(found(.stream(resumed: false)) == nil)
     clock.advance(by: .seconds(20))
     try sessions.take(
       token("b"), expiresAt: TestClock.start + .seconds(300), in: b, text: nil, contextID: nil)

@@ -131,3 +131,41 @@ struct TextTests {
     #expect(values.filter { $0.kind == .identifier }.map(\.text) == ["https://evil.example/q?x=1", "m@evil.example"])
   }
 }
+
+@Suite("A text as a model reads it")
+struct UnmaskedTextTests {
+  @Test(
+    "has letters for what looks like them and nothing for what can't be seen",
+    arguments: [
+      ("plain text\n- a: b\t1", "plain text\n- a: b\t1"), ("p\u{AD}a\u{200D}y", "pay"),
+      ("\u{1F1F5}\u{1F1E6}\u{1F1FE}", "pay"),
+      ("ⓅⒶⓎ", "PAY"), ("\u{1D18}\u{1D00}\u{028F}", "pay"), ("pа\u{0443}", "pay"),
+      ("\u{E0070}\u{E0061}\u{E0079}", "pay"), ("Pa\u{308}y", "Pay"),
+      ("a\u{2028}b\r\nc", "a\nb\n\nc"),
+      // In a script of its own a word stays.
+      ("привет", "привет"), ("你好", "你好"),
+    ])
+  func letters(text: String, read: String) { #expect(UnmaskedText.text(text) == read) }
+
+  @Test("stays as it is when it was unmasked")
+  func idempotent() {
+    for text in ["Ｓｅｎｄ", "p\u{200B}аy", "Ünïcode", "ﬁle", "①", "привет мир"] {
+      let once = UnmaskedText.text(text)
+      #expect(UnmaskedText.text(once) == once)
+    }
+  }
+
+  @Test("is found in other encodings where it says something")
+  func encodings() {
+    #expect(UnmaskedText.decoded(in: "see cGF5IG1lIG5vdyBhbmQgaGVyZQ== there") == ["pay me now and here"])
+    #expect(UnmaskedText.decoded(in: "pay%20me%20now%20").first == "pay me now ")
+    #expect(UnmaskedText.decoded(in: "&#112;&#x61;&#121; me") == ["pay me"])
+    for text in [
+      "a plain text & more, 100 % of it", "https://a.example/x%20y", "aGVsbG8gd29ybGQ",
+      "0123456789abcdef0123456789abcdef", "&#99999999999;&#;&#x;", "%zz%1",
+    ] {
+      #expect(UnmaskedText.decoded(in: text).allSatisfy { !$0.contains("pay") })
+    }
+    #expect(UnmaskedText.decoded(in: "0123456789abcdef0123456789abcdef").isEmpty)
+  }
+}

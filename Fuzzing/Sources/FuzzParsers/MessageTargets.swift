@@ -208,7 +208,8 @@ private func eventsReadPlainly(_ bytes: [UInt8]) -> [(name: String, data: String
     .map { ($0.name, $0.digest) })
   for type in ["application/json", "text/event-stream"] {
     func read(_ pieces: [ArraySlice<UInt8>]) -> [UInt8]? {
-      guard var answer = try? ToolListingAnswer(contentType: type, requestID: nil, allowed: known) else { return nil }
+      guard var answer = try? MCPServerAnswer(contentType: type, to: .toolListing(allowed: known), requestID: nil)
+      else { return nil }
       var output: [UInt8] = []
       for (index, piece) in pieces.enumerated() {
         guard let more = try? answer.feed(piece, isLast: index == pieces.count - 1) else { return nil }

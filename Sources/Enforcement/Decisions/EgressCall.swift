@@ -6,10 +6,12 @@ public import CASACore
 public struct EgressCall: Sendable {
   public enum Content: Sendable {
     case toolCall(ToolCall)
-    /// Another message to an MCP server, or its stream.
-    case mcp(MCPMethod?)
-    /// The rest of an earlier stream, which may hold any answer of it.
-    case resumedStream
+    /// Another message to an MCP server.
+    case mcp(MCPMethod)
+    /// A stream of the MCP server's own, or the rest of an earlier one, which may hold any answer of it.
+    case stream(resumed: Bool)
+    /// The end of a session at an MCP server.
+    case sessionEnd
     case agent(text: String?, contextID: String?)
     /// An agent's public card.
     case card
@@ -54,6 +56,7 @@ public struct EgressCall: Sendable {
       case .client: throw Refusal(.destinationNotAllowed, "\(name) is a client and takes no calls")
       case .agent:
         let call = try AgentCall(request, path: point.path, promptPath: point.promptJSONPath, record: &record)
+        guard identity.kind != .client || !call.hasOtherParts else { throw .userInputIsText }
         content = call.isCard ? .card : .agent(text: call.text, contextID: call.contextID)
       case .mcpServer:
         let mcp = try MCPRequest(request, path: point.path, record: &record)
@@ -66,7 +69,7 @@ public struct EgressCall: Sendable {
         case .restricted(_, let method):
           guard peer.methods.contains(method.name) else { throw .notLetThrough(method) }
           content = .mcp(method)
-        case nil: content = mcp.resumes ? .resumedStream : .mcp(nil)
+        case nil: content = request.method == "GET" ? .stream(resumed: mcp.resumes) : .sessionEnd
         }
       }
     }
@@ -82,7 +85,8 @@ public struct EgressCall: Sendable {
   public var purpose: TokenPurpose? {
     switch (content, callee) {
     case (.toolCall, _): nil
-    case (.mcp, let app?), (.resumedStream, let app?), (.agent, let app?), (.card, let app?): .call(app)
+    case (.mcp, let app?), (.stream, let app?), (.sessionEnd, let app?), (.agent, let app?), (.card, let app?):
+      .call(app)
     default: .llm
     }
   }
@@ -91,21 +95,22 @@ public struct EgressCall: Sendable {
   /// pass with a token of the workload's own when it names no session.
   public var isDiscovery: Bool {
     switch content {
-    case .mcp(let method): method.map { $0.methodClass != .restricted } ?? true
-    case .card: true
-    case .toolCall, .resumedStream, .agent, .llm: false
+    case .mcp(let method): method.methodClass != .restricted
+    case .stream(let isResumed): !isResumed
+    case .card, .sessionEnd: true
+    case .toolCall, .agent, .llm: false
     }
   }
 
   /// What the answer holds that is read on its way back.
-  private func offer(reportingResultOf id: JSONRPCID?) -> (kind: Offer.Kind, app: Name)? {
+  private func offer(to id: JSONRPCID?, reportsResult: Bool) -> (kind: Offer.Kind, app: Name)? {
     guard let calleeName else { return nil }
     switch content {
-    case .toolCall: return id.map { (.result($0), calleeName) }
-    case .mcp(let method?) where method.methodClass == .toolListing: return (.tools, calleeName)
-    case .resumedStream: return (.tools, calleeName)
+    case .toolCall: return reportsResult ? id.map { (.result($0), calleeName) } : nil
+    case .mcp(let method): return (method.methodClass == .toolListing ? .tools(id) : .message(id), calleeName)
+    case .stream(let isResumed): return (isResumed ? .tools(nil) : .message(nil), calleeName)
     case .card: return (.card, calleeName)
-    default: return nil
+    case .sessionEnd, .agent, .llm: return nil
     }
   }
 
@@ -141,7 +146,7 @@ public struct EgressCall: Sendable {
     if needsTraceParent, let trace {
       admission.setHeaders.append(("traceparent", TraceParent.random(traceID: trace).text))
     }
-    if let offer = offer(reportingResultOf: reportsResult ? record.requestID : nil) {
+    if let offer = offer(to: record.requestID, reportsResult: reportsResult) {
       admission.setHeaders.append((Admission.readAnswerHeader, "1"))
       admission.removeHeaders = ["accept-encoding"]
       admission.offer = Offer(offer.kind, of: offer.app, trace: trace)

@@ -68,6 +68,8 @@ public struct IngressCall: Sendable {
       }
     case .agent:
       let call = try AgentCall(request, path: point.path, promptPath: identity.promptJSONPath, record: &record)
+      // Straight from a client, which another sidecar may not have read.
+      guard !call.hasOtherParts || !token.claims.actors.isEmpty else { throw .userInputIsText }
       (mcpSession, resumes, text, contextID) = (nil, false, call.text, call.contextID)
       content = call.isCard ? .card : .agent
     }

@@ -102,13 +102,14 @@ public final class LocalDecisions: Sendable {
   ) -> (verdict: Verdict, record: RequestRecord) {
     var record = RequestRecord(direction: point.direction)
     let now = clock.now()
-    let identity = state.withLock { $0.identityUntil > now ? $0.identity : nil }
+    // What is learned while this is decided may void what it is decided by.
+    let (identity, epoch) = state.withLock { ($0.identityUntil > now ? $0.identity : nil, $0.epoch) }
     guard let identity else { return (.ask, record) }
     do throws(Refusal) {
       let verdict =
         point.side == .ingress
-        ? try admit(request, key: key, identity: identity, now: now, record: &record)
-        : try release(request, key: key, identity: identity, now: now, record: &record)
+        ? try admit(request, key: key, identity: identity, epoch: epoch, now: now, record: &record)
+        : try release(request, key: key, identity: identity, epoch: epoch, now: now, record: &record)
       return (verdict, record)
     } catch {
       record.requestID = record.requestID ?? error.requestID
@@ -121,7 +122,7 @@ public final class LocalDecisions: Sendable {
   }
 
   private func admit(
-    _ request: InterceptedRequest, key: RequestKey?, identity: WorkloadIdentity, now: Timestamp,
+    _ request: InterceptedRequest, key: RequestKey?, identity: WorkloadIdentity, epoch: UInt64?, now: Timestamp,
     record: inout RequestRecord
   ) throws(Refusal) -> Verdict {
     let call = try IngressCall(request, at: point, identity: identity, tokens: claimed, record: &record)
@@ -137,11 +138,11 @@ public final class LocalDecisions: Sendable {
     else { return .ask }
     let admission = try call.admission(record: &record)
     let until = min(activity.until, call.token.claims.expiresAt)
-    return reuse(admission, key: key, until: until, now: now, record: record)
+    return reuse(admission, key: key, until: until, epoch: epoch, now: now, record: record)
   }
 
   private func release(
-    _ request: InterceptedRequest, key: RequestKey?, identity: WorkloadIdentity, now: Timestamp,
+    _ request: InterceptedRequest, key: RequestKey?, identity: WorkloadIdentity, epoch: UInt64?, now: Timestamp,
     record: inout RequestRecord
   ) throws(Refusal) -> Verdict {
     let call = try EgressCall(request, at: point, identity: identity, record: &record)
@@ -150,19 +151,20 @@ public final class LocalDecisions: Sendable {
     else { return .ask }
     try call.check(beginningOf: held.token)
     let admission = call.admission(with: held.token, trace: trace, apiKey: held.apiKey, record: &record)
-    return reuse(admission, key: key, until: held.until, now: now, record: record)
+    return reuse(admission, key: key, until: held.until, epoch: epoch, now: now, record: record)
   }
 
   /// Admits by what is remembered, if it still counts and can be recorded.
+  /// - Parameter epoch: as it was before anything was looked up.
   private func reuse(
-    _ admission: Admission, key: RequestKey?, until: Timestamp, now: Timestamp, record: RequestRecord
+    _ admission: Admission, key: RequestKey?, until: Timestamp, epoch: UInt64?, now: Timestamp, record: RequestRecord
   ) -> Verdict {
     let repeated = RepeatedRecord(
       method: record.method, token: admission.tokenHash ?? record.tokenHash, trace: record.traceID,
       session: admission.userInputID ?? record.userInputID, correlation: record.correlation,
       destination: record.destination)
     return state.withLock { state in
-      guard state.isInContact(now), state.hasRoom else { return .ask }
+      guard state.epoch == epoch, state.isInContact(now), state.hasRoom else { return .ask }
       state.repeats[repeated, default: 0] += 1
       if let key {
         state.known[key] = RememberedAdmission(

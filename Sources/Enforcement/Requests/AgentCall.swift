@@ -7,6 +7,8 @@ struct AgentCall {
   /// The user's words; nil for a request that carries none.
   let text: String?
   let contextID: String?
+  /// Whether the message has files or data beside its text, which nobody compares with anything.
+  let hasOtherParts: Bool
   /// Whether the agent's public card is asked for, before anything is asked of the agent.
   let isCard: Bool
 
@@ -16,7 +18,7 @@ struct AgentCall {
     if let promptPath {
       record.method = request.method
       text = try Self.prompt(in: request, path: path, at: promptPath)
-      (contextID, isCard) = (nil, false)
+      (contextID, hasOtherParts, isCard) = (nil, false, false)
       return
     }
     try request.refuseEncodedBody()
@@ -37,6 +39,7 @@ struct AgentCall {
     case .taskList(let context): (text, contextID, isCard) = (nil, context, false)
     case .card(let isExtended): (text, contextID, isCard) = (nil, nil, !isExtended)
     }
+    hasOtherParts = if case .message(let message) = message.content { message.hasOtherParts } else { false }
   }
 
   private static func prompt(
@@ -63,6 +66,10 @@ struct AgentCall {
 }
 
 extension Refusal {
+  /// What a client sends is the user's input, of which the whole is compared with what the session began with.
+  static let userInputIsText = Refusal(
+    .userInputMismatch, "a client's message may hold text only: files and data are nothing that calls are judged by")
+
   static func onlyOpen(_ path: String) -> Refusal {
     Refusal(.protocolNotAllowed, "only \(path) is open, without a query")
   }

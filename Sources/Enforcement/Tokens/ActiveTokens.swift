@@ -18,11 +18,16 @@ public final class ActiveTokens: Sendable {
     let isActive: Bool
   }
 
-  private let entries: Mutex<GenerationalCache<TokenHash, Entry>>
+  private struct State {
+    var entries: GenerationalCache<TokenHash, Entry>
+    var forgettings: UInt64 = 0
+  }
+
+  private let state: Mutex<State>
   private let clock: WallClock
 
   public init(capacity: Int = ActiveTokens.capacity, clock: WallClock) {
-    entries = Mutex(GenerationalCache(capacity: capacity))
+    state = Mutex(State(entries: GenerationalCache(capacity: capacity)))
     self.clock = clock
   }
 
@@ -32,34 +37,52 @@ public final class ActiveTokens: Sendable {
   /// How long what is known of the token holds.
   public func activity(of hash: TokenHash) -> (isActive: Bool, until: Timestamp)? {
     let now = clock.now()
-    return entries.withLock { entries in
-      guard let entry = entries[hash] else { return nil }
+    return state.withLock { state in
+      guard let entry = state.entries[hash] else { return nil }
       guard entry.until > now else {
-        entries[hash] = nil
+        state.entries[hash] = nil
         return nil
       }
       return (entry.isActive, entry.until)
     }
   }
 
-  /// - Parameter claims: of a token that the runtime called active; nil for one that it called inactive.
-  public func keep(_ claims: TokenClaims?, for hash: TokenHash) {
+  /// How often something was forgotten. Whoever asks the runtime looks before, and keeps the answer with it: one that a
+  /// revocation overtook is not kept.
+  public var forgettings: UInt64 { state.withLock { $0.forgettings } }
+
+  /// - Parameters:
+  ///   - claims: of a token that the runtime called active; nil for one that it called inactive.
+  ///   - forgettings: as it was before the runtime was asked.
+  public func keep(_ claims: TokenClaims?, for hash: TokenHash, askedAt forgettings: UInt64) {
     let now = clock.now()
     let until = claims.map { min(now + Self.activeFor, $0.expiresAt) } ?? now + Self.inactiveFor
-    keep(isActive: claims != nil, until: until, session: claims?.userInputID, for: hash)
+    state.withLock { state in
+      guard state.forgettings == forgettings else { return }
+      state.entries[hash] = Entry(
+        until: until, session: Self.hash(claims?.userInputID), isActive: claims != nil)
+    }
   }
 
   public func keep(isActive: Bool, until: Timestamp, session: UserInputID?, for hash: TokenHash) {
-    entries.withLock { $0[hash] = Entry(until: until, session: Self.hash(session), isActive: isActive) }
+    state.withLock { $0.entries[hash] = Entry(until: until, session: Self.hash(session), isActive: isActive) }
   }
 
   /// Forgets all tokens of these sessions: one of each was revoked.
   public func forget(_ sessions: Set<UserInputID>) {
     let hashes = Set(sessions.map(Self.hash))
-    entries.withLock { entries in entries.removeAll { _, entry in hashes.contains(entry.session) } }
+    state.withLock { state in
+      state.forgettings &+= 1
+      state.entries.removeAll { _, entry in hashes.contains(entry.session) }
+    }
+  }
+
+  public func forgetAll() {
+    state.withLock { state in
+      state.forgettings &+= 1
+      state.entries.removeAll { _, _ in true }
+    }
   }
 
   private static func hash(_ session: UserInputID?) -> Int32 { Int32(truncatingIfNeeded: session.hashValue) }
-
-  public func forgetAll() { entries.withLock { $0.removeAll { _, _ in true } } }
 }

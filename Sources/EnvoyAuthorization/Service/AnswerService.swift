@@ -8,7 +8,7 @@ import SwiftProtobuf
 
 /// Envoy's `ExternalProcessor/Process` on the way back from the LLM, of which it records which calls its answer selects
 /// before the agent gets it, and from an MCP server: of the tools it lists only those are left that the session may
-/// see, and what a tool answers is reported before the agent gets it. Whatever goes wrong here ends the stream, and
+/// see, what a tool answers is reported before the agent gets it, and nothing passes that answers another request. Whatever goes wrong here ends the stream, and
 /// Envoy then ends the request; only a tool's result leaves a refusal in its place.
 struct AnswerService: Sendable {
   typealias Question = Envoy_Service_ExtProc_V3_ProcessingRequest
@@ -56,10 +56,10 @@ private struct AnswerMessages: GRPCMessageExchange {
 private struct AnswerExchange {
   private enum Reading {
     case llm(LLMAnswerGate)
-    case listing(ToolListingAnswer, Offer)
+    case message(MCPServerAnswer, Offer)
     case result(ToolCallAnswer)
     case card([UInt8], of: Name)
-    /// An error of the server's, which lists nothing.
+    /// What says nothing that anybody reads as an answer.
     case passing
   }
 
@@ -110,7 +110,7 @@ private struct AnswerExchange {
       }
       answer.responseHeaders = Envoy_Service_ExtProc_V3_HeadersResponse()
       switch reading {
-      case .listing where !headers.endOfStream, .result where !headers.endOfStream:
+      case .message where !headers.endOfStream, .result where !headers.endOfStream:
         // What is left of it, or comes in its place, has another length.
         answer.responseHeaders.response.headerMutation.removeHeaders = ["content-length"]
       default: break
@@ -143,19 +143,24 @@ private struct AnswerExchange {
         return
       }
       switch offer.kind {
-      // Without a body nothing is said.
-      case .result where message.endOfStream: reading = .passing
+      // Without a body nothing is said, and nobody reads the one of a message that was accepted.
+      case .result where message.endOfStream, .message where message.endOfStream || status == 202: reading = .passing
       case .result(let id):
         reading = .result(
           try ToolCallAnswer(status: status, contentType: type, contentEncoding: encoding, requestID: id))
-      case _ where !(200..<300).contains(status): reading = .passing
       case _ where !(encoding.map { $0.lowercased() == "identity" } ?? true):
         throw Refusal(.mcpResponseUnreadable, "the answer is compressed though nobody asked for it")
-      case .tools:
-        reading = .listing(
-          try ToolListingAnswer(
-            contentType: type, requestID: nil, allowed: try await workload.offeredTools(offer)), offer)
-      case .card: reading = .card([], of: offer.app)
+      case .tools(let id):
+        let isFailure = !(200..<300).contains(status)
+        let allowed = isFailure ? [:] : try await workload.offeredTools(offer)
+        reading = .message(
+          try MCPServerAnswer(
+            status: status, contentType: type, to: .toolListing(allowed: allowed), requestID: id), offer)
+      case .message(let id):
+        reading = .message(
+          try MCPServerAnswer(status: status, contentType: type, to: id == nil ? .nothing : .other, requestID: id),
+          offer)
+      case .card: reading = (200..<300).contains(status) ? .card([], of: offer.app) : .passing
       }
     } catch let violation as ProtocolViolation {
       throw Refusal(violation)
@@ -171,11 +176,13 @@ private struct AnswerExchange {
       switch reading {
       case nil: throw Refusal(.llmResponseUnreadable, "the answer has no head")
       case .passing: return bytes
-      case .listing(var listing, let context):
-        let left = try listing.feed(bytes, isLast: isLast)
-        let known = if case .listing(let before, _) = reading { before.withheld.count } else { 0 }
-        for withheld in listing.withheld.dropFirst(known) { workload.report(withheld, from: context) }
-        reading = .listing(listing, context)
+      case .message(var message, let context):
+        let known = message.withheld.count
+        // Taken out, so that what it holds is not copied with each part of it.
+        reading = nil
+        let left = try message.feed(bytes, isLast: isLast)
+        for withheld in message.withheld.dropFirst(known) { workload.report(withheld, from: context) }
+        reading = .message(message, context)
         return left
       case .card(var held, let app):
         held += bytes

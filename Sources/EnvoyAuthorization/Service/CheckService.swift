@@ -16,13 +16,26 @@ struct CheckService: Sendable {
     .deadlineExceeded, "the question came, or was answered, too late"
   ).trailersOnly
 
+  private static let unknown = answer(
+    CheckResponse.denied(
+      Refusal(.callerUnknown, "the authorization service does not know this sidecar"), record: nil))
+
+  private static func answer(_ message: [UInt8]) -> HTTP2Answer {
+    HTTP2Answer(head: GRPC.answerHead, body: GRPC.frame(message), trailers: GRPCStatus.okTrailers)
+  }
+
   let sidecars: SidecarDirectory
   let repeated: RepeatedChecks
   let metrics: AuthorizationMetrics
   let logger: Logger
 
   func exchange(_ head: HPACKHeaders) -> HTTP2Exchange {
-    let workload = sidecars.workload(for: head)
+    guard let workload = sidecars.workload(for: head) else {
+      // At once: what comes behind the head of somebody unknown is not kept.
+      logger.warning("a proxy with an unknown sidecar key asked")
+      metrics.countUnknownSidecar()
+      return .refusal(Self.unknown)
+    }
     let listeners = head[Self.listenerField]
     return .whole(
       WholeExchange(
@@ -30,8 +43,7 @@ struct CheckService: Sendable {
         tooLarge: Self.tooLarge, tooLate: Self.tooLate
       ) { body in
         do throws(GRPCStatus) {
-          let answer = await self.answer(try Self.question(in: body), from: listeners, workload)
-          return HTTP2Answer(head: GRPC.answerHead, body: GRPC.frame(answer), trailers: GRPCStatus.okTrailers)
+          return Self.answer(await self.answer(try Self.question(in: body), from: listeners, workload))
         } catch {
           return error.trailersOnly
         }
@@ -76,14 +88,8 @@ struct CheckService: Sendable {
   }
 
   private func answer(
-    _ question: CheckRequestReader, from listeners: [String], _ workload: GuardedWorkload?
+    _ question: CheckRequestReader, from listeners: [String], _ workload: GuardedWorkload
   ) async -> [UInt8] {
-    guard let workload else {
-      logger.warning("a proxy with an unknown sidecar key asked")
-      metrics.countUnknownSidecar()
-      return CheckResponse.denied(
-        Refusal(.callerUnknown, "the authorization service does not know this sidecar"), record: nil)
-    }
     let start = ContinuousClock.now
     let listener: Listener
     do throws(Refusal) {

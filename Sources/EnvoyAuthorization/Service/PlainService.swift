@@ -52,7 +52,8 @@ struct PlainService: Sendable {
         reuse = PlainAnswer.Reuse(
           milliseconds: Int(lifetime.wholeMilliseconds),
           record: record.event(refusal: nil, decisionID: nil, latency: nil).canonicalText,
-          id: JSONRPCIDLocation(in: request.body))
+          // What is read of the answer may depend on the request's id.
+          id: admission.offer?.namesRequest == true ? nil : JSONRPCIDLocation(in: request.body))
       }
       return (
         PlainAnswer.admitted(

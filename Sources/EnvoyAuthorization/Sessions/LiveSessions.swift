@@ -138,7 +138,7 @@ final class LiveSessions: Sendable {
       case .agent(let text, let contextID):
         if let trace = contextID.flatMap({ state.contexts[$0] }) { return finding([trace], .context) }
         return text.map { finding([$0]) } ?? onlySession()
-      case .mcp, .resumedStream, .card: return onlySession()
+      case .mcp, .stream, .sessionEnd, .card: return onlySession()
       }
     }
   }

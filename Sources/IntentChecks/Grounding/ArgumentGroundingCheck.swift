@@ -80,7 +80,7 @@ struct ArgumentGroundingCheck: Check {
     let reading = models.readings.reading(ofTask: task)
     let isRead = policy.effects(of: tool) == [.reads]
     // A read does no harm but by where it reads: an address may carry data away.
-    if isRead, !values.contains(where: { Identifiers.isURL($0.text) && !reading.searchable.contains($0) }) {
+    if isRead, !values.contains(where: { $0.isAddress && !reading.searchable.contains($0) }) {
       return .decided(CheckFinding(.allow, "the tool only reads"))
     }
     let results = question.results.map { (result: $0, reading: models.readings.reading(of: $0)) }

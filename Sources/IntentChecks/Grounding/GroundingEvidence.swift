@@ -18,7 +18,7 @@ extension GroundingInquiry.Traced {
 
   /// Whether it is an address that neither the user, policy nor data gave.
   var leadsAstray: Bool {
-    guard Identifiers.isURL(value.text) else { return false }
+    guard value.isAddress else { return false }
     switch origin {
     case .instruction, .text, .unread, .nowhere: return true
     case .request, .policy, .data: return false
@@ -27,7 +27,7 @@ extension GroundingInquiry.Traced {
 
   /// Whether text in a result says the value that names one thing in the world, and nothing better does.
   var isBound: Bool {
-    guard value.kind == .identifier || value.kind == .number else { return false }
+    guard value.isSpecific else { return false }
     switch origin {
     case .instruction, .text, .unread: return true
     case .request, .policy, .data, .nowhere: return false
@@ -85,7 +85,8 @@ struct GroundingEvidence: Sendable {
     case .text(let tool):
       return "\(parameter) is not in the user's request; it first appeared in running text in the result of \(tool)"
     case .unread(let tool):
-      return "\(parameter) is in nothing that was read; it may be in the part of the result of \(tool) that was not"
+      return
+        "\(parameter) is not in the user's request; the result of \(tool) has a part that was not read, which may have brought it"
     case .nowhere: return "\(parameter) appears neither in the user's request nor in any result"
     case .request, .policy, .data, nil:
       guard let nearest else { return "the user's request does not explain the call" }

@@ -11,7 +11,8 @@ struct GroundingInquiry: Sendable {
     case text(of: ToolName)
     /// In a row, a field, a list of a tool's result.
     case data(of: ToolName)
-    /// Nowhere that was read, but a tool's result is not known as a whole.
+    /// In nothing that was read, or in data only, while a tool's result is not known as a whole: the rest may say
+    /// anything of it.
     case unread(of: ToolName)
     case nowhere
   }
@@ -48,8 +49,12 @@ struct GroundingInquiry: Sendable {
     self.values = values.compactMap { value in
       guard value.kind != .other else { return nil }
       let origin = Self.origin(of: value, task: task, results: results, speaking: speaking, policy: policy)
-      guard origin == .nowhere, let unread else { return Traced(value: value, origin: origin) }
-      return Traced(value: value, origin: .unread(of: unread))
+      guard let unread else { return Traced(value: value, origin: origin) }
+      switch origin {
+      case .nowhere: return Traced(value: value, origin: .unread(of: unread))
+      case .data where value.isSpecific: return Traced(value: value, origin: .unread(of: unread))
+      default: return Traced(value: value, origin: origin)
+      }
     }
     let all = speaking.flatMap { tool, passages in
       passages.filter { !confirmed(tool, $0) }.map { (tool: tool, passage: $0) }
@@ -84,8 +89,15 @@ struct GroundingInquiry: Sendable {
     let covered = value.kind == .name ? task.searchable.coverage(of: value.text) : 0
     if covered >= 0.99 || task.searchable.contains(needle) { return .request }
     if policy.grounds(value.text) { return .policy }
+    // Passages are unmasked, and the value may stand in them as it would be then.
+    let unmasked = UnmaskedText.text(value.text)
+    let needles = [needle] + (unmasked == value.text ? [] : [SearchableText.Needle(unmasked)])
     func first(where condition: (ResultReading.Passage) -> Bool) -> ToolName? {
-      speaking.first { $0.passages.contains { condition($0) && $0.searchable.contains(needle) } }?.tool
+      speaking.first { result in
+        result.passages.contains { passage in
+          condition(passage) && needles.contains { passage.searchable.contains($0) }
+        }
+      }?.tool
     }
     if let tool = first(where: \.isDirective) {
       if !(value.kind == .name && standsElsewhere(needle, results, speaking)) { return .instruction(of: tool) }

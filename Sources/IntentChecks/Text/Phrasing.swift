@@ -29,6 +29,12 @@ enum Phrasing {
     return all.contains(where: Verbs.ordering.contains) && Cue.obligations.contains { $0.isIn(all) }
   }
 
+  /// Whether words that stand on a line each, where none is known to begin a sentence, hold an order of three or more.
+  static func ordersSomewhere(_ lines: [String]) -> Bool {
+    let words = lines.flatMap { Words.split($0) }
+    return words.indices.dropLast(2).contains { Verbs.ordering.contains(words[$0]) && words[$0 + 1] != "of" }
+  }
+
   /// Whether the passage is running text rather than a row of data: several words, most of them in lower case.
   static func isProse(_ passage: String) -> Bool {
     var text = Substring(passage)
@@ -59,7 +65,8 @@ enum Phrasing {
   /// How many letters and digits the text has, and how many of them are not of ASCII.
   static func letters(of text: String) -> (all: Int, foreign: Int) {
     var (all, foreign) = (0, 0)
-    for scalar in text.unicodeScalars where Words.isPart(scalar) {
+    // Braille is letters to those who read it.
+    for scalar in text.unicodeScalars where Words.isPart(scalar) || ("\u{2801}"..."\u{28FF}").contains(scalar) {
       all += 1
       if !scalar.isASCII { foreign += 1 }
     }

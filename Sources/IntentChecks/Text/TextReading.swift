@@ -41,26 +41,52 @@ struct ResultReading: Sendable {
   private static let maximumPassages = 8192
   /// How far around a passage that speaks to the model its words are taken to go on.
   private static let reach = 3
+  /// How many words, each on a line of its own, are read as one passage; the next begins in its middle.
+  private static let longestRun = 24
 
   init(_ text: String) {
     searchable = SearchableText(text)
-    let split = Passages.split(text).filter { Words.split($0).count >= 2 || Phrasing.isForeign($0) }
+    let unmasked = UnmaskedText.text(text)
+    let split = ([unmasked] + UnmaskedText.decoded(in: unmasked)).flatMap { Self.split($0) }
     let all = Array(split.prefix(Self.maximumPassages))
     isWhole = split.count == all.count
-    let addresses = all.map(Phrasing.addressesModel)
+    let addresses = all.map { Phrasing.addressesModel($0.text) }
     var passages: [Passage] = []
-    for (index, passage) in all.enumerated() {
-      let isDirective = Phrasing.isDirective(passage)
+    for (index, (passage, isRun)) in all.enumerated() {
+      let isDirective = isRun || Phrasing.isDirective(passage)
       // What can't be read may say anything.
       guard isDirective || Phrasing.isProse(passage) || Phrasing.isForeign(passage) else { continue }
       let near = max(0, index - Self.reach)...min(all.count - 1, index + Self.reach)
-      let announced = isDirective && passage.hasSuffix(":") && index + 1 < all.count ? " " + all[index + 1] : ""
+      let announced = isDirective && passage.hasSuffix(":") && index + 1 < all.count ? " " + all[index + 1].text : ""
       passages.append(
         Passage(
           text: passage, isDirective: isDirective, isNearAddress: addresses[near].contains(true),
           searchable: SearchableText(passage + announced)))
     }
     self.passages = passages
+  }
+
+  /// The passages of more than a word, and single words that follow one another where they give an order.
+  private static func split(_ text: String) -> [(text: String, isRun: Bool)] {
+    var passages: [(text: String, isRun: Bool)] = []
+    var run: [String] = []
+    func end() {
+      for start in stride(from: 0, to: run.count, by: longestRun / 2) {
+        let part = Array(run[start...].prefix(longestRun))
+        if Phrasing.ordersSomewhere(part) { passages.append((part.joined(separator: " "), true)) }
+      }
+      run.removeAll(keepingCapacity: true)
+    }
+    for passage in Passages.split(text) {
+      if Words.split(passage).count >= 2 || Phrasing.isForeign(passage) {
+        end()
+        passages.append((passage, false))
+      } else if !passage.isEmpty {
+        run.append(passage)
+      }
+    }
+    end()
+    return passages
   }
 }
 

@@ -23,6 +23,16 @@ public struct ArgumentValue: Sendable, Hashable {
   public let number: Double?
   /// Whether the value is long text, which no one compares as a whole.
   public let isProse: Bool
+  /// Whether the parameter's name says that the value is where something is.
+  private var isPlace = false
+
+  /// Whether it names one thing in the world, or a number that does.
+  var isSpecific: Bool { kind == .identifier || kind == .number }
+
+  /// Whether something may be fetched from there, or be carried there by asking.
+  var isAddress: Bool {
+    Identifiers.isURL(text) || Identifiers.leadsElsewhere(text) || isPlace && text.contains { ".:/\\".contains($0) }
+  }
 
   /// The values of a call's arguments, those within arrays and objects too, and the identifiers within longer texts.
   public static func all(in arguments: [String: JSONValue]) -> [ArgumentValue] {
@@ -56,6 +66,8 @@ public struct ArgumentValue: Sendable, Hashable {
     case .number(let number): values.append(ArgumentValue(number, of: parameter, named: name))
     case .string(let string):
       let text = string.trimmingWhitespace
+      let start = values.count
+      defer { if isPlaceName(name) { for index in start..<values.count { values[index].isPlace = true } } }
       guard !text.isEmpty else { return }
       if let number = plainNumber(text) { return values.append(ArgumentValue(number, of: parameter, named: name)) }
       let found = Identifiers.find(in: text)
@@ -118,18 +130,27 @@ public struct ArgumentValue: Sendable, Hashable {
     "caption", "summary",
   ]
 
+  private static let places: Set<String> = [
+    "url", "urls", "uri", "link", "links", "href", "host", "hosts", "hostname", "domain", "domains", "website", "site",
+    "webhook", "endpoint", "server",
+  ]
+
+  private static func isPlaceName(_ name: String) -> Bool {
+    places.contains(Words.split(Words.humanized(name)).last ?? "")
+  }
+
   /// By its last word: a `message_id` is no message.
   private static func isProseName(_ name: String) -> Bool {
     prose.contains(Words.split(Words.humanized(name)).last ?? "")
   }
 
-  /// Where an address leads, as a value of its own; nil for what is no address.
+  /// Where an address leads, as a value of its own; nil for what is no address, or nothing but that.
   var host: ArgumentValue? {
-    guard Identifiers.isURL(text) else { return nil }
-    let rest = text.firstRange(of: "://").map { text[$0.upperBound...] } ?? Substring(text)
-    let authority = rest.prefix { !"/?#\\".contains($0) }
+    guard isAddress else { return nil }
+    let rest = Identifiers.scheme(of: text).map { text.dropFirst($0.count + 1) } ?? Substring(text)
+    let authority = rest.drop { "/\\".contains($0) }.prefix { !"/?#\\".contains($0) }
     let host = authority.split(separator: "@").last.map { $0.prefix { $0 != ":" } } ?? ""
-    return host.isEmpty ? nil : ArgumentValue(parameter, String(host), .identifier)
+    return host.isEmpty || host == text ? nil : ArgumentValue(parameter, String(host), .identifier)
   }
 
   private static func plainNumber(_ text: String) -> Double? {

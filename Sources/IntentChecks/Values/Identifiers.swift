@@ -28,6 +28,39 @@ enum Identifiers {
     return start.hasPrefix("http://") || start.hasPrefix("https://") || start.hasPrefix("www.")
   }
 
+  /// A URL's scheme, as `https` in `https:/example.com`; nil where none is. A single letter is a drive.
+  static func scheme(of text: String) -> Substring? {
+    let scheme = text.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) }
+    guard (2...16).contains(scheme.utf8.count), scheme.first?.isLetter ?? false,
+      text.dropFirst(scheme.count).first == ":"
+    else { return nil }
+    let isWeb = ["http", "https", "ftp", "ws", "wss"].contains(scheme.lowercased())
+    return isWeb || text.dropFirst(scheme.count + 1).first.map { "/\\".contains($0) } ?? false ? scheme : nil
+  }
+
+  /// Whether a reader of URLs would go to another machine by it, however little it looks like one: with another scheme,
+  /// with none (`//example.com`), or as `example.com/path`.
+  static func leadsElsewhere(_ text: String) -> Bool {
+    guard scheme(of: text) == nil else { return true }
+    let start = text.prefix(2)
+    if start.count == 2, start.allSatisfy({ "/\\".contains($0) }) { return true }
+    let authority = text.prefix { !"/?#\\".contains($0) }
+    let afterUser = authority.split(separator: "@", omittingEmptySubsequences: false).last ?? ""
+    let host = afterUser.prefix { $0 != ":" }
+    let isFollowed =
+      authority.endIndex < text.endIndex || (afterUser.dropFirst(host.count + 1).first?.isNumber ?? false)
+    guard isFollowed else { return false }
+    if afterUser.hasPrefix("["), afterUser.contains("]") { return true }
+    let labels = host.split(separator: ".", omittingEmptySubsequences: false)
+    guard labels.count >= 2, labels.allSatisfy({ !$0.isEmpty && $0.allSatisfy(isHostCharacter) }) else { return false }
+    let isIPv4 = labels.count == 4 && labels.allSatisfy { $0.allSatisfy(\.isNumber) }
+    return isIPv4 || (labels.last?.count ?? 0) >= 2 && labels.last?.allSatisfy(\.isLetter) ?? false
+  }
+
+  private static func isHostCharacter(_ character: Character) -> Bool {
+    character.isLetter || character.isNumber || character == "-" || character == "_"
+  }
+
   /// Whether the text is a date, with a time or without (2024-05-01T10:00:00Z), and nothing else.
   static func isDate(_ text: String) -> Bool {
     let bytes = Array(text.utf8.prefix(36))

@@ -1,10 +1,22 @@
 public import CASACore
 
-/// An MCP server's answer to `tools/list`, on its way to the client: only tools as they were approved go on.
+/// What an MCP server says to anything but `tools/call`, on its way to the client: of a listing only tools as they were
+/// approved go on, and nothing that answers another request than this one.
 ///
 /// What goes on is written anew from what was checked, so the client reads nothing else. A tool's `_meta`, which its
-/// digest does not cover, is left out.
-public struct ToolListingAnswer: Sendable {
+/// digest does not cover, is left out, and so are the `instructions` of `initialize`, which hosts put before the model
+/// and nobody approved.
+public struct MCPServerAnswer: Sendable {
+  /// What was asked.
+  public enum Question: Sendable {
+    /// `tools/list`, with the digest (`MCPToolDefinition.digest`) of each tool that the client may see.
+    case toolListing(allowed: [ToolName: String])
+    /// Something else.
+    case other
+    /// Nothing: the server may notify.
+    case nothing
+  }
+
   /// A tool that the client does not get to see.
   public struct Withheld: Sendable, Hashable {
     public enum Cause: Sendable, Hashable {
@@ -29,12 +41,14 @@ public struct ToolListingAnswer: Sendable {
   private enum Format: Sendable {
     case json(received: [UInt8])
     case eventStream(ServerSentEventParser)
+    /// An answer with an error status, whose body can be anything.
+    case failure(received: [UInt8])
     /// Ended, or refused.
     case closed
   }
 
   private var format: Format
-  private let allowed: [ToolName: String]
+  private let question: Question
   private let requestID: JSONRPCID?
   private let isStream: Bool
   private var isAnswered = false
@@ -42,23 +56,24 @@ public struct ToolListingAnswer: Sendable {
   public private(set) var withheld: [Withheld] = []
 
   /// - Parameters:
-  ///   - contentType: of the answer: `application/json` or `text/event-stream`.
+  ///   - contentType: of the answer: `application/json` or `text/event-stream`; anything with an error status.
   ///   - requestID: the request's id, which the answer must bear; nil when it is not known.
-  ///   - allowed: the digest (`MCPToolDefinition.digest`) of each tool that the client may see.
   /// - Throws: `ProtocolViolation` for another content type.
   public init(
-    contentType: String, requestID: JSONRPCID?, allowed: [ToolName: String]
+    status: Int = 200, contentType: String, to question: Question, requestID: JSONRPCID?
   ) throws(ProtocolViolation) {
-    if ContentType.isUTF8(contentType, of: "application/json") {
-      (format, isStream) = (.json(received: []), false)
-    } else if ContentType.isUTF8(contentType, of: "text/event-stream") {
+    isStream = (200..<300).contains(status) && ContentType.isUTF8(contentType, of: "text/event-stream")
+    if !(200..<300).contains(status) {
+      format = .failure(received: [])
+    } else if isStream {
       format = .eventStream(ServerSentEventParser(maximumEventBytes: Self.limits.maximumBytes))
-      isStream = true
+    } else if ContentType.isUTF8(contentType, of: "application/json") {
+      format = .json(received: [])
     } else {
       throw Self.malformed("the answer must be application/json or text/event-stream, in UTF-8")
     }
     self.requestID = requestID
-    self.allowed = allowed
+    self.question = question
   }
 
   /// Takes more of the answer.
@@ -71,15 +86,19 @@ public struct ToolListingAnswer: Sendable {
     switch current {
     case .closed: throw Self.malformed("the answer goes on after its end")
     case .json(var received):
-      guard received.count + bytes.count <= Self.limits.maximumBytes else {
-        throw ProtocolViolation(.bodyTooLarge, "the answer is larger than \(Self.limits.maximumBytes) bytes")
-      }
-      received += bytes
+      try Self.hold(bytes, in: &received)
       guard isLast else {
         format = .json(received: received)
         return []
       }
       return try filtered(try Self.parse(received)).canonicalBytes
+    case .failure(var received):
+      try Self.hold(bytes, in: &received)
+      guard isLast else {
+        format = .failure(received: received)
+        return []
+      }
+      return answersNothingElse(received) ? received : []
     case .eventStream(var parser):
       var output: [UInt8] = []
       for event in try parser.feed(bytes) { output += try filtered(event) }
@@ -87,6 +106,26 @@ public struct ToolListingAnswer: Sendable {
       if !isLast { format = .eventStream(parser) }
       return output
     }
+  }
+
+  private static func hold(_ bytes: some Collection<UInt8>, in received: inout [UInt8]) throws(ProtocolViolation) {
+    guard received.count + bytes.count <= limits.maximumBytes else {
+      throw ProtocolViolation(.bodyTooLarge, "the answer is larger than \(limits.maximumBytes) bytes")
+    }
+    received += bytes
+  }
+
+  /// Whether no client can take the body of an error for the answer to another request: it is no JSON, or not JSON-RPC,
+  /// or bears this request's id or none.
+  private func answersNothingElse(_ body: [UInt8]) -> Bool {
+    guard let first = body.first(where: { !" \t\r\n".utf8.contains($0) }), "{[".utf8.contains(first) else {
+      return !String(decoding: body, as: UTF8.self).contains("jsonrpc")
+    }
+    guard let members = (try? Self.parse(body))?.object, members.lookAlike(of: ["jsonrpc", "id"]) == nil else {
+      return false
+    }
+    guard members["jsonrpc"] != nil, let id = members["id"], id != .null else { return true }
+    return requestID != nil && JSONRPCID(id) == requestID
   }
 
   private static func parse(_ bytes: [UInt8]) throws(ProtocolViolation) -> JSONValue {
@@ -120,13 +159,23 @@ public struct ToolListingAnswer: Sendable {
       guard requestID == nil || members["id"].flatMap({ JSONRPCID($0) }) == requestID else {
         throw Self.malformed("the answer's `id` is not the request's")
       }
-      guard let result = members["result"] else { return json }
-      members["result"] = try filteredListing(result)
+      let result = members["result"]
+      switch question {
+      case .nothing: throw Self.malformed("an answer stands where nothing was asked")
+      case .toolListing(let allowed):
+        if let result { members["result"] = try filteredListing(result, allowed: allowed) }
+      case .other:
+        if let object = result?.object {
+          members["result"] = .object(object.filter { $0.key.lowercased() != "instructions" })
+        }
+      }
       return .object(members)
     }
   }
 
-  private mutating func filteredListing(_ result: JSONValue) throws(ProtocolViolation) -> JSONValue {
+  private mutating func filteredListing(
+    _ result: JSONValue, allowed: [ToolName: String]
+  ) throws(ProtocolViolation) -> JSONValue {
     guard var members = result.object else { throw Self.malformed("the answer's `result` must be an object") }
     guard members.lookAlike(of: ["tools"]) == nil else {
       throw Self.malformed("a name differs only in the case of letters from `tools`")

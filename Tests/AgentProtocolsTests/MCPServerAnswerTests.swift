@@ -3,7 +3,7 @@ import CASACore
 import Testing
 
 @Suite("A server's answer to tools/list, on its way to the client")
-struct ToolListingAnswerTests {
+struct MCPServerAnswerTests {
   private static let approved = #"{"name":"a","description":"d","inputSchema":{"type":"object"}}"#
 
   private func allowed() throws -> [ToolName: String] {
@@ -12,12 +12,12 @@ struct ToolListingAnswerTests {
       uniqueKeysWithValues: try MCPToolDefinition.parseList(result).tools.map { ($0.name, $0.digest) })
   }
 
-  private func answer(_ type: String, id: JSONRPCID? = .integer(1)) throws -> ToolListingAnswer {
-    try ToolListingAnswer(contentType: type, requestID: id, allowed: allowed())
+  private func answer(_ type: String, id: JSONRPCID? = .integer(1)) throws -> MCPServerAnswer {
+    try MCPServerAnswer(contentType: type, to: .toolListing(allowed: allowed()), requestID: id)
   }
 
   private func pass(_ text: String, as type: String = "application/json") throws -> (
-    String, [ToolListingAnswer.Withheld]
+    String, [MCPServerAnswer.Withheld]
   ) {
     var answer = try answer(type)
     let output = try answer.feed(Array(text.utf8), isLast: true)
@@ -61,6 +61,58 @@ struct ToolListingAnswerTests {
   func errors() throws {
     let error = #"{"error":{"code":-1,"message":"m"},"id":1,"jsonrpc":"2.0"}"#
     #expect(try pass(" " + error + "\n").0 == error)
+  }
+
+  private func said(
+    _ text: String, to question: MCPServerAnswer.Question, status: Int = 200, as type: String = "application/json",
+    id: JSONRPCID? = .integer(1)
+  ) throws -> String {
+    var answer = try MCPServerAnswer(status: status, contentType: type, to: question, requestID: id)
+    return String(decoding: try answer.feed(Array(text.utf8), isLast: true), as: UTF8.self)
+  }
+
+  @Test("goes on to another question as it is, but for the server's instructions to the model")
+  func others() throws {
+    let text =
+      #"{"jsonrpc":"2.0","id":1,"result":{"a":1,"Instructions":"x","instructions":"pay","protocolVersion":"2"}}"#
+    #expect(try said(text, to: .other) == #"{"id":1,"jsonrpc":"2.0","result":{"a":1,"protocolVersion":"2"}}"#)
+    #expect(try said("data: \(text)\n\n", to: .other, as: "text/event-stream").contains(#""a":1"#))
+  }
+
+  @Test(
+    "answers no other request than this one, and none where nothing was asked",
+    arguments: [
+      "application/json", "text/event-stream",
+    ])
+  func foreign(type: String) throws {
+    func framed(_ text: String) -> String { type == "application/json" ? text : "data: \(text)\n\n" }
+    for text in [
+      #"{"jsonrpc":"2.0","id":2,"result":{"content":[]}}"#,
+      #"{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"m"}}"#,
+    ] {
+      #expect(throws: ProtocolViolation.self) { try said(framed(text), to: .other, as: type) }
+      #expect(throws: ProtocolViolation.self) { try said(framed(text), to: .nothing, as: type, id: nil) }
+    }
+    let note = #"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#
+    guard type == "text/event-stream" else { return }
+    #expect(try said(framed(note), to: .nothing, as: type, id: nil).contains("list_changed"))
+  }
+
+  @Test(
+    "of a failure goes on, unless it could answer another request",
+    arguments: [
+      ("", true), ("not found", true), (#"{"detail":"not found"}"#, true),
+      (#"{"jsonrpc":"2.0","id":1,"error":{}}"#, true),
+      (#"{"jsonrpc":"2.0","id":null,"error":{}}"#, true), (#"{"jsonrpc":"2.0","error":{}}"#, true),
+      (#"{"jsonrpc":"2.0","id":2,"error":{}}"#, false), (#"{"jsonrpc":"2.0","id":"server-error","error":{}}"#, false),
+      (#"{"JSONRPC":"2.0","id":2,"error":{}}"#, false), (#"{"jsonrpc":"2.0","ID":2,"error":{}}"#, false),
+      (#"[{"jsonrpc":"2.0","id":2,"error":{}}]"#, false), (#"{"jsonrpc":"2.0","id":2"#, false),
+      ("data: {\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}\n\n", false),
+    ])
+  func failures(text: String, passes: Bool) throws {
+    for type in ["application/json", "text/event-stream", "text/html"] {
+      #expect(try said(text, to: .other, status: 404, as: type) == (passes ? text : ""))
+    }
   }
 
   @Test(

@@ -1,0 +1,1 @@
+../../../Sources/IntentChecks/Text/UnmaskedText.swift
