@@ -82,6 +82,13 @@ def mcp_headers(method: str, name: str | None = None) -> dict[str, str]:
     return {"accept": "application/json, text/event-stream", "content-type": "application/json", **mirrored}
 
 
+def initialize() -> Json:
+    """Opens a session of MCP, in the last revision that has any."""
+    client = {"name": "tests", "version": "1"}
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
+    return {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
+
+
 def refusal_of(answer: httpx.Response) -> str:
     """The machine-readable reason of a refusal, in whichever form the sidecar wrote it."""
     body = answer.json()

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler
 import httpx
 import pytest
 from casa_runtime import Json, free_port
-from casa_stack import Apps, Endpoints, Session, Stack, adapters, mcp_headers, refusal_of, tool_call
+from casa_stack import Apps, Endpoints, Session, Stack, adapters, initialize, mcp_headers, refusal_of, tool_call
 from llm_front import Behaviour, LLMFront, answer_with, stream_of
 
 TOOL = "get_transactions"
@@ -328,3 +328,75 @@ def test_without_the_check_nothing_is_held(stack: Stack, front: LLMFront) -> Non
         assert not without.stored
     finally:
         stack.runtime.admin("PUT", f"/mas/{stack.mas}", settings)
+
+
+# --- what a server says where no tool was called -------------------------------------------------
+
+OTHERS: dict[str, Json | None] = {
+    "a stream of the server's own": None,
+    "ping": {"jsonrpc": "2.0", "id": 5, "method": "ping"},
+    "initialize": initialize(),
+    "a notification": {"jsonrpc": "2.0", "method": "notifications/initialized"},
+    "tools/list": {"jsonrpc": "2.0", "id": 5, "method": "tools/list"},
+}
+"""Requests by which no tool is called; the first is a GET."""
+
+
+def said(session: Session, message: Json | None) -> tuple[int, str]:
+    """The answer's status, and all of it that arrives."""
+    stack, received = session.stack, ""
+    headers = {"accept": "application/json, text/event-stream", "traceparent": session.traceparent}
+    method = "POST" if message else "GET"
+    with stack.http.stream(method, stack.url("agent->bank"), json=message, headers=headers) as answer:
+        try:
+            for part in answer.iter_text():
+                received += part
+        except httpx.RemoteProtocolError:
+            pass
+        return answer.status_code, received
+
+
+@pytest.mark.parametrize("message", OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        answer_with(body(result(text()))),
+        answer_with(body(result(text())), status=404),
+        answer_with(body({"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": WORDS}})),
+        stream_of(event(PROGRESS), event(result(text()))),
+        stream_of(event(SAMPLING | {"params": {"messages": [text()]}})),
+    ],
+    ids=["JSON", "JSON with an error status", "an error", "an event stream", "a request of its own"],
+)
+def test_nothing_answers_a_tool_call_but_its_own_answer(
+    stack: Stack, front: LLMFront, message: Json | None, behaviour: Behaviour
+) -> None:
+    session = stack.begin_session()
+    with front.answering(behaviour):
+        _, received = said(session, message)
+    assert WORDS not in received
+    assert not stack.tool_results(session.id)
+
+
+def test_a_stream_of_the_server_s_own_notifies(stack: Stack, front: LLMFront) -> None:
+    changed: Json = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
+    with front.answering(stream_of(event(LOG), event(changed))):
+        status, received = said(stack.begin_session(), None)
+    assert status == 200 and "looking" in received and "list_changed" in received
+
+
+def test_a_server_does_not_instruct_the_model(stack: Stack, front: LLMFront) -> None:
+    about = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "bank", "version": "1"}}
+    answer: Json = {"jsonrpc": "2.0", "id": 0, "result": {**about, "instructions": WORDS}}
+    with front.answering(answer_with(body(answer))):
+        status, received = said(stack.begin_session(), initialize())
+    assert status == 200 and json.loads(received)["result"] == about
+
+
+@pytest.mark.parametrize(
+    ("failure", "arrives"), [({"detail": "gone"}, True), ({"jsonrpc": "2.0", "id": "server-error", "error": {}}, False)]
+)
+def test_a_failure_keeps_its_status(stack: Stack, front: LLMFront, failure: Json, arrives: bool) -> None:
+    with front.answering(answer_with(body(failure), status=404)):
+        status, received = said(stack.begin_session(), OTHERS["ping"])
+    assert (status, bool(received)) == (404, arrives)

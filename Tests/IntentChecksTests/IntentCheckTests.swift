@@ -1,5 +1,6 @@
 import AgentProtocols
 import CASACore
+import SeededRandom
 import Testing
 
 @testable import IntentChecks
@@ -289,6 +290,30 @@ struct IntentCheckTests {
     #expect(!IntentPolicy().isPlainRead(unasked.call, of: fetch))
     let asked = try call("Summarise \(address) for me")
     #expect(await decide(asked, .argumentGrounding)?.answer == .allow)
+  }
+
+  @Test("decide about any value and any result", arguments: 0..<8)
+  func anyValue(seed: UInt64) async throws {
+    let parts = [
+      "www.", "http", "https", ":", "://", "//", "/", "\\", "@", ".", "?", "#", "[", "]", "%50", "&#80;", "evil",
+      "example",
+      "80", " ", "\n", "-", "Send", "US133000000121212121212", "\u{200B}", "\u{E0070}", "\u{0430}", "\u{FF53}", "YWJj",
+      "=", "é",
+    ]
+    var random = SeededGenerator(seed: seed)
+    func text(_ length: Int) -> String {
+      (0..<Int.random(in: 0...length, using: &random)).compactMap { _ in parts.randomElement(using: &random) }.joined()
+    }
+    let fetch = ToolDescription(name: "get_page", description: "Returns a web page.", inputSchema: .null)
+    for tool in [fetch, Self.pay] {
+      for _ in 0..<150 {
+        let name = ["url", "host", "recipient", "body"].randomElement(using: &random) ?? ""
+        let call = try question(
+          [name: .string(text(8)), "more": [.string(text(4)), [text(3): .string(text(3))]]], tool: tool, task: text(6),
+          results: [text(40)], truncated: Bool.random(using: &random))
+        #expect(await decide(call, .argumentGrounding) != nil)
+      }
+    }
   }
 
   @Test(

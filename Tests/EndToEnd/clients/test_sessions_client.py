@@ -7,17 +7,11 @@ import time
 import httpx
 import pytest
 from casa_runtime import Json, token_of
-from casa_stack import Session, mcp_headers, message_send, new_traceparent, refusal_of
+from casa_stack import Session, initialize, mcp_headers, message_send, new_traceparent, refusal_of
 from client_stack import ClientStack
 
 ACCEPT = {"accept": "application/json, text/event-stream"}
 LEGACY = "2025-11-25"
-
-
-def initialize() -> Json:
-    client = {"name": "tests", "version": "1"}
-    params = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": client}
-    return {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
 
 
 LISTING: Json = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}

@@ -8,7 +8,7 @@ from collections import Counter
 
 import httpx
 from casa_runtime import Json, canonical_sha256, wait_until
-from casa_stack import message_send, new_traceparent
+from casa_stack import initialize, message_send, new_traceparent
 from client_stack import ClientStack
 
 SESSIONS = 200
@@ -110,12 +110,6 @@ def test_a_connection_of_no_session_is_opened_with_a_token_for_discovery(stack: 
     event = stack.wait_for_event(0, "a token for discovery", is_discovery)
     assert event["kind"].startswith("token_") and event["user_input_id"] is None
     assert not [e for e in stack.events_after(mark) if "refused" in e["kind"]]
-
-
-def initialize() -> Json:
-    client = {"name": "tests", "version": "1"}
-    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
-    return {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
 
 
 def test_a_call_that_no_session_selected_belongs_to_none(stack: ClientStack) -> None:
