@@ -16,6 +16,7 @@ struct CheckService: Sendable {
     .deadlineExceeded, "the question came, or was answered, too late"
   ).trailersOnly
 
+  private static let maximumUnknownBytes = 16_384
   private static let unknown = answer(
     CheckResponse.denied(
       Refusal(.callerUnknown, "the authorization service does not know this sidecar"), record: nil))
@@ -31,10 +32,13 @@ struct CheckService: Sendable {
 
   func exchange(_ head: HPACKHeaders) -> HTTP2Exchange {
     guard let workload = sidecars.workload(for: head) else {
-      // At once: what comes behind the head of somebody unknown is not kept.
       logger.warning("a proxy with an unknown sidecar key asked")
       metrics.countUnknownSidecar()
-      return .refusal(Self.unknown)
+      // Envoy reads the answer to a question that it asked to its end; of somebody unknown no large one is kept.
+      return .whole(
+        WholeExchange(limit: Self.maximumUnknownBytes, tooLarge: Self.unknown, tooLate: Self.unknown) { _ in
+          Self.unknown
+        })
     }
     let listeners = head[Self.listenerField]
     return .whole(
