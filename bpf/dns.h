@@ -85,8 +85,13 @@ __noinline int use_of_question(__u32 place, __u32 bytes) {
 
 static __noinline int read_question(__u32 place, struct scratch *scratch, struct __sk_buff *skb,
                                     const struct packet *packet, struct socket_state *state) {
+  /* Cut up behind this hook, its parts would be questions that nobody read. */
+  if (skb->gso_segs > 1) return CASA_DNS_FORM;
   __u32 bytes = load_payload(skb, packet, scratch);
   if (bytes < DNS_HEADER + 5 || bytes != packet->payload_bytes) return CASA_DNS_FORM;
+  /* All of it in the packet's own memory: what was sent by reference its sender could still change. */
+  if ((void *)(long)skb->data + (packet->payload_offset & 0xff) + (opaque(bytes) & 0xfff) > (void *)(long)skb->data_end)
+    return CASA_DNS_FORM;
   /* A query: no answer, opcode 0, one question, no records but at most one in the additional section. */
   if ((SCRATCH_BYTE(scratch, 2) & 0xf8) || scratch_u16(scratch, 4) != 1 || scratch_u16(scratch, 6) ||
       scratch_u16(scratch, 8) || scratch_u16(scratch, 10) > 1)

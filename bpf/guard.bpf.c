@@ -106,7 +106,11 @@ static __always_inline int judge_call(struct bpf_sock_addr *ctx, const struct ca
   };
   __u8 reason = VERDICT_REASON(judge(policy, &asked, 0));
   if (!is_allowed(reason)) return refuse_call(ctx, remote, workload, policy, hook << 8 | reason);
-  if (state && hook == CASA_HOOK_CONNECT) state->direction = CASA_OUTBOUND;
+  if (state && hook == CASA_HOOK_CONNECT) {
+    state->direction = CASA_OUTBOUND;
+    /* What was found of a connection before counts for that one only, to the same address too. */
+    state->verdict = 0;
+  }
   return ALLOW;
 }
 
@@ -132,7 +136,7 @@ CALL_HOOK("cgroup/sendmsg4", casa_sendmsg4, remote_v4, CASA_HOOK_SEND)
 CALL_HOOK("cgroup/sendmsg6", casa_sendmsg6, remote_v6, CASA_HOOK_SEND)
 
 /* Port 0 leaves the choice to the kernel. Any other needs an inbound rule for it, or `bind: any`, which does not cover
- * the port that name servers answer from. */
+ * the ports that name servers answer from. */
 static __always_inline int judge_bind(struct bpf_sock_addr *ctx, const struct casa_address *local) {
   struct socket_state *state;
   casa_workload workload = workload_of_call(ctx, &state);
@@ -150,7 +154,8 @@ static __always_inline int judge_bind(struct bpf_sock_addr *ctx, const struct ca
       .has_process = 1,
   };
   if (policy) {
-    if ((policy->flags & CASA_BIND_ANY) && port != 53) return ALLOW;
+    struct casa_settings *set = current_settings();
+    if ((policy->flags & CASA_BIND_ANY) && port != 53 && set && port != set->resolver_port) return ALLOW;
     for (__u32 i = 0; i < CASA_MAX_RULES; i++) {
       if (i >= policy->rule_count) break;
       const struct casa_rule *rule = &policy->rules[i];
@@ -376,7 +381,9 @@ static __always_inline int judge_unknown(struct __sk_buff *skb, struct bpf_sock 
     /* Judged again by the next packet, since what is refused now may be admitted then. */
     state->verdict = 0;
     if (!passes) return DENY;
-  } else if (state->verdict == CASA_BY_RESOLVER) {
+  } else if (state->verdict == CASA_BY_RESOLVER ||
+             /* By the packet itself: of one socket another thread's packet may be judged at the same time. */
+             (outbound && packet->protocol == IPPROTO_UDP && is_resolver(remote, remote_port))) {
     int refusal = 0;
     if (outbound)
       refusal = judge_question(skb, packet, state);

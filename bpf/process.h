@@ -25,6 +25,7 @@ struct task_struct {
   int tgid;
   struct signal_struct *signal;
   struct css_set *cgroups;
+  struct files_struct *files;
 };
 struct kernfs_node {
   __u64 id;
@@ -101,13 +102,32 @@ static __always_inline casa_workload remember_current(void) {
   return workload;
 }
 
+static __always_inline void kill_escape(casa_workload workload, __u8 reason, __u32 detail) {
+  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
+  struct refusal refusal = {
+      .workload = workload,
+      .hook = CASA_HOOK_SYSCALL,
+      .reason = reason,
+      .detail = detail,
+      .has_process = 1,
+      .observed_only = policy && (policy->flags & CASA_OBSERVE_ONLY),
+  };
+  tell_refusal(&refusal);
+  if (!refusal.observed_only) bpf_send_signal(SIGKILL);
+}
+
+#define NR_CLONE 56
+
 SEC("raw_tp/sched_process_fork")
 int casa_fork(struct bpf_raw_tracepoint_args *ctx) {
-  struct task_struct *child = (struct task_struct *)ctx->args[1];
+  struct task_struct *parent = (struct task_struct *)ctx->args[0], *child = (struct task_struct *)ctx->args[1];
   casa_workload workload = remember_current();
   if (!workload) return 0;
   __u32 process = BPF_CORE_READ(child, tgid), thread = BPF_CORE_READ(child, pid);
-  if (process == thread) remember(process, workload);
+  if (process != thread) return 0;
+  remember(process, workload);
+  /* Two processes with one table of open files: what one is killed for opening, the other would go on with. */
+  if (BPF_CORE_READ(child, files) == BPF_CORE_READ(parent, files)) kill_escape(workload, CASA_ESCAPE, NR_CLONE);
   return 0;
 }
 
@@ -155,20 +175,6 @@ int casa_cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx) {
   event->cgroup = BPF_CORE_READ(made, kn, id);
   bpf_ringbuf_submit(event, 0);
   return 0;
-}
-
-static __always_inline void kill_escape(casa_workload workload, __u8 reason, __u32 detail) {
-  struct casa_policy *policy = bpf_map_lookup_elem(&policies, &workload);
-  struct refusal refusal = {
-      .workload = workload,
-      .hook = CASA_HOOK_SYSCALL,
-      .reason = reason,
-      .detail = detail,
-      .has_process = 1,
-      .observed_only = policy && (policy->flags & CASA_OBSERVE_ONLY),
-  };
-  tell_refusal(&refusal);
-  if (!refusal.observed_only) bpf_send_signal(SIGKILL);
 }
 
 #define TS_COMPAT 2

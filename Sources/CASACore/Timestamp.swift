@@ -52,6 +52,18 @@ public struct Timestamp: Sendable, Hashable, Comparable {
 }
 
 extension Timestamp {
+  /// Reads a moment as a query names it: RFC 3339, or whole milliseconds since 1970, up to the end of the year 9999; nil
+  /// for anything else.
+  public init?(queried text: String) {
+    if let moment = Timestamp(rfc3339: text) {
+      self = moment
+    } else if let milliseconds = Int64(text), (0...253_402_300_799_999).contains(milliseconds) {
+      self.init(milliseconds: milliseconds)
+    } else {
+      return nil
+    }
+  }
+
   /// Reads RFC 3339 in UTC from the year 1970 on, with up to milliseconds, such as `2026-01-31T12:00:00Z`; nil for
   /// anything else.
   public init?(rfc3339 text: String) {

@@ -1,4 +1,4 @@
-public import CASACore
+import CASACore
 public import CustomResources
 
 /// All that the controller writes into a cluster for a system, but the Secrets.
@@ -14,11 +14,6 @@ public enum ClusterObjects {
     case .cilium: return network
     case .istio: return network + IstioObjects.objects(of: system, revision: revision, settings: settings)
     }
-  }
-
-  /// The same as JSON.
-  public static func manifests(of system: ResolvedSystem, _ settings: ClusterSettings) -> [JSONValue] {
-    objects(of: system, settings).map(\.json)
   }
 
   /// The kinds among which all of them are.

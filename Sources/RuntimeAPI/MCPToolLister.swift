@@ -13,10 +13,25 @@ struct MCPToolLister: ToolSource {
   private static let maximumBytes = 4 << 20
   private static let timeout = TimeAmount.seconds(10)
   private static let maximumPages = 50
+  /// For the whole of it: a server may begin an answer and never end it.
+  private static let patience = Duration.seconds(30)
 
   let client: HTTPClient
 
   func tools(of app: App, token: IssuedToken) async throws -> [MCPToolDefinition] {
+    try await withThrowingTaskGroup(of: [MCPToolDefinition].self) { group in
+      group.addTask { try await list(app, token: token) }
+      group.addTask {
+        try await Task.sleep(for: Self.patience)
+        throw DiscoveryError("the server took longer than \(Self.patience)")
+      }
+      defer { group.cancelAll() }
+      guard let tools = try await group.next() else { throw DiscoveryError("the server did not answer") }
+      return tools
+    }
+  }
+
+  private func list(_ app: App, token: IssuedToken) async throws -> [MCPToolDefinition] {
     guard let url = app.settings.baseURL else { throw DiscoveryError("the app has no base_url") }
     let exchange = Exchange(client: client, url: url, token: token)
     guard let initialized = try await exchange.send(id: 1, method: "initialize", params: Self.handshake) else {

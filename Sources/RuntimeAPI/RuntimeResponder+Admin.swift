@@ -120,8 +120,7 @@ extension RuntimeResponder {
 
   private func prune(_ query: [String: String]) async throws -> Answer {
     guard query.keys.allSatisfy({ $0 == "before" }), let text = query["before"],
-      let limit = Timestamp(rfc3339: text) ?? Int64(text).flatMap({ $0 >= 0 ? Timestamp(milliseconds: $0) : nil }),
-      limit <= server.now - .seconds(3600)
+      let limit = Timestamp(queried: text), limit <= server.now - .seconds(3600)
     else {
       throw InvalidField("before", expected: "a moment at least an hour ago, such as 2026-01-31T12:00:00Z")
     }

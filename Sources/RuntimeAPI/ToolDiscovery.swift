@@ -9,6 +9,8 @@ import TokenService
 struct ToolDiscovery: Service {
   static let interval = Duration.seconds(60)
   static let retryInterval = Duration.seconds(2)
+  /// How many servers are asked at a time, so that one that does not answer keeps few others waiting.
+  static let concurrency = 16
 
   let server: AuthorizationServer
   let source: any ToolSource
@@ -20,12 +22,25 @@ struct ToolDiscovery: Service {
       while !Task.isCancelled {
         let now = ContinuousClock.now
         let apps = server.registry.apps(of: nil).filter { $0.kind == .mcpServer }
-        due = due.filter { id, _ in apps.contains { $0.id == id } }
-        for app in apps where due[app.id] ?? now <= now {
-          due[app.id] = now + (await check(app) ? Self.interval : Self.retryInterval)
-        }
+        let ids = Set(apps.map(\.id))
+        due = due.filter { id, _ in ids.contains(id) }
+        let answered = await check(apps.filter { due[$0.id] ?? now <= now })
+        for (id, isAnswered) in answered { due[id] = now + (isAnswered ? Self.interval : Self.retryInterval) }
         do { try await Task.sleep(for: .milliseconds(500)) } catch { return }
       }
+    }
+  }
+
+  /// - Returns: which servers were asked, and whether they answered.
+  private func check(_ apps: [App]) async -> [AppID: Bool] {
+    await withTaskGroup(of: (AppID, Bool).self) { group in
+      var answered: [AppID: Bool] = [:]
+      for (index, app) in apps.enumerated() {
+        if index >= Self.concurrency, let (id, isAnswered) = await group.next() { answered[id] = isAnswered }
+        group.addTask { (app.id, await check(app)) }
+      }
+      for await (id, isAnswered) in group { answered[id] = isAnswered }
+      return answered
     }
   }
 

@@ -147,11 +147,22 @@ public final class SQLiteStorage: StorageDriver {
     return result
   }
 
+  /// Texts whose statements each connection keeps prepared; queries of many filters and limits have more.
+  private static let keptTexts = Mutex(Set<String>())
+  private static let maximumKeptTexts = 512
+
+  private static func prepared(_ sql: String, on connection: Database) throws -> GRDB.Statement {
+    let isKept = keptTexts.withLock { texts in
+      texts.contains(sql) || texts.count < maximumKeptTexts && texts.insert(sql).inserted
+    }
+    return isKept ? try connection.cachedStatement(sql: sql) : try connection.makeStatement(sql: sql)
+  }
+
   /// Carries out a unit up to its first statement that is refused, and leaves undoing it to the caller.
   private static func apply(_ unit: [Statement], to connection: Database) throws -> Result<Void, StorageError> {
     do {
       for (index, statement) in unit.enumerated() {
-        let prepared = try connection.cachedStatement(sql: statement.sql)
+        let prepared = try Self.prepared(statement.sql, on: connection)
         try prepared.execute(arguments: arguments(of: statement))
         if let expected = statement.expectedChanges, connection.changesCount != expected {
           return .failure(.unexpectedChanges(statement: index, expected: expected, actual: connection.changesCount))
@@ -172,7 +183,7 @@ public final class SQLiteStorage: StorageDriver {
     let result: Result<[Row], any Error>
     do {
       let rows = try await database.read { connection -> [Row] in
-        let prepared = try connection.cachedStatement(sql: statement.sql)
+        let prepared = try Self.prepared(statement.sql, on: connection)
         let cursor = try GRDB.Row.fetchCursor(prepared, arguments: Self.arguments(of: statement))
         let names = prepared.columnNames
         let columns = Dictionary(zip(names, names.indices), uniquingKeysWith: { first, _ in first })

@@ -244,6 +244,17 @@ class TestTheLiveStream:
         finally:
             runtime.discard()
 
+    def test_ends_when_its_reader_is_deleted(self, runtime: Runtime) -> None:
+        reader = Reader(runtime)
+        with (
+            httpx.Client(base_url=runtime.url, timeout=20, trust_env=False) as client,
+            client.stream("GET", "/trace/live", headers=reader.headers) as answer,
+        ):
+            lines = answer.iter_lines()
+            assert next(lines) == "retry: 1000"
+            runtime.admin("DELETE", f"/readers/{reader.id}", status=204)
+            assert not [line for line in lines if line.startswith("data:")]
+
     @pytest.mark.parametrize("place", ["x", "-1", "99999999999999999999", ""])
     def test_takes_no_other_place(self, runtime: Runtime, reader: Reader, place: str) -> None:
         answer = runtime.http.get("/trace/live", headers=reader.headers | {"Last-Event-ID": place})

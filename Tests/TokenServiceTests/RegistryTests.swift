@@ -113,6 +113,19 @@ struct RegistryTests {
     #expect(after.tools(of: system.weather.id).map(\.json) == before.tools(of: system.weather.id).map(\.json))
   }
 
+  @Test("writes of an app what was changed alone: a runtime that knows less brings no old secret back")
+  func staleUpdate() async throws {
+    let system = try await TestSystem()
+    let id = SQLValue.text(system.agent.id.rawValue)
+    // Another runtime on the database rotated the secret.
+    try await system.storage.commit([
+      Statement("UPDATE apps SET secret_hash = $1 WHERE id = $2", [.text("newer"), id], expectedChanges: 1)
+    ])
+    _ = try await system.server.registry.updateApp(system.agent.id, settings: .init(), jwks: nil)
+    let rows = try await system.storage.query(Statement("SELECT secret_hash FROM apps WHERE id = $1", [id]))
+    #expect(try rows.first?.text("secret_hash") == "newer")
+  }
+
   @Test("deletes a MAS only when it has no apps, and an app with its tools")
   func deletion() async throws {
     let system = try await TestSystem()

@@ -143,7 +143,9 @@ struct SessionQueryTests {
   func badFilters() {
     for parameters in [
       ["colour": "red"], ["verdict": "maybe"], ["limit": "0"], ["limit": "1001"], ["before": "-1"], ["before": "x"],
-      ["from": "yesterday"], ["from": "2026-02-30T00:00:00Z"], ["tool": ""], ["mas_id": "a b"],
+      ["from": "yesterday"], ["from": "2026-02-30T00:00:00Z"], ["to": "253402300800000"], ["to": "9223372036854775807"],
+      ["from": "-1"],
+      ["tool": ""], ["mas_id": "a b"],
       ["from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"],
     ] {
       #expect(throws: InvalidField.self) { try TraceQuery(parameters, known: TraceReader.sessionParameters) }

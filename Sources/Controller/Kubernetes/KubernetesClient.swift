@@ -205,7 +205,6 @@ package struct KubernetesClient: Sendable {
   /// What becomes of the objects that a deleted one owns.
   package enum Propagation: String, Sendable, Hashable {
     case background = "Background"
-    case foreground = "Foreground"
     case orphan = "Orphan"
   }
 

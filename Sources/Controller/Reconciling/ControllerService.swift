@@ -102,6 +102,8 @@ package struct ControllerService: Service {
       take(key, of: resource, caches, declared, written, queue)
     }
     caches.withLock { $0 = made }
+    // What is told of changes holds them, too: each term of leadership would leave its own behind.
+    defer { caches.withLock { $0 = nil } }
     await withTaskGroup(of: Void.self) { group in
       group.addTask { await made.run() }
       group.addTask { await work(made, declared, written, queue) }

@@ -65,6 +65,8 @@ struct LLMAnswerGate: Sendable {
       guard isLast else { return .release([]) }
       return .record(try ChatCompletion.selections(in: held), thenRelease: takeHeld())
     case .stream(var stream):
+      // Taken out, so that what it holds is not copied with each part of the answer.
+      reading = .refused
       try stream.feed(bytes)
       reading = .stream(stream)
       try hold(bytes)

@@ -185,6 +185,7 @@ private struct AnswerExchange {
         reading = .message(message, context)
         return left
       case .card(var held, let app):
+        reading = nil
         held += bytes
         guard held.count <= AgentCard.limits.maximumBytes else {
           throw ProtocolViolation(.bodyTooLarge, "the agent's card is too large")
@@ -200,6 +201,7 @@ private struct AnswerExchange {
         reading = .result(answer)
         return left
       case .llm(var gate):
+        reading = nil
         let step = try gate.feed(bytes, isLast: isLast)
         reading = .llm(gate)
         guard case .record(let selections, let released) = step else {

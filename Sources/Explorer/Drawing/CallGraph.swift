@@ -5,7 +5,6 @@ struct CallGraph {
   private static let width = 860.0
   private static let rowHeight = 84.0
   private static let boxWidth = 148.0
-  private static let boxHeight = 44.0
   /// More apps or ways are left to the table beside the drawing.
   private static let maximumNodes = 60
   private static let maximumEdges = 200

@@ -9,9 +9,6 @@ enum SpoolLine: Sendable, Hashable {
   /// Reports that were dropped.
   case loss(UInt64, json: String)
 
-  /// Of all that stands before the JSON, and the end of the line.
-  static let overhead = 16 + 3 + 17 + 17 + 1
-
   var json: String? {
     switch self {
     case .head: nil

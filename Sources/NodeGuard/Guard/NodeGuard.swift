@@ -66,6 +66,7 @@ actor NodeGuard {
 
   /// Takes over a policy file that was changed, and finds the workloads' cgroups anew.
   func refresh() async {
+    var isEnforced = false
     do {
       let changed = try source.changed()
       let wanted = try changed.map { file throws(PolicyError) in try NodePolicy(parsing: file.bytes) } ?? policy
@@ -74,8 +75,10 @@ actor NodeGuard {
       self.cgroups = cgroups
       if let changed {
         try kernel.enforce(wanted, cgroups: found)
-        (source, policy, adopted) = (changed, wanted, [])
+        isEnforced = true
+        // Before it counts as taken over, so that it is tried again when it can't be stored.
         try AppliedPolicy.store(changed.bytes, in: configuration.stateDirectory)
+        (source, policy, adopted) = (changed, wanted, [])
         counts.policies += 1
         logger.notice("policy replaced", metadata: ["workloads": "\(wanted.workloads.count)"])
       } else {
@@ -87,8 +90,12 @@ actor NodeGuard {
       try reportLosses()
       counts.isPolicyCurrent = true
     } catch {
-      // What was in force stays so.
-      if counts.isPolicyCurrent { logger.error("not taken over; the policy before stays in force: \(error)") }
+      if counts.isPolicyCurrent {
+        logger.error(
+          isEnforced
+            ? "the new policy is in force, but not kept; it is tried again: \(error)"
+            : "not taken over; the policy before stays in force: \(error)")
+      }
       counts.isPolicyCurrent = false
       counts.failures += 1
     }
@@ -99,13 +106,15 @@ actor NodeGuard {
   func pump() -> Bool {
     hasNewCgroups = false
     for _ in 0..<Self.batchesInARow {
+      var events: [Result<KernelEvent, KernelEventError>] = []
       var reports: [FlowSpool.Report] = []
       // Those that were stored, and not given back before a guard was killed or the disk was full, come again.
       let stored = spool?.newestPosition
       let count = ring.read(atMost: Self.batch) { position, bytes in
         if let stored, stored.source == position.source, position.offset <= stored.offset { return }
-        guard let event = take(bytes) else { return }
-        if let json = event.json(in: policy, clock: clock) {
+        let decoded = Result { () throws(KernelEventError) in try KernelEvent(decoding: bytes) }
+        events.append(decoded)
+        if let json = try? decoded.get().json(in: policy, clock: clock) {
           reports.append(FlowSpool.Report(position: position, json: json.canonicalText))
         }
       }
@@ -114,12 +123,15 @@ actor NodeGuard {
         if let spool { try spool.append(reports) }
         log.append(reports.map(\.json))
         ring.release()
+        counts.isStoring = true
       } catch {
-        // They stay in the kernel, which counts those that it has no room for.
+        // They stay in the kernel, which counts those that it has no room for, and come again.
         counts.failures += 1
-        logger.error("events can't be stored and stay in the kernel: \(error)")
+        if counts.isStoring { logger.error("events can't be stored and stay in the kernel: \(error)") }
+        counts.isStoring = false
         return hasNewCgroups
       }
+      for event in events { note(event) }
       if count < Self.batch { return hasNewCgroups }
     }
     return hasNewCgroups
@@ -140,9 +152,9 @@ actor NodeGuard {
     try reportedLosses.set(lost, of: ring.end.source)
   }
 
-  private func take(_ bytes: UnsafeRawBufferPointer) -> KernelEvent? {
+  private func note(_ decoded: Result<KernelEvent, KernelEventError>) {
     do {
-      let event = try KernelEvent(decoding: bytes)
+      let event = try decoded.get()
       counts.events[event.kind, default: 0] += 1
       switch event.kind {
       case .cgroup: hasNewCgroups = true
@@ -159,11 +171,9 @@ actor NodeGuard {
           ])
       case .opened, .closed, .token, .admitted: break
       }
-      return event
     } catch {
       counts.undecodable += 1
       logger.error("an event of the kernel can't be read: \(error)")
-      return nil
     }
   }
 
@@ -259,6 +269,8 @@ struct GuardCounts: Sendable {
   var failures = 0
   var policies = 1
   var isPolicyCurrent = true
+  /// Whether the events that came last were stored.
+  var isStoring = true
 }
 
 /// For machines without pods.

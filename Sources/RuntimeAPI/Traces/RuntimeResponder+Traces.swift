@@ -39,20 +39,29 @@ extension RuntimeResponder {
         throw InvalidField("q", expected: "what to look for: an id, a hash, a name or words of a prompt")
       }
       return Answer(.ok, json: try await reader.search(text, access)).unstored()
-    case .traceExport: return try export(parameters, access)
-    default: return try await live(request, parameters, access)
+    case .traceExport: return try export(parameters, access, whileGiven: right(to: access, of: request))
+    default: return try await live(request, parameters, access, whileGiven: right(to: access, of: request))
     }
   }
 
+  /// Whether what the request came with still gives the same right: a reader may be deleted, or a cookie's time be over,
+  /// while an answer goes on.
+  private func right(to access: ReadAccess, of request: Request) -> @Sendable () -> Bool {
+    let (traces, headers, host) = (traces, request.headers, request.head.authority)
+    return { (try? traces.access(headers, host: host)) == access }
+  }
+
   /// All events there are now, one JSON object a line, as they are read.
-  private func export(_ parameters: [String: String], _ access: ReadAccess) throws -> Answer {
+  private func export(
+    _ parameters: [String: String], _ access: ReadAccess, whileGiven isGiven: @escaping @Sendable () -> Bool
+  ) throws -> Answer {
     let start = try TraceQuery(
       parameters, known: TraceReader.eventParameters.subtracting(["limit"]), limit: TraceQuery.maximumLimit)
     let reader = reader
     return Answer(stream: "application/jsonl") { writer in
       var query = start
       let end = try await reader.lastSequence()
-      while true {
+      while isGiven() {
         let (events, next) = try await reader.events(query, access)
         var lines = ByteBuffer()
         for event in events where event.sequence <= end {
@@ -67,7 +76,10 @@ extension RuntimeResponder {
   }
 
   /// Server-sent events (WHATWG HTML, section 9.2): what comes from now on, or after `Last-Event-ID`.
-  private func live(_ request: Request, _ parameters: [String: String], _ access: ReadAccess) async throws -> Answer {
+  private func live(
+    _ request: Request, _ parameters: [String: String], _ access: ReadAccess,
+    whileGiven isGiven: @escaping @Sendable () -> Bool
+  ) async throws -> Answer {
     var known = TraceReader.eventParameters
     known.remove("limit")
     var query = try TraceQuery(parameters, known: known, limit: 500)
@@ -91,7 +103,7 @@ extension RuntimeResponder {
       var query = start
       var writtenAt = ContinuousClock.now
       try await writer.write(ByteBuffer(string: "retry: 1000\n\n"))
-      while isReady() {
+      while isReady(), isGiven() {
         if try await pulse.lastSequence() > query.after ?? 0 {
           let (events, next) = try await reader.events(query, access)
           var text = ByteBuffer()

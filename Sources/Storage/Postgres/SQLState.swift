@@ -9,7 +9,6 @@ struct SQLState: Hashable {
   static let lockNotAvailable = SQLState("55P03")
   static let readOnly = SQLState("25006")
   static let duplicateTable = SQLState("42P07")
-  static let undefinedTable = SQLState("42P01")
   private static let canceled = SQLState("57014")
 
   private func isOf(_ classes: String...) -> Bool { classes.contains { code.hasPrefix($0) } }

@@ -217,42 +217,49 @@ public final class Registry: Sendable {
     return (app, secret)
   }
 
+  /// - Parameter jwks: nil leaves the keys as they are.
+  /// - Throws: `RegistryError` when there is no such app, an MCP server is left without a URL, or nothing can be stored.
   public func updateApp(_ id: AppID, settings: App.Settings, jwks: JSONValue?) async throws(RegistryError) -> App {
+    // Only what is changed is written: of the rest another runtime may know something newer.
     try await updateApp(id, event: "app_changed") { app in
       app.settings = settings
       if let jwks { app.jwks = jwks }
+      return (
+        "configuration = $1, jwks = COALESCE($2, jwks)",
+        [.text(JSONValue.object(settings.json).canonicalText), .optional(jwks?.canonicalText)]
+      )
     }
   }
 
   /// Replaces the app's secret; the one before is refused from then on.
+  /// - Throws: `RegistryError` when there is no such app, or nothing can be stored.
   public func rotateSecret(of id: AppID) async throws(RegistryError) -> (App, ClientSecret) {
     let secret = ClientSecret.generate()
     let hashed = secret.hashed()
-    return (try await updateApp(id, event: "client_secret_rotated") { $0.secret = hashed }, secret)
+    let app = try await updateApp(id, event: "client_secret_rotated") { app in
+      app.secret = hashed
+      return ("secret_salt = $1, secret_hash = $2", [.optional(hashed.salt), .optional(hashed.hash)])
+    }
+    return (app, secret)
   }
 
+  /// - Parameter change: changes the app, and says which two columns that are.
   private func updateApp(
-    _ id: AppID, event: String, _ change: @escaping @Sendable (inout App) -> Void
+    _ id: AppID, event: String,
+    _ change: @escaping @Sendable (inout App) -> (columns: String, values: [SQLValue])
   ) async throws(RegistryError) -> App {
     try await write {
       () throws(RegistryError) in
       guard var app = self.app(id) else { throw .notFound("app \(id)") }
-      change(&app)
+      let (columns, values) = change(&app)
       let changed = app
       if changed.kind == .mcpServer, changed.settings.baseURL == nil {
         throw .invalid(InvalidField("base_url", expected: "the URL of the MCP server's endpoint"))
       }
       let unit = [
         Statement(
-          """
-          UPDATE apps SET configuration = $1, secret_salt = $2, secret_hash = $3, jwks = $4, updated_at = $5
-          WHERE id = $6
-          """,
-          [
-            .text(JSONValue.object(changed.settings.json).canonicalText), .optional(changed.secret?.salt),
-            .optional(changed.secret?.hash), .optional(changed.jwks?.canonicalText),
-            .integer(self.clock.now().milliseconds), .text(id.rawValue),
-          ], expectedChanges: 1),
+          "UPDATE apps SET \(columns), updated_at = $3 WHERE id = $4",
+          values + [.integer(self.clock.now().milliseconds), .text(id.rawValue)], expectedChanges: 1),
         self.change(event, mas: changed.masID, app: id, changed.json),
       ]
       return (unit, { $0.set(changed) })

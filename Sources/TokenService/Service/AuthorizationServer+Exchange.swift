@@ -189,10 +189,14 @@ extension AuthorizationServer {
     defer { sessions.end(wanted, in: session, grantedUntil: grantedUntil) }
     let question = try await question(
       about: call, of: app, at: server, in: session, tools: claims.tools, othersUnderWay: others, for: mas)
-    let decision = await ToolCallChecks(
+    let checks = ToolCallChecks(
       enabled: mas.settings.enabledToolChecks, allowUndecided: mas.settings.allowUndecided, models: models,
-      policy: mas.settings.intent
-    ).decide(question)
+      policy: mas.settings.intent)
+    // Texts may take a second to compare: not on the event loop that serves other connections too.
+    let decision =
+      mas.settings.enabledToolChecks.contains(where: \.asksModels)
+      ? await withTaskExecutorPreference(globalConcurrentExecutor) { await checks.decide(question) }
+      : await checks.decide(question)
     if case .refuse(let reason) = decision.verdict {
       if reason.isNearMiss { sessions.recordNearMiss(in: session, at: clock.now()) }
       throw Refusal(

@@ -12,27 +12,29 @@ extension AuthorizationServer {
     else { return }
     let claims = verified.claims
     let now = clock.now()
-    let descendants = """
+    func descendants(of parameter: String) -> String {
+      """
       WITH RECURSIVE family (jti) AS (
-        SELECT jti FROM tokens WHERE jti = $1
+        SELECT jti FROM tokens WHERE jti = \(parameter)
         UNION SELECT tokens.jti FROM tokens JOIN family ON tokens.parent_jti = family.jti)
       SELECT jti FROM family
       """
+    }
     let jti = SQLValue.text(claims.id.rawValue)
     do {
       // Marked in one transaction: a child can only be stored before it, and is found, or after it, and is refused.
       try await storage.commit([
         Statement(
           """
-          UPDATE tokens SET revoked_at = COALESCE(revoked_at, \(now.milliseconds)) WHERE jti IN (\(descendants))
-          """, [jti]),
+          UPDATE tokens SET revoked_at = COALESCE(revoked_at, $1) WHERE jti IN (\(descendants(of: "$2")))
+          """, [.integer(now.milliseconds), jti]),
         TraceLog.insertion(
           of: TraceEvent(
             .tokenRevoked, at: now, masID: claims.masID, userInputID: claims.userInputID, traceID: claims.traceID,
             appID: client.app.id, payload: ["token_sha256": .string(verified.hash.text)])),
       ])
       let family = try await storage.query(
-        Statement("SELECT jti, expires_at FROM tokens WHERE jti IN (\(descendants))", [jti]))
+        Statement("SELECT jti, expires_at FROM tokens WHERE jti IN (\(descendants(of: "$1")))", [jti]))
       var dead: [TokenID: Timestamp] = [:]
       for row in family {
         dead[TokenID(try row.text("jti"))] = Timestamp(milliseconds: try row.integer("expires_at"))

@@ -50,8 +50,8 @@ public struct TraceQuery: Sendable {
       }
     }
     func moment(_ parameter: String) throws(InvalidField) -> Timestamp? {
-      try parsed(parameter, "a moment such as 2026-01-31T12:00:00Z, or whole milliseconds since 1970") { text in
-        Timestamp(rfc3339: text) ?? Int64(text).flatMap { $0 >= 0 ? Timestamp(milliseconds: $0) : nil }
+      try parsed(parameter, "a moment such as 2026-01-31T12:00:00Z, or whole milliseconds since 1970") {
+        Timestamp(queried: $0)
       }
     }
     system = try parsed("mas_id", "a MAS's id") { MASID(validating: $0) }

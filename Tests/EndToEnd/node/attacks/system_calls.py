@@ -18,11 +18,12 @@ import pytest
 
 # Keeps the interpreter's lock: after clone3 there is no other thread that could give it back.
 LIBC = ctypes.PyDLL(None, use_errno=True)
+CLONE_FILES = 0x00000400
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
 CLONE_INTO_CGROUP = 0x200000000
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
-NR_IOCTL, NR_EXIT, NR_CLONE3 = 16, 60, 435
+NR_IOCTL, NR_CLONE, NR_EXIT, NR_CLONE3 = 16, 56, 60, 435
 TUNSETIFF = 0x400454CA
 AF_UNSPEC = 0
 TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE = 30, 34
@@ -94,6 +95,12 @@ def send_to_no_family(datagrams: socket.socket, data: bytes, address: str, port:
 def connect_to_nothing(connected: socket.socket) -> None:
     """`connect` with AF_UNSPEC ends the association of a socket, which can then be connected anew."""
     checked(LIBC.connect(connected.fileno(), bytes(16), 16))
+
+
+def clone(flags: int) -> None:
+    """Makes a child that ends at once."""
+    if system_call(NR_CLONE, flags | signal.SIGCHLD, 0, 0, 0, 0) == 0:
+        os._exit(0)
 
 
 def clone_into_cgroup(cgroup: Path, act: Callable[[], Any]) -> int:

@@ -22,12 +22,14 @@ from casa_node import Node
 from casa_runtime import Json, free_port
 from servers import Echo, own_network
 from system_calls import (
+    CLONE_FILES,
     CLONE_NEWNET,
     NR_IOCTL,
     TCP_FASTOPEN_CONNECT,
     TCP_FASTOPEN_NO_COOKIE,
     TUNSETIFF,
     X86_64,
+    clone,
     clone_into_cgroup,
     compat_system_call,
     connect_to_nothing,
@@ -378,6 +380,7 @@ SOCKETS = {
     "a pair of packet sockets": killing(lambda: socket.socketpair(socket.AF_PACKET, socket.SOCK_RAW)),
     "io_uring": killing(lambda: system_call(425, 8, 0), "escape"),
     "a socket of another process (pidfd_getfd)": killing(lambda: system_call(438, 0, 0, 0), "escape"),
+    "another process with the same open files (clone)": killing(lambda: clone(CLONE_FILES), "escape"),
     "a network device (TUN)": killing(lambda: system_call(NR_IOCTL, -1, TUNSETIFF, 0), "escape"),
 }
 X86_SOCKETS = {

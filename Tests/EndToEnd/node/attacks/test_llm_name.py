@@ -28,6 +28,7 @@ from system_calls import (
     TCP_FASTOPEN_NO_COOKIE,
     TUNSETIFF,
     bind_mount,
+    connect_to_nothing,
     enter_network,
     make_mounts_private,
     raise_loopback,
@@ -712,6 +713,28 @@ def test_tls_without_a_name_is_not_said(
     assert workload.run(lambda: [asked(), client.say(LLM_V4, None, HELD_BACK)]).value == ["answered", NOTHING_CAME]
     workload.refused("sni_missing", "egress", remote=f"{LLM_V4}:443")
     assert not llm.arrived
+
+
+@attack("to the LLM's address: another name over a socket that was connected there before (AF_UNSPEC)")
+def test_each_connection_says_the_name(workload: Workload, llm: TLSServer, name_server: NameServer) -> None:
+    def act() -> list[Any]:
+        found: list[Any] = [asked()]
+        with socket.socket() as connection:
+            for hello, wait in ((HELLO, PATIENCE), (OTHERS_HELLO, HELD_BACK)):
+                connection.settimeout(wait)
+
+                def say(hello: bytes = hello) -> str:
+                    connection.connect((LLM_V4, 443))
+                    connection.sendall(hello)
+                    return connection.recv(2).hex()
+
+                found.append(outcome(say))
+                connect_to_nothing(connection)
+        return found
+
+    assert workload.run(act).value == ["answered", "1603", NOTHING_CAME]
+    workload.refused("sni_other", "egress", remote=f"{LLM_V4}:443")
+    assert llm.arrived == [HELLO]
 
 
 def test_a_hello_with_what_no_guard_knows_passes(workload: Workload, llm: TLSServer, name_server: NameServer) -> None:
