@@ -210,6 +210,29 @@ struct NodeFilesTests {
     #expect(files.problems.contains { $0.contains("of 301 addresses") })
   }
 
+  @Test("have no address that a node guard does not read, and one spelling of each, whoever wrote a Service's")
+  func oddAddresses() throws {
+    let odd = [
+      "10.1.0.3", "::ffff:10.1.0.3", "::FFFF:a01:3", "010.1.0.4", "any", "10.0.0.0/8", "fe80::1%eth0", "None", "", "x",
+      "2001:DB8:0::1", "2001:db8::1",
+    ]
+    let slice = try Self.endpoints("ledger", addresses: odd, port: 8101)
+    #expect(slice.addresses == ["10.1.0.3", "2001:db8::1"])
+    #expect(try Self.service("x", address: "::ffff:10.96.0.30", port: 1).addresses == ["10.96.0.30"])
+    for none in ["None", "", "10.96.0.030"] {
+      #expect(try Self.service("x", address: none, port: 1).addresses.isEmpty, "\(none)")
+    }
+    var view = try Self.view()
+    // Another app's, in another spelling: to the node guard one address of two apps would be none's.
+    view.endpoints = [slice, try Self.endpoints("agent", addresses: ["::ffff:10.1.0.3"], port: 8100)]
+    view.services[0] = try Self.service("kube-dns", in: "kube-system", address: "::ffff:10.96.0.10", port: 53)
+    let (written, policy) = try files(view)
+    try written.check()
+    #expect(try verdict("bank/agent-5d-x/casa-sidecar", policy, "10.1.0.3", 8101).isAllowed)
+    #expect(policy.app(at: try #require(NetworkAddress("10.1.0.3"))) == AppID("app_agent"))
+    #expect(policy.resolvers.map(\.description) == ["10.96.0.10"])
+  }
+
   @Test("say which app is reached at an address, each address for one app only")
   func endpoints() throws {
     var view = try Self.view()
