@@ -39,6 +39,8 @@ public struct NodePod: Sendable, Hashable {
   public let name: String
   /// By which the kubelet names the pod's cgroup.
   public let uid: String
+  /// Whether the uid is that of a pod from a file on the node, as an annotation says that anybody may have written.
+  public let isMirror: Bool
   public let labels: [String: String]
   public let addresses: [String]
   public let isHostNetworked: Bool
@@ -55,7 +57,9 @@ public struct NodePod: Sendable, Hashable {
     self.namespace = namespace
     self.name = name
     // Of a pod from a file on the node the API server knows only a likeness.
-    self.uid = metadata["annotations"]?["kubernetes.io/config.mirror"]?.string ?? uid
+    let mirrored = metadata["annotations"]?["kubernetes.io/config.mirror"]?.string
+    isMirror = mirrored != nil
+    self.uid = mirrored ?? uid
     labels = metadata["labels"]?.object?.compactMapValues(\.string) ?? [:]
     let (spec, status) = (json["spec"], json["status"])
     isHostNetworked = spec?["hostNetwork"]?.bool ?? false

@@ -9,7 +9,7 @@ import Testing
 struct NodeFilesTests {
   private static func pod(
     _ name: String, uid: String, workload: String?, in namespace: String = "bank", containers: [String: String?],
-    more: [String: JSONValue] = [:]
+    more: [String: JSONValue] = [:], annotations: [String: JSONValue] = [:]
   ) throws -> NodePod {
     let names = containers.keys.sorted().map { ["name": .string($0)] as JSONValue }
     let statuses = containers.compactMap { name, id in
@@ -20,6 +20,7 @@ struct NodeFilesTests {
       NodePod(json: [
         "metadata": [
           "namespace": .string(namespace), "name": .string(name), "uid": .string(uid), "labels": labels,
+          "annotations": .object(annotations),
         ],
         "spec": .object(more.merging(["containers": .array(names)]) { $1 }),
         "status": ["phase": "Running", "podIPs": [["ip": "10.1.0.9"]], "containerStatuses": .array(statuses)],
@@ -188,6 +189,30 @@ struct NodeFilesTests {
     let (files, policy) = try files(try Self.view([shared]))
     #expect(policy.workloads.map(\.name) == ["bank/agent-host/.pod"])
     #expect(files.problems.contains { $0.contains("shares the node's network") })
+  }
+
+  @Test("believe no pod that says it is the likeness of one that the API server knows, or of what can be none")
+  func forgedMirrors() throws {
+    let victim = try Self.pod(
+      "web-1", uid: "cccccccc-0000-0000-0000-000000000003", workload: nil, in: "shop",
+      containers: ["app": "5" + Self.id.dropFirst()])
+    #expect(!victim.isMirror)
+    func written(_ uid: String) throws -> (NodeFiles, NodePolicy) {
+      let mirror = try Self.pod(
+        "a-mirror", uid: "eeeeeeee-0000-0000-0000-000000000005", workload: nil, containers: ["app": nil],
+        annotations: ["kubernetes.io/config.mirror": .string(uid)])
+      #expect(mirror.isMirror && mirror.uid == uid)
+      return try files(try Self.view(try Self.view().pods + [mirror, victim]))
+    }
+    for forged in [victim.uid, "", "X", "../x", String(repeating: "a", count: 300)] {
+      let (files, policy) = try written(forged)
+      #expect(!policy.workloads.contains { $0.name.contains("a-mirror") }, "\(forged)")
+      let listed = try JSONValue(parsing: files.pods)["pods"]?.array ?? []
+      #expect(listed.compactMap { $0["name"]?.string } == ["agent-5d-x", "web-1"], "\(forged)")
+    }
+    // One of a file on the node, by the digest that its kubelet made of it.
+    let (_, policy) = try written(String(repeating: "0f", count: 16))
+    #expect(policy.workloads.contains { $0.name == "bank/a-mirror/.pod" })
   }
 
   @Test("without a DNS server that is known permit no names, and can still be read")
