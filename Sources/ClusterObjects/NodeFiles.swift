@@ -23,8 +23,9 @@ public struct NodeFiles: Sendable, Hashable {
   public init(of view: NodeView, settings: ClusterSettings) {
     var writing = NodePolicyWriting(view, settings)
     let pods = Self.believed(view.pods)
+    let guarded = view.guardedNamespaces.subtracting(settings.exemptNamespaces)
     for pod in pods.sorted(by: { ($0.namespace, $0.name) < ($1.namespace, $1.name) })
-    where !pod.isOver && view.guardedNamespaces.contains(pod.namespace) {
+    where !pod.isOver && guarded.contains(pod.namespace) {
       writing.write(pod)
     }
     policy = writing.json.canonicalText

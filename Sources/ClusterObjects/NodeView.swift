@@ -7,7 +7,8 @@ public struct NodeView: Sendable, Hashable {
   public var resolution: Resolution
   /// The node's pods.
   public var pods: [NodePod]
-  /// The namespaces whose pods are injected, and denied by default: those labelled `casa.io/injection: enabled`.
+  /// The namespaces whose pods are injected, and denied by default: those labelled `casa.io/injection: enabled`. The
+  /// cluster's and CASA's own among them don't count.
   public var guardedNamespaces: Set<String>
   public var services: [ClusterService]
   public var endpoints: [ServiceEndpoints]

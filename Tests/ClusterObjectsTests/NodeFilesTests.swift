@@ -191,6 +191,27 @@ struct NodeFilesTests {
     #expect(files.problems.contains { $0.contains("shares the node's network") })
   }
 
+  @Test("deny nothing to the cluster's and CASA's own pods, whoever labels their namespaces")
+  func exemptNamespaces() throws {
+    var settings = ClusterSettings(mode: .cilium, systemNamespace: "casa")
+    settings.nodeNamespace = "casa-node"
+    let exempt = ["kube-system", "kube-public", "kube-node-lease", "casa", "casa-node"]
+    var view = try Self.view()
+    for (number, namespace) in (exempt + ["casa-system"]).enumerated() {
+      view.guardedNamespaces.insert(namespace)
+      view.pods.append(
+        try Self.pod(
+          "p", uid: "dddddddd-0000-0000-0000-00000000001\(number)", workload: nil, in: namespace, containers: [:]))
+    }
+    let (_, policy) = try files(view, settings)
+    for namespace in exempt {
+      #expect(!policy.workloads.contains { $0.name.hasPrefix(namespace + "/") }, "\(namespace)")
+    }
+    // Here a namespace as any other.
+    #expect(policy.workloads.contains { $0.name == "casa-system/p/.pod" })
+    #expect(policy.workloads.contains { $0.name == "bank/agent-5d-x/.pod" })
+  }
+
   @Test("believe no pod that says it is the likeness of one that the API server knows, or of what can be none")
   func forgedMirrors() throws {
     let victim = try Self.pod(
