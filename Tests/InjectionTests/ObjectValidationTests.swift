@@ -16,14 +16,20 @@ struct ObjectValidationTests {
 
   @Test("keeps the label on a namespace that has it, unless an administrator takes it off")
   func namespaces() throws {
-    func update(_ new: JSONValue?, _ old: JSONValue?, groups: [String] = ["developers"]) throws -> Bool {
+    func update(
+      _ new: JSONValue?, _ old: JSONValue?, subresource: String? = nil, groups: [String] = ["developers"]
+    ) throws -> Bool {
       try answer(
         reviewJSON(
-          "UPDATE", object: namespace(new), old: namespace(old), resource: "namespaces", kind: "Namespace",
-          groups: groups))
+          "UPDATE", object: namespace(new), old: namespace(old), resource: "namespaces", subresource: subresource,
+          kind: "Namespace", groups: groups))
     }
     for new: JSONValue? in [nil, "disabled", "Enabled", ""] {
       #expect(!(try update(new, "enabled")))
+      for subresource in ["status", "finalize"] {
+        #expect(!(try update(new, "enabled", subresource: subresource)), "\(subresource)")
+        #expect(try update("enabled", "enabled", subresource: subresource))
+      }
       #expect(try update(new, "enabled", groups: ["developers", "system:masters"]))
       #expect(try update(new, "disabled"))
     }
