@@ -13,6 +13,8 @@ public struct ClusterSettings: Sendable, Hashable {
   public var mode: Mode
   /// Where CASA's own parts run.
   public var systemNamespace: String
+  /// Where node guards run; nil when that is not known.
+  public var nodeNamespace: String?
   /// The runtime's Service, by a name that resolves in every namespace.
   public var runtime: ServiceAddress
   /// The port on which the runtime listens in its pods.
@@ -44,6 +46,7 @@ public struct ClusterSettings: Sendable, Hashable {
   ) {
     self.mode = mode
     self.systemNamespace = systemNamespace
+    nodeNamespace = nil
     runtime = ServiceAddress(namespace: systemNamespace, name: "casa-runtime", port: 8700)
     runtimePort = 8700
     runtimeLabels = ["app.kubernetes.io/name": "casa", "app.kubernetes.io/component": "runtime"]
@@ -69,6 +72,12 @@ public struct ClusterSettings: Sendable, Hashable {
 }
 
 extension ClusterSettings {
+  /// Where nothing is injected, and so nothing denied, whatever label a namespace has: without the pods of these
+  /// neither the cluster nor CASA would come up again. The webhooks leave out the same.
+  var exemptNamespaces: Set<String> {
+    Set(["kube-system", "kube-public", "kube-node-lease", systemNamespace] + [nodeNamespace].compactMap { $0 })
+  }
+
   /// The full name of a Service.
   public func hostName(of service: ServiceAddress) -> String {
     "\(service.name).\(service.namespace).svc.\(clusterDomain)"

@@ -22,13 +22,30 @@ public struct NodeFiles: Sendable, Hashable {
 
   public init(of view: NodeView, settings: ClusterSettings) {
     var writing = NodePolicyWriting(view, settings)
-    for pod in view.pods.sorted(by: { ($0.namespace, $0.name) < ($1.namespace, $1.name) })
-    where !pod.isOver && view.guardedNamespaces.contains(pod.namespace) {
+    let pods = Self.believed(view.pods)
+    let guarded = view.guardedNamespaces.subtracting(settings.exemptNamespaces)
+    for pod in pods.sorted(by: { ($0.namespace, $0.name) < ($1.namespace, $1.name) })
+    where !pod.isOver && guarded.contains(pod.namespace) {
       writing.write(pod)
     }
     policy = writing.json.canonicalText
     problems = writing.problems
-    pods = Self.listing(view.pods).canonicalText
+    self.pods = Self.listing(pods).canonicalText
+  }
+
+  /// The pods without those that only say that they are the likeness of one from a file. Whoever makes pods can write
+  /// any uid there: a real pod's, which would be denied everything then, or none, which would spoil the policy.
+  private static func believed(_ pods: [NodePod]) -> [NodePod] {
+    let real = Set(pods.filter { !$0.isMirror }.map(\.uid))
+    return pods.filter { !$0.isMirror || isUID($0.uid) && !real.contains($0.uid) }
+  }
+
+  /// Whether a kubelet could name a cgroup by it.
+  private static func isUID(_ text: String) -> Bool {
+    (1...64).contains(text.utf8.count)
+      && text.utf8.allSatisfy { byte in
+        (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte) || byte == UInt8(ascii: "-")
+      }
   }
 
   /// - Throws: what the node guard would say of the policy. It takes none over that it can't read.

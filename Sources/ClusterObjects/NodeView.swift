@@ -1,12 +1,14 @@
 public import CASACore
 public import CustomResources
+import NodeGuard
 
 /// What is known of a cluster, as far as one node's policy depends on it.
 public struct NodeView: Sendable, Hashable {
   public var resolution: Resolution
   /// The node's pods.
   public var pods: [NodePod]
-  /// The namespaces whose pods are injected, and denied by default: those labelled `casa.io/injection: enabled`.
+  /// The namespaces whose pods are injected, and denied by default: those labelled `casa.io/injection: enabled`. The
+  /// cluster's and CASA's own among them don't count.
   public var guardedNamespaces: Set<String>
   public var services: [ClusterService]
   public var endpoints: [ServiceEndpoints]
@@ -38,6 +40,8 @@ public struct NodePod: Sendable, Hashable {
   public let name: String
   /// By which the kubelet names the pod's cgroup.
   public let uid: String
+  /// Whether the uid is that of a pod from a file on the node, as an annotation says that anybody may have written.
+  public let isMirror: Bool
   public let labels: [String: String]
   public let addresses: [String]
   public let isHostNetworked: Bool
@@ -54,7 +58,9 @@ public struct NodePod: Sendable, Hashable {
     self.namespace = namespace
     self.name = name
     // Of a pod from a file on the node the API server knows only a likeness.
-    self.uid = metadata["annotations"]?["kubernetes.io/config.mirror"]?.string ?? uid
+    let mirrored = metadata["annotations"]?["kubernetes.io/config.mirror"]?.string
+    isMirror = mirrored != nil
+    self.uid = mirrored ?? uid
     labels = metadata["labels"]?.object?.compactMapValues(\.string) ?? [:]
     let (spec, status) = (json["spec"], json["status"])
     isHostNetworked = spec?["hostNetwork"]?.bool ?? false
@@ -76,11 +82,20 @@ public struct NodePod: Sendable, Hashable {
   }
 }
 
+extension [String] {
+  /// The addresses among these, each once, as a policy's file has them. One that the node guard does not read, or that
+  /// two apps spell in two ways, would keep it from taking over the policy of all the node's workloads.
+  fileprivate var policyAddresses: [String] {
+    var known: Set<NetworkAddress> = []
+    return compactMap { NetworkAddress($0) }.filter { known.insert($0).inserted }.map(\.description)
+  }
+}
+
 /// A Service's own addresses.
 public struct ClusterService: Sendable, Hashable {
   public let namespace: String
   public let name: String
-  /// None for one without an address of its own.
+  /// As a policy's file has them; none for one without an address of its own.
   public let addresses: [String]
   /// The names of its TCP ports; the only port may have none.
   public let portNames: [Int: String]
@@ -94,9 +109,8 @@ public struct ClusterService: Sendable, Hashable {
     self.name = name
     let spec = json["spec"]
     let listed = spec?["clusterIPs"]?.array?.compactMap(\.string) ?? []
-    addresses = (listed.isEmpty ? (spec?["clusterIP"]?.string).map { [$0] } ?? [] : listed).filter {
-      $0 != "None" && !$0.isEmpty
-    }
+    // `None` is no address either.
+    addresses = (listed.isEmpty ? (spec?["clusterIP"]?.string).map { [$0] } ?? [] : listed).policyAddresses
     var names: [Int: String] = [:]
     for port in spec?["ports"]?.array ?? [] where port["protocol"]?.string ?? "TCP" == "TCP" {
       if let number = port["port"]?.integer { names[Int(number)] = port["name"]?.string ?? "" }
@@ -109,6 +123,7 @@ public struct ClusterService: Sendable, Hashable {
 public struct ServiceEndpoints: Sendable, Hashable {
   public let namespace: String
   public let service: String
+  /// As a policy's file has them.
   public let addresses: [String]
   /// The pods' ports, by the names that the Service gives them.
   public let ports: [String: Int]
@@ -122,7 +137,8 @@ public struct ServiceEndpoints: Sendable, Hashable {
     self.namespace = namespace
     self.service = service
     // Those that aren't ready, too: a connection to one that ends is closed as it would be anyhow.
-    addresses = json["endpoints"]?.array?.flatMap { $0["addresses"]?.array?.compactMap(\.string) ?? [] } ?? []
+    let listed = json["endpoints"]?.array?.flatMap { $0["addresses"]?.array?.compactMap(\.string) ?? [] } ?? []
+    addresses = listed.policyAddresses
     var ports: [String: Int] = [:]
     for port in json["ports"]?.array ?? [] where port["protocol"]?.string ?? "TCP" == "TCP" {
       if let number = port["port"]?.integer { ports[port["name"]?.string ?? ""] = Int(number) }

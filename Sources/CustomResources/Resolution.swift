@@ -23,7 +23,8 @@ public struct Resolution: Sendable, Hashable {
       if let owner = names[system.name] {
         refused[system.metadata.reference] = ResourceProblem(
           .nameTaken,
-          "the name \(system.name) is that of \(Self.nameOfOwner(owner, seenFrom: namespace)); choose another `spec.name`"
+          "the name \(system.name) is that of \(Self.nameOfOwner(owner, seenFrom: namespace)); make another system, "
+            + "with another `spec.name`"
         )
         continue
       }

@@ -14,7 +14,8 @@ struct NodeFollowCommand: AsyncParsableCommand {
       else. While the API server is away they stay as they are. It reads pods of the node, namespaces, Services,
       EndpointSlices and CASA's own objects, and no Secrets.
 
-      Only pods of namespaces with the label casa.io/injection: enabled are denied anything.
+      Only pods of namespaces with the label casa.io/injection: enabled are denied anything, and never those of
+      kube-system, kube-public, kube-node-lease and CASA's own namespaces.
 
       Examples:
         casa node follow --node $NODE_NAME --directory /run/casa/node
@@ -49,7 +50,10 @@ struct NodeFollowCommand: AsyncParsableCommand {
     if let kubeconfig { environment["KUBECONFIG"] = kubeconfig }
     let access = try ClusterAccess.found(environment: environment)
     let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: try access.httpClientConfiguration())
-    var configuration = NodeFollower.Configuration(node: node, directory: directory, settings: cluster.settings)
+    var settings = cluster.settings
+    // Of a kubeconfig's context it would be any namespace.
+    if ClusterAccess.isPod(environment: environment) { settings.nodeNamespace = access.namespace }
+    var configuration = NodeFollower.Configuration(node: node, directory: directory, settings: settings)
     configuration.isOnce = once
     do {
       let follower = NodeFollower(

@@ -9,7 +9,7 @@ import Testing
 struct NodeFilesTests {
   private static func pod(
     _ name: String, uid: String, workload: String?, in namespace: String = "bank", containers: [String: String?],
-    more: [String: JSONValue] = [:]
+    more: [String: JSONValue] = [:], annotations: [String: JSONValue] = [:]
   ) throws -> NodePod {
     let names = containers.keys.sorted().map { ["name": .string($0)] as JSONValue }
     let statuses = containers.compactMap { name, id in
@@ -20,6 +20,7 @@ struct NodeFilesTests {
       NodePod(json: [
         "metadata": [
           "namespace": .string(namespace), "name": .string(name), "uid": .string(uid), "labels": labels,
+          "annotations": .object(annotations),
         ],
         "spec": .object(more.merging(["containers": .array(names)]) { $1 }),
         "status": ["phase": "Running", "podIPs": [["ip": "10.1.0.9"]], "containerStatuses": .array(statuses)],
@@ -190,6 +191,51 @@ struct NodeFilesTests {
     #expect(files.problems.contains { $0.contains("shares the node's network") })
   }
 
+  @Test("deny nothing to the cluster's and CASA's own pods, whoever labels their namespaces")
+  func exemptNamespaces() throws {
+    var settings = ClusterSettings(mode: .cilium, systemNamespace: "casa")
+    settings.nodeNamespace = "casa-node"
+    let exempt = ["kube-system", "kube-public", "kube-node-lease", "casa", "casa-node"]
+    var view = try Self.view()
+    for (number, namespace) in (exempt + ["casa-system"]).enumerated() {
+      view.guardedNamespaces.insert(namespace)
+      view.pods.append(
+        try Self.pod(
+          "p", uid: "dddddddd-0000-0000-0000-00000000001\(number)", workload: nil, in: namespace, containers: [:]))
+    }
+    let (_, policy) = try files(view, settings)
+    for namespace in exempt {
+      #expect(!policy.workloads.contains { $0.name.hasPrefix(namespace + "/") }, "\(namespace)")
+    }
+    // Here a namespace as any other.
+    #expect(policy.workloads.contains { $0.name == "casa-system/p/.pod" })
+    #expect(policy.workloads.contains { $0.name == "bank/agent-5d-x/.pod" })
+  }
+
+  @Test("believe no pod that says it is the likeness of one that the API server knows, or of what can be none")
+  func forgedMirrors() throws {
+    let victim = try Self.pod(
+      "web-1", uid: "cccccccc-0000-0000-0000-000000000003", workload: nil, in: "shop",
+      containers: ["app": "5" + Self.id.dropFirst()])
+    #expect(!victim.isMirror)
+    func written(_ uid: String) throws -> (NodeFiles, NodePolicy) {
+      let mirror = try Self.pod(
+        "a-mirror", uid: "eeeeeeee-0000-0000-0000-000000000005", workload: nil, containers: ["app": nil],
+        annotations: ["kubernetes.io/config.mirror": .string(uid)])
+      #expect(mirror.isMirror && mirror.uid == uid)
+      return try files(try Self.view(try Self.view().pods + [mirror, victim]))
+    }
+    for forged in [victim.uid, "", "X", "../x", String(repeating: "a", count: 300)] {
+      let (files, policy) = try written(forged)
+      #expect(!policy.workloads.contains { $0.name.contains("a-mirror") }, "\(forged)")
+      let listed = try JSONValue(parsing: files.pods)["pods"]?.array ?? []
+      #expect(listed.compactMap { $0["name"]?.string } == ["agent-5d-x", "web-1"], "\(forged)")
+    }
+    // One of a file on the node, by the digest that its kubelet made of it.
+    let (_, policy) = try written(String(repeating: "0f", count: 16))
+    #expect(policy.workloads.contains { $0.name == "bank/a-mirror/.pod" })
+  }
+
   @Test("without a DNS server that is known permit no names, and can still be read")
   func noResolver() throws {
     var view = try Self.view()
@@ -208,6 +254,29 @@ struct NodeFilesTests {
     let (files, policy) = try files(view)
     #expect(try verdict("bank/agent-5d-x/casa-sidecar", policy, "10.96.0.30", 8101).isAllowed)
     #expect(files.problems.contains { $0.contains("of 301 addresses") })
+  }
+
+  @Test("have no address that a node guard does not read, and one spelling of each, whoever wrote a Service's")
+  func oddAddresses() throws {
+    let odd = [
+      "10.1.0.3", "::ffff:10.1.0.3", "::FFFF:a01:3", "010.1.0.4", "any", "10.0.0.0/8", "fe80::1%eth0", "None", "", "x",
+      "2001:DB8:0::1", "2001:db8::1",
+    ]
+    let slice = try Self.endpoints("ledger", addresses: odd, port: 8101)
+    #expect(slice.addresses == ["10.1.0.3", "2001:db8::1"])
+    #expect(try Self.service("x", address: "::ffff:10.96.0.30", port: 1).addresses == ["10.96.0.30"])
+    for none in ["None", "", "10.96.0.030"] {
+      #expect(try Self.service("x", address: none, port: 1).addresses.isEmpty, "\(none)")
+    }
+    var view = try Self.view()
+    // Another app's, in another spelling: to the node guard one address of two apps would be none's.
+    view.endpoints = [slice, try Self.endpoints("agent", addresses: ["::ffff:10.1.0.3"], port: 8100)]
+    view.services[0] = try Self.service("kube-dns", in: "kube-system", address: "::ffff:10.96.0.10", port: 53)
+    let (written, policy) = try files(view)
+    try written.check()
+    #expect(try verdict("bank/agent-5d-x/casa-sidecar", policy, "10.1.0.3", 8101).isAllowed)
+    #expect(policy.app(at: try #require(NetworkAddress("10.1.0.3"))) == AppID("app_agent"))
+    #expect(policy.resolvers.map(\.description) == ["10.96.0.10"])
   }
 
   @Test("say which app is reached at an address, each address for one app only")

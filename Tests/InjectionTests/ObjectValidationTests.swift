@@ -16,14 +16,20 @@ struct ObjectValidationTests {
 
   @Test("keeps the label on a namespace that has it, unless an administrator takes it off")
   func namespaces() throws {
-    func update(_ new: JSONValue?, _ old: JSONValue?, groups: [String] = ["developers"]) throws -> Bool {
+    func update(
+      _ new: JSONValue?, _ old: JSONValue?, subresource: String? = nil, groups: [String] = ["developers"]
+    ) throws -> Bool {
       try answer(
         reviewJSON(
-          "UPDATE", object: namespace(new), old: namespace(old), resource: "namespaces", kind: "Namespace",
-          groups: groups))
+          "UPDATE", object: namespace(new), old: namespace(old), resource: "namespaces", subresource: subresource,
+          kind: "Namespace", groups: groups))
     }
     for new: JSONValue? in [nil, "disabled", "Enabled", ""] {
       #expect(!(try update(new, "enabled")))
+      for subresource in ["status", "finalize"] {
+        #expect(!(try update(new, "enabled", subresource: subresource)), "\(subresource)")
+        #expect(try update("enabled", "enabled", subresource: subresource))
+      }
       #expect(try update(new, "enabled", groups: ["developers", "system:masters"]))
       #expect(try update(new, "disabled"))
     }
@@ -143,6 +149,32 @@ struct ObjectValidationTests {
       ("volumeMounts", [["name": "mine", "mountPath": "/etc/istio/proxy"]]),
     ] { #expect(!(try overrides(added.setting(member, to: value))), "\(member)") }
     #expect(!(try overrides(added, list: "ephemeralContainers")))
+  }
+
+  @Test("in Istio's mode refuses a container whose group only its image knows, since Istio lets one group past")
+  func istioGroup() throws {
+    let made = Pods.withIstio()
+    let spec = try #require(made["spec"])
+    typealias Members = [String: JSONValue]
+    func reason(pod: Members, container: Members, in list: String = "containers") throws -> String {
+      let security = JSONValue.object(
+        container.merging(["allowPrivilegeEscalation": false, "capabilities": ["drop": ["ALL"]]]) { $1 })
+      let own = Pods.container(["name": "other", "securityContext": security])
+      let containers = list == "containers" ? [own, Pods.istioProxy] : [own]
+      let changed = spec.setting("securityContext", to: .object(pod)).setting(list, to: .array(containers))
+      return try validation(of: made.setting("spec", to: changed), istio).reason
+    }
+    let user: Members = ["runAsUser": 1000]
+    let both: Members = ["runAsUser": 1000, "runAsGroup": 1000]
+    for (pod, container): (Members, Members) in [(both, [:]), (user, ["runAsGroup": 0]), ([:], both)] {
+      #expect(try reason(pod: pod, container: container) == "")
+    }
+    for (pod, container): (Members, Members) in [(user, [:]), ([:], user), (both, ["runAsGroup": 1337])] {
+      #expect(try reason(pod: pod, container: container).contains("containers[0].securityContext.runAsGroup"))
+    }
+    #expect(try reason(pod: user, container: [:], in: "initContainers").contains("initContainers[0]"))
+    // Our own packet rules know the sidecar by its user alone.
+    #expect(try validation(of: injected(Pods.app)).reason == "")
   }
 
   @Test("in Istio's mode lets in pods whose interception Istio's CNI plugin sets up")

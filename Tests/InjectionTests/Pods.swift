@@ -28,7 +28,10 @@ enum Pods {
     let restricted = container([
       "securityContext": ["allowPrivilegeEscalation": false, "capabilities": ["drop": ["ALL"]]]
     ])
-    let made = app(spec: ["containers": .array([restricted] + (proxy.map { [$0] } ?? []))])
+    let made = app(spec: [
+      "securityContext": ["runAsUser": 1000, "runAsGroup": 1000],
+      "containers": .array([restricted] + (proxy.map { [$0] } ?? [])),
+    ])
     var metadata = made["metadata"] ?? .null
     let all = (metadata["labels"]?.object ?? [:]).merging(labels) { $1 }
     metadata = metadata.setting("labels", to: JSONValue.object(all).setting("casa.io/workload", to: workload))

@@ -69,12 +69,17 @@ package struct ClusterAccess: Sendable {
   package static func found(
     environment: [String: String], context: String? = nil, allowsUnverifiedServer: Bool = false
   ) throws(ClusterAccessError) -> ClusterAccess {
-    if context == nil, environment["KUBECONFIG"] == nil, environment["KUBERNETES_SERVICE_HOST"] != nil {
+    if context == nil, isPod(environment: environment) {
       return try inPod(environment: environment)
     }
     return try kubeconfig(
       paths: KubeconfigFile.paths(environment: environment), context: context,
       allowsUnverifiedServer: allowsUnverifiedServer)
+  }
+
+  /// Whether `found` goes by a pod's service account when no context is named; its namespace is the program's own then.
+  package static func isPod(environment: [String: String]) -> Bool {
+    environment["KUBECONFIG"] == nil && environment["KUBERNETES_SERVICE_HOST"] != nil
   }
 
   /// As a pod with its service account.

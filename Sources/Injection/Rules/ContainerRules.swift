@@ -65,8 +65,14 @@ struct ContainerRules {
       reasons.append("\(security.place("runAsUser")) must not be \(InjectedParts.proxyUser), which is the sidecar's")
     default: break
     }
-    if try security.integer("runAsGroup") == InjectedParts.proxyUser {
+    let group = try security.integer("runAsGroup")
+    if group == InjectedParts.proxyUser {
       reasons.append("\(security.place("runAsGroup")) must not be \(InjectedParts.proxyUser), which is the sidecar's")
+    } else if configuration.mode == .istio, group == nil, try pod.integer("runAsGroup") == nil {
+      // Istio's packet rules go by the group, too; ours by the user alone.
+      reasons.append(
+        "\(security.place("runAsGroup")), or the pod's, must be given and not \(InjectedParts.proxyUser): Istio lets "
+          + "that group's traffic past its sidecar, and the group that the image has for the user can't be seen")
     }
     if try security.bool("privileged") == true {
       reasons.append("\(security.place("privileged")) must not be true")

@@ -21,8 +21,9 @@ public struct InjectorService: Service {
     public var injection: InjectionConfiguration
     /// How long a connection's TLS and a request's headers may take.
     public var headerDeadline = Duration.seconds(10)
-    /// How long a body may take after its headers. The API server itself waits for 30 s at most.
-    public var bodyDeadline = Duration.seconds(10)
+    /// How long a body may take after its headers. The API server waits for 5 s, as the webhooks' `timeoutSeconds` is
+    /// set: whoever takes longer is none that an answer helps, and would only hold one of the connections.
+    public var bodyDeadline = Duration.seconds(3)
 
     public init(
       host: String, port: Int, certificatePath: String, keyPath: String, injection: InjectionConfiguration

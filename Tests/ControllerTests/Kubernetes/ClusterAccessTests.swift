@@ -33,6 +33,14 @@ struct ClusterAccessTests {
     #expect(found.verifiesServer)
   }
 
+  @Test("takes a service account's namespace for the program's own only where no kubeconfig is named")
+  func isPod() {
+    let pod = ["KUBERNETES_SERVICE_HOST": "10.96.0.1"]
+    #expect(ClusterAccess.isPod(environment: pod))
+    #expect(!ClusterAccess.isPod(environment: pod.merging(["KUBECONFIG": "/k"]) { $1 }))
+    #expect(!ClusterAccess.isPod(environment: [:]))
+  }
+
   @Test("of several files the first counts that names something")
   func severalFiles() throws {
     let first = KubeconfigFileText.file("users: [{name: u, user: {token: first}}]")

@@ -587,6 +587,9 @@ class TestWebhooks:
             ("CREATE", "casapolicies"),
             ("UPDATE", "casapolicies"),
             ("UPDATE", "namespaces"),
+            # By these, too, the API server takes labels.
+            ("UPDATE", "namespaces/status"),
+            ("UPDATE", "namespaces/finalize"),
             ("CREATE", "secrets"),
             ("UPDATE", "secrets"),
             ("DELETE", "secrets"),

@@ -157,7 +157,14 @@ def test_rules_say_what_is_wrong(plural: str) -> None:
 def test_rules_are_there(plural: str) -> None:
     messages = " ".join(rule["message"] for rule in rules(plural).values())
     expected = {
-        "multiagentsystems": ["calls may name", "need baseUrl", "can't call itself", "workload of its own", "llm_host"],
+        "multiagentsystems": [
+            "name can't be changed",
+            "calls may name",
+            "need baseUrl",
+            "can't call itself",
+            "workload of its own",
+            "llm_host",
+        ],
         "casapolicies": ["targetRef can't be changed", "wildcard", "an IP address"],
     }
     for text in expected[plural]:
@@ -383,6 +390,25 @@ def test_a_policys_target_can_not_be_changed() -> None:
         "targetRef can't be changed; make another CASAPolicy and delete this one"
     ]
     assert broken_rules(changed("CASAPolicy", "allowedProtocols", ["a2a"]), old) == []
+
+
+def test_a_systems_name_is_immutable() -> None:
+    """The older of two has a name: were one renamed, it would take the name of a newer one that is in force."""
+    spec = schema_of("multiagentsystems")["properties"]["spec"]
+    assert "self == oldSelf" in [rule["rule"] for rule in spec["properties"]["name"]["x-kubernetes-validations"]]
+    # Otherwise it could be left out once and then be another.
+    assert "name" in spec["required"]
+
+
+@with_cel
+def test_a_systems_name_can_not_be_changed() -> None:
+    old = changed("MultiAgentSystem", "name", "banking")
+    assert broken_rules(changed("MultiAgentSystem", "name", "savings"), old) == [
+        "name can't be changed; make another MultiAgentSystem and delete this one"
+    ]
+    # Nor to what comes to the same at the runtime.
+    assert broken_rules(changed("MultiAgentSystem", "name", "Banking"), old)
+    assert broken_rules(changed("MultiAgentSystem", "allowUndecided", True), old) == []
 
 
 @with_cel

@@ -181,6 +181,8 @@ def test_slow_clients_hold_nothing(injector: Injector, client: httpx.Client) -> 
     while chunk := half_body.recv(4096):
         said += chunk
     assert said.startswith(b"HTTP/1.1 408"), said
+    # After 3 s: the API server does not wait for longer than 5 s.
+    assert time.monotonic() - began < 8
     assert half_head.recv(1) == b""
     for each in silent:
         assert each.recv(1) == b""

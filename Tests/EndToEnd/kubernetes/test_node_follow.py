@@ -117,6 +117,20 @@ def test_while_the_api_server_is_away_the_files_stay(follower: Follower, api: Fa
     wait_until(lambda: "bank/bank-1/app" in follower.workloads, "it goes on when the server is back", 40)
 
 
+def test_the_clusters_and_casas_own_pods_are_denied_nothing_whatever_label_their_namespaces_have(
+    follower: Follower, api: FakeAPI
+) -> None:
+    for number, namespace in enumerate(("kube-system", "casa-system"), 1):
+        found = api.get("namespaces", namespace)
+        assert found is not None
+        labels = {**found["metadata"].get("labels", {}), "casa.io/injection": "enabled"}
+        api.update("namespaces", {**found, "metadata": {**found["metadata"], "labels": labels}})
+        add(api, pod("own", "agent", number, namespace=namespace))
+    follower.once()
+    assert set(follower.workloads) == AGENT
+    assert {(p["namespace"], p["name"]) for p in follower.pods} >= {("kube-system", "own"), ("casa-system", "own")}
+
+
 def test_a_start_writes_nothing_that_is_there_already(follower: Follower) -> None:
     follower.once()
     files = [follower.directory / "node" / name for name in ("policy.json", "pods.json")]
