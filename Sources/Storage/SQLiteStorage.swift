@@ -259,7 +259,8 @@ public final class SQLiteStorage: StorageDriver {
     switch value.storage {
     case .null: .null
     case .int64(let integer): .integer(integer)
-    case .double(let double): .integer(Int64(double))
+    // Nothing of ours stores any; in a damaged database it could be of any size.
+    case .double(let double): Int64(exactly: double.rounded(.towardZero)).map(SQLValue.integer) ?? .null
     case .string(let text): .text(text)
     case .blob(let data): .blob(Array(data))
     }

@@ -15,6 +15,11 @@ private let bypasses: [(String, JSONValue, String)] = [
     "an annotation that opts out", Pods.app(metadata: ["annotations": ["casa.io/injection": "false"]]),
     "annotations[casa.io/injection]"
   ),
+  (
+    "the likeness of another pod",
+    Pods.app(metadata: ["annotations": ["kubernetes.io/config.mirror": "0b1f5a3e-0000-0000-0000-000000000001"]]),
+    "annotations[kubernetes.io/config.mirror]"
+  ),
   ("the node's network", Pods.app(spec: ["hostNetwork": true]), "hostNetwork"),
   ("the node's processes", Pods.app(spec: ["hostPID": true]), "hostPID"),
   ("the node's IPC", Pods.app(spec: ["hostIPC": true]), "hostIPC"),

@@ -13,11 +13,13 @@ struct CachedObjects: Sendable {
   }
 
   /// Takes a list for all there is.
+  /// - Parameter unreadable: what is there too, and can't be read: it stays as it was last.
   /// - Returns: what is another object now, or in another state, and what is gone.
-  mutating func replace(with list: [KubernetesObject]) -> [ObjectKey] {
+  mutating func replace(with list: [KubernetesObject], unreadable: [ObjectKey] = []) -> [ObjectKey] {
     let before = self
     objects = [:]
     count = 0
+    for key in unreadable { if let known = before[key] { set(known) } }
     var changed: [ObjectKey] = []
     for object in list {
       set(object)
@@ -39,8 +41,9 @@ struct CachedObjects: Sendable {
       if let old, Self.isSameState(old, object) { return nil }
       return object.key
     case .deleted(let object): return remove(object.key)
-    case .unreadable(let object): return remove(object.key)
-    case .bookmark, .expired: return nil
+    case .gone(let object): return remove(object.key)
+    // What was known stays: a pod that somebody writes odd numbers into is not gone, and nobody lets go of it.
+    case .unreadable, .bookmark, .expired: return nil
     }
   }
 

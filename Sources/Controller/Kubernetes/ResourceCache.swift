@@ -136,7 +136,7 @@ package final class ResourceCache: Sendable {
     let list = try await client.list(resource, selection, maximumBytes: maximumBytes)
     for object in list.unreadable { tell(object) }
     let (keys, waiting) = state.withLock { state in
-      let keys = state.objects.replace(with: list.items)
+      let keys = state.objects.replace(with: list.items, unreadable: list.unreadable.map(\.key))
       state.isSynced = true
       defer { state.waiting = [:] }
       return (keys, Array(state.waiting.values))

@@ -9,8 +9,10 @@ package enum WatchEvent: Sendable, Hashable {
   case deleted(KubernetesObject)
   /// Nothing happened up to this resource version.
   case bookmark(resourceVersion: String)
-  /// Something happened to an object that can't be read.
+  /// An object was made or changed that can't be read.
   case unreadable(UnreadableObject)
+  /// An object that can't be read was deleted.
+  case gone(UnreadableObject)
   /// The server no longer has what happened since the watch's resource version; the watch has ended.
   case expired
 
@@ -33,7 +35,7 @@ package enum WatchEvent: Sendable, Hashable {
     switch type {
     case "ADDED", "MODIFIED", "DELETED":
       switch try ObjectReading(outline, object, of: resource) {
-      case .unreadable(let object): self = .unreadable(object)
+      case .unreadable(let object): self = type == "DELETED" ? .gone(object) : .unreadable(object)
       case .object(let object):
         switch type {
         case "ADDED": self = .added(object)
@@ -59,7 +61,7 @@ package enum WatchEvent: Sendable, Hashable {
     switch self {
     case .added(let object), .modified(let object), .deleted(let object): object.resourceVersion
     case .bookmark(let version): version
-    case .unreadable(let object): object.resourceVersion
+    case .unreadable(let object), .gone(let object): object.resourceVersion
     case .expired: nil
     }
   }

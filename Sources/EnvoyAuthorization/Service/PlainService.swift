@@ -11,7 +11,7 @@ struct PlainService: Sendable {
   static let recordsPath = "/casa/records"
 
   private static let maximumRecordsBytes = 1 << 20
-  private static let field = (type: "content-type", listener: "x-casa-listener")
+  private static let field = (type: "content-type", listener: CheckService.listenerField)
 
   let sidecars: SidecarDirectory
   let epoch: DecisionEpoch

@@ -31,15 +31,17 @@ enum PrivateSocket {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let bytes = Array(path.utf8)
-    return withUnsafeMutableBytes(of: &address.sun_path) { buffer in
-      guard bytes.count < buffer.count else { return true }
+    let fits = withUnsafeMutableBytes(of: &address.sun_path) { buffer in
+      guard bytes.count < buffer.count else { return false }
       buffer.copyBytes(from: bytes)
       return true
     }
-      && withUnsafePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
-        }
+    // Nobody can be asked at a path that is too long; it is left alone.
+    guard fits else { return true }
+    return withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
       }
+    }
   }
 }

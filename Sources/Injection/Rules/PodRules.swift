@@ -51,6 +51,12 @@ struct PodRules {
             + "guarded as a whole, and an administrator decides about it")
       }
     }
+    // The node guard knows a pod from a file by the uid that its likeness names; a kubelet's likenesses are made in
+    // namespaces that nobody guards.
+    if try metadata.texts("annotations")["kubernetes.io/config.mirror"] != nil {
+      reasons.append(
+        "metadata.annotations[kubernetes.io/config.mirror] must be left out: it says that the pod is another")
+    }
     return reasons
   }
 

@@ -43,13 +43,21 @@ struct CachedObjectsTests {
     #expect(objects.count == 0)
   }
 
-  @Test("an object that can no longer be read is not there")
+  @Test("an object that can no longer be read stays as it was, until it is gone")
   func unreadable() {
     var objects = CachedObjects()
-    _ = objects.take(.added(object("a", 1)))
-    let key = ObjectKey(namespace: "n", name: "a")
-    #expect(objects.take(.unreadable(UnreadableObject(key: key, resourceVersion: "2", problem: "p"))) == key)
+    let known = object("a", 1)
+    _ = objects.take(.added(known))
+    let key = known.key
+    let odd = UnreadableObject(key: key, resourceVersion: "2", problem: "p")
+    #expect(objects.take(.unreadable(odd)) == nil)
+    #expect(objects[key] == known)
+    #expect(objects.replace(with: [], unreadable: [key, ObjectKey(namespace: "n", name: "b")]).isEmpty)
+    #expect(objects[key] == known)
+    #expect(objects.count == 1)
+    #expect(objects.take(.gone(odd)) == key)
     #expect(objects[key] == nil)
+    #expect(objects.count == 0)
   }
 
   @Test("keeps namespaces apart")

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
@@ -23,34 +24,48 @@ DATA_PLANE = "11-26,32,37,44,47,49"
 WITHOUT_SIDECARS = [str(FOLDER.parent / name) for name in ("kubernetes", "explorer")]
 
 
-def mount(adapter: str, *arguments: str) -> tuple[bool, list[dict[str, object]]]:
-    """Whether all were refused, and how each went."""
-    RESULTS.unlink(missing_ok=True)
-    print(f"\nattacks by the adapter {adapter}" if adapter else "\nattacks where no sidecar takes part", flush=True)
+Mounted = tuple[bool, list[dict[str, object]], str]
+"""Whether all were refused, how each went, and what was printed."""
+
+
+def mount(adapter: str, ports: str, *arguments: str) -> Mounted:
+    results = RESULTS.with_name(f"attacks-by-{adapter or 'nobody'}.json")
+    results.unlink(missing_ok=True)
+    own = {"CASA_ATTACK_RESULTS": str(results), "CASA_TEST_PORTS": ports, **({"CASA_ADAPTER": adapter} if adapter else {})}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments, "-q", "--attack-table"],
-        env={**os.environ, **({"CASA_ADAPTER": adapter} if adapter else {})},
+        env={**os.environ, **own},
         check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
-    return done.returncode == 0, json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    rows = json.loads(results.read_text()) if results.exists() else []
+    return done.returncode == 0 and bool(rows), rows, done.stdout
 
 
 def main() -> int:
-    rows: list[dict[str, object]] = []
-    failed = False
-    runs = [("", [*WITHOUT_SIDECARS, "--attack-numbers", "39-42"])]
-    for number, adapter in enumerate(adapters()):
-        folders = [str(FOLDER), *([str(FOLDER.parent / "interception")] if number == 0 else [])]
-        runs.append((adapter, [*folders, *([] if number == 0 else ["--attack-numbers", DATA_PLANE])]))
-    for adapter, arguments in runs:
-        all_refused, mounted = mount(adapter, *arguments)
-        failed = failed or not all_refused
-        rows += mounted
+    first, *others = adapters()
+    everything = [str(FOLDER), str(FOLDER.parent / "interception")]
+    # Two at a time, since all wait for processes most of the time.
+    turns = {
+        "10000-21000": [("", [*WITHOUT_SIDECARS, "--attack-numbers", "39-42"]), (first, everything)],
+        "21000-32000": [(adapter, [str(FOLDER), "--attack-numbers", DATA_PLANE]) for adapter in others],
+    }
+
+    def mount_in_turn(ports: str) -> list[Mounted]:
+        return [mount(adapter, ports, *arguments) for adapter, arguments in turns[ports]]
+
+    with ThreadPoolExecutor(len(turns)) as pool:
+        mounted = [each for turn in pool.map(mount_in_turn, turns) for each in turn]
+    for _, _, printed in mounted:
+        print(printed, flush=True)
+    rows = [row for _, found, _ in mounted for row in found]
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     for adapter, count in Counter(row["adapter"] for row in rows).items():
         refused = sum(bool(row["refused"]) for row in rows if row["adapter"] == adapter)
         print(f"{adapter or 'without sidecars'}: {count} mounted, {refused} refused")
-    return int(failed)
+    return int(not all(all_refused for all_refused, _, _ in mounted))
 
 
 if __name__ == "__main__":
