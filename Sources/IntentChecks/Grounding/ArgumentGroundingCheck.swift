@@ -84,7 +84,8 @@ struct ArgumentGroundingCheck: Check {
       return .decided(CheckFinding(.allow, "the tool only reads"))
     }
     let results = question.results.map { (result: $0, reading: models.readings.reading(of: $0)) }
-    let unread = results.first { $0.result.isTruncated || !$0.result.unread.isEmpty || !$0.reading.isWhole }
+    let oversized = results.first { $0.result.isTruncated || !$0.reading.isWhole }
+    let unread = oversized ?? results.first { !$0.result.unread.isEmpty }
     let inquiry = GroundingInquiry(
       tool, values: values, task: reading, results: results.map { ($0.result.tool, $0.reading) },
       unread: unread?.result.tool, policy: policy)
@@ -99,6 +100,10 @@ struct ArgumentGroundingCheck: Check {
           .block(.toolParametersMismatch),
           "what \(tool.name) does was done as often as the user's request asks for; \(other.parameterInWords) is not in it"
         ))
+    }
+    // Where the rest may say anything, nothing is there to compare the request with.
+    if !isRead, oversized != nil, let unknown = inquiry.values.first(where: \.isBound) {
+      return .decided(CheckFinding(.block(.toolParametersMismatch), unknown.originInWords))
     }
     if !isRead, let invented = inquiry.values.first(where: \.isInvented) {
       return .decided(

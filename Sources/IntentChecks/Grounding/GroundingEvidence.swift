@@ -14,15 +14,35 @@ extension GroundingInquiry.Traced {
   /// Whether it is an address or an account, which nobody guesses right, and yet nobody named it.
   var isInvented: Bool { origin == .nowhere && Identifiers.find(in: value.text) == [value.text] }
 
+  /// Whether the user, policy or data that nothing speaks of brought it.
+  var isTrusted: Bool {
+    switch origin {
+    case .request, .policy, .data: true
+    case .instruction, .text, .unread, .nowhere: false
+    }
+  }
+
+  /// In one sentence, where the value comes from.
+  var originInWords: String {
+    switch origin {
+    case .instruction(let tool):
+      "\(parameterInWords) is not in the user's request; it first appeared in the result of \(tool), in an instruction"
+    case .text(let tool):
+      "\(parameterInWords) is not in the user's request; it first appeared in running text in the result of \(tool)"
+    case .unread(let tool):
+      "\(parameterInWords) is not in the user's request; the result of \(tool) has a part that was not read, which may have brought it"
+    case .nowhere: "\(parameterInWords) appears neither in the user's request nor in any result"
+    case .request: "\(parameterInWords) is in the user's request"
+    case .policy: "policy vouches for \(parameterInWords)"
+    case .data(let tool): "\(parameterInWords) is data in the result of \(tool)"
+    }
+  }
+
   var parameterInWords: String { "the value of `\(String(value.parameter.unicodeScalars.prefix(64)))`" }
 
   /// Whether it is an address that neither the user, policy nor data gave.
   var leadsAstray: Bool {
-    guard value.isAddress else { return false }
-    switch origin {
-    case .instruction, .text, .unread, .nowhere: return true
-    case .request, .policy, .data: return false
-    }
+    value.isAddress && !isTrusted
   }
 
   /// Whether text in a result says the value that names one thing in the world, and nothing better does.
@@ -78,19 +98,10 @@ struct GroundingEvidence: Sendable {
     let worst =
       first { $0.isBound && $0.isInstructed } ?? first(\.isBound) ?? first { $0.origin == .nowhere }
       ?? first(\.isInstructed)
-    let parameter = worst?.parameterInWords ?? ""
-    switch worst?.origin {
-    case .instruction(let tool):
-      return "\(parameter) is not in the user's request; it first appeared in the result of \(tool), in an instruction"
-    case .text(let tool):
-      return "\(parameter) is not in the user's request; it first appeared in running text in the result of \(tool)"
-    case .unread(let tool):
-      return
-        "\(parameter) is not in the user's request; the result of \(tool) has a part that was not read, which may have brought it"
-    case .nowhere: return "\(parameter) appears neither in the user's request nor in any result"
-    case .request, .policy, .data, nil:
+    guard let worst, !worst.isTrusted else {
       guard let nearest else { return "the user's request does not explain the call" }
       return "a passage in the result of \(nearest) explains the call better than the user's request does"
     }
+    return worst.originInWords
   }
 }

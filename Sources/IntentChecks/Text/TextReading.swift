@@ -35,7 +35,7 @@ struct ResultReading: Sendable {
 
   let searchable: SearchableText
   let passages: [Passage]
-  /// Whether no passage was left out.
+  /// Whether no passage that says something was left out.
   let isWhole: Bool
 
   private static let maximumPassages = 8192
@@ -47,15 +47,18 @@ struct ResultReading: Sendable {
   init(_ text: String) {
     searchable = SearchableText(text)
     let unmasked = UnmaskedText.text(text)
-    let split = ([unmasked] + UnmaskedText.decoded(in: unmasked)).flatMap { Self.split($0) }
-    let all = Array(split.prefix(Self.maximumPassages))
-    isWhole = split.count == all.count
+    let all = ([unmasked] + UnmaskedText.decoded(in: unmasked)).flatMap { Self.split($0) }
     let addresses = all.map { Phrasing.addressesModel($0.text) }
     var passages: [Passage] = []
+    var isWhole = true
     for (index, (passage, isRun)) in all.enumerated() {
       let isDirective = isRun || Phrasing.isDirective(passage)
       // What can't be read may say anything.
       guard isDirective || Phrasing.isProse(passage) || Phrasing.isForeign(passage) else { continue }
+      guard passages.count < Self.maximumPassages else {
+        isWhole = false
+        break
+      }
       let near = max(0, index - Self.reach)...min(all.count - 1, index + Self.reach)
       let announced = isDirective && passage.hasSuffix(":") && index + 1 < all.count ? " " + all[index + 1].text : ""
       passages.append(
@@ -63,7 +66,7 @@ struct ResultReading: Sendable {
           text: passage, isDirective: isDirective, isNearAddress: addresses[near].contains(true),
           searchable: SearchableText(passage + announced)))
     }
-    self.passages = passages
+    (self.passages, self.isWhole) = (passages, isWhole)
   }
 
   /// The passages of more than a word, and single words that follow one another where they give an order.
