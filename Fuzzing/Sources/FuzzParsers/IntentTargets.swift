@@ -11,7 +11,7 @@ import CASACore
   let task = TaskReading(text)
   require(task.clauses.count <= Clauses.maximum, "clauses are bounded")
   let result = ResultReading(text)
-  require(result.passages.count <= passages.count, "what speaks is among the passages")
+  require(result.passages.count <= ResultReading.maximumPassages, "what speaks is bounded")
   var values = ArgumentValue.all(in: ["to": .string(text)])
   if let object = (try? JSONValue(parsing: bytes))?.object { values += ArgumentValue.all(in: object) }
   for value in values.prefix(16) {

@@ -26,7 +26,8 @@ private func events(of pieces: [ArraySlice<UInt8>]) -> [Result<WatchEvent, Kuber
           read.append(.success(event))
           switch event {
           case .added(let object), .modified(let object), .deleted(let object): requireSound(object)
-          case .unreadable(let object): require(!object.key.name.isEmpty, "what can't be read has a name")
+          case .unreadable(let object), .gone(let object):
+            require(!object.key.name.isEmpty, "what can't be read has a name")
           case .bookmark, .expired: break
           }
           // Where the strict parser takes the line, the outline read the same of it.

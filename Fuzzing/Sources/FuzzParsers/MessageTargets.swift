@@ -200,7 +200,43 @@ private func eventsReadPlainly(_ bytes: [UInt8]) -> [(name: String, data: String
   return events
 }
 
+/// What a server says where no tool was called or listed.
+private func fuzzOtherAnswers(_ bytes: [UInt8]) {
+  for (type, status) in [("application/json", 200), ("text/event-stream", 200), ("application/json", 404)] {
+    for (question, id) in [(MCPServerAnswer.Question.other, JSONRPCID.integer(1)), (.nothing, nil)] {
+      func read(_ pieces: [ArraySlice<UInt8>]) -> [UInt8]? {
+        guard
+          var answer = try? MCPServerAnswer(status: status, contentType: type, to: question, requestID: id)
+        else { return nil }
+        var output: [UInt8] = []
+        for (index, piece) in pieces.enumerated() {
+          guard let more = try? answer.feed(piece, isLast: index == pieces.count - 1) else { return nil }
+          output += more
+        }
+        return output
+      }
+      let whole = read([bytes[...]])
+      require(whole == read(split(bytes)), "an answer in pieces is the whole answer")
+      guard let whole else { continue }
+      var texts = [String(decoding: whole, as: UTF8.self)]
+      if type == "text/event-stream" {
+        var parser = ServerSentEventParser(maximumEventBytes: 8 << 20)
+        texts = ((try? parser.feed(whole)) ?? []).map(\.data)
+      }
+      for text in texts {
+        guard let json = try? JSONValue(parsing: text, limits: .generous), let message = try? JSONRPCMessage(json),
+          case .response = message
+        else { continue }
+        let answered = json["id"].flatMap { JSONRPCID($0) }
+        require(answered == id || answered == nil && status == 404, "nothing answers another request")
+        require(status == 404 || json["result"]?["instructions"] == nil, "a server does not instruct the model")
+      }
+    }
+  }
+}
+
 @Sendable func fuzzToolListing(_ bytes: [UInt8]) {
+  fuzzOtherAnswers(bytes)
   let known: [ToolName: String] = Dictionary(
     uniqueKeysWithValues: ((try? MCPToolDefinition.parseList([
       "tools": [["name": "a"], ["name": "b", "description": "d"]]

@@ -38,7 +38,7 @@ struct ResultReading: Sendable {
   /// Whether no passage that says something was left out.
   let isWhole: Bool
 
-  private static let maximumPassages = 8192
+  static let maximumPassages = 8192
   /// How far around a passage that speaks to the model its words are taken to go on.
   private static let reach = 3
   /// How many words, each on a line of its own, are read as one passage; the next begins in its middle.
