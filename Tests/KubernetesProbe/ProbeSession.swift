@@ -144,6 +144,7 @@ final class ProbeSession: Sendable {
     case .deleted(let object): ["type": "deleted", "object": object.json]
     case .bookmark(let version): ["type": "bookmark", "resourceVersion": .string(version)]
     case .unreadable(let object): ["type": "unreadable", "key": .string("\(object.key)")]
+    case .gone(let object): ["type": "gone", "key": .string("\(object.key)")]
     case .expired: ["type": "expired"]
     }
   }
