@@ -200,30 +200,35 @@ private func eventsReadPlainly(_ bytes: [UInt8]) -> [(name: String, data: String
   return events
 }
 
+/// What of a server's answer goes on, which is the same wherever it is cut, and the JSON texts in it; nil when it is refused.
+private func passing(
+  _ bytes: [UInt8], as type: String, _ begin: () -> MCPServerAnswer?
+) -> (whole: [UInt8], texts: [String])? {
+  func read(_ pieces: [ArraySlice<UInt8>]) -> [UInt8]? {
+    guard var answer = begin() else { return nil }
+    var output: [UInt8] = []
+    for (index, piece) in pieces.enumerated() {
+      guard let more = try? answer.feed(piece, isLast: index == pieces.count - 1) else { return nil }
+      output += more
+    }
+    return output
+  }
+  let whole = read([bytes[...]])
+  require(whole == read(split(bytes)), "an answer in pieces is the whole answer")
+  guard let whole else { return nil }
+  guard type == "text/event-stream" else { return (whole, [String(decoding: whole, as: UTF8.self)]) }
+  var parser = ServerSentEventParser(maximumEventBytes: 8 << 20)
+  return (whole, ((try? parser.feed(whole)) ?? []).map(\.data))
+}
+
 /// What a server says where no tool was called or listed.
 private func fuzzOtherAnswers(_ bytes: [UInt8]) {
   for (type, status) in [("application/json", 200), ("text/event-stream", 200), ("application/json", 404)] {
     for (question, id) in [(MCPServerAnswer.Question.other, JSONRPCID.integer(1)), (.nothing, nil)] {
-      func read(_ pieces: [ArraySlice<UInt8>]) -> [UInt8]? {
-        guard
-          var answer = try? MCPServerAnswer(status: status, contentType: type, to: question, requestID: id)
-        else { return nil }
-        var output: [UInt8] = []
-        for (index, piece) in pieces.enumerated() {
-          guard let more = try? answer.feed(piece, isLast: index == pieces.count - 1) else { return nil }
-          output += more
-        }
-        return output
+      let passed = passing(bytes, as: type) {
+        try? MCPServerAnswer(status: status, contentType: type, to: question, requestID: id)
       }
-      let whole = read([bytes[...]])
-      require(whole == read(split(bytes)), "an answer in pieces is the whole answer")
-      guard let whole else { continue }
-      var texts = [String(decoding: whole, as: UTF8.self)]
-      if type == "text/event-stream" {
-        var parser = ServerSentEventParser(maximumEventBytes: 8 << 20)
-        texts = ((try? parser.feed(whole)) ?? []).map(\.data)
-      }
-      for text in texts {
+      for text in passed?.texts ?? [] {
         guard let json = try? JSONValue(parsing: text, limits: .generous), let message = try? JSONRPCMessage(json),
           case .response = message
         else { continue }
@@ -243,25 +248,11 @@ private func fuzzOtherAnswers(_ bytes: [UInt8]) {
     ]).tools) ?? [])
     .map { ($0.name, $0.digest) })
   for type in ["application/json", "text/event-stream"] {
-    func read(_ pieces: [ArraySlice<UInt8>]) -> [UInt8]? {
-      guard var answer = try? MCPServerAnswer(contentType: type, to: .toolListing(allowed: known), requestID: nil)
-      else { return nil }
-      var output: [UInt8] = []
-      for (index, piece) in pieces.enumerated() {
-        guard let more = try? answer.feed(piece, isLast: index == pieces.count - 1) else { return nil }
-        output += more
-      }
-      return output
+    func begin() -> MCPServerAnswer? {
+      try? MCPServerAnswer(contentType: type, to: .toolListing(allowed: known), requestID: nil)
     }
-    let whole = read([bytes[...]])
-    require(whole == read(split(bytes)), "an answer in pieces is the whole answer")
-    guard let whole else { continue }
-    require(read([whole[...]]) == whole, "what went on is filtered already")
-    var texts = [String(decoding: whole, as: UTF8.self)]
-    if type == "text/event-stream" {
-      var parser = ServerSentEventParser(maximumEventBytes: 8 << 20)
-      texts = ((try? parser.feed(whole)) ?? []).map(\.data)
-    }
+    guard let (whole, texts) = passing(bytes, as: type, begin) else { continue }
+    require(passing(whole, as: type, begin)?.whole == whole, "what went on is filtered already")
     for text in texts {
       let result = try? JSONValue(parsing: text, limits: .generous)
       for tool in result?["result"]?["tools"]?.array ?? [] {
