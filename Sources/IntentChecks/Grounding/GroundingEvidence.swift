@@ -32,9 +32,7 @@ extension GroundingInquiry.Traced {
     case .unread(let tool):
       "\(parameterInWords) is not in the user's request; the result of \(tool) has a part that was not read, which may have brought it"
     case .nowhere: "\(parameterInWords) appears neither in the user's request nor in any result"
-    case .request: "\(parameterInWords) is in the user's request"
-    case .policy: "policy vouches for \(parameterInWords)"
-    case .data(let tool): "\(parameterInWords) is data in the result of \(tool)"
+    case .request, .policy, .data: "\(parameterInWords) comes from the user's request, policy or data"
     }
   }
 
@@ -98,7 +96,7 @@ struct GroundingEvidence: Sendable {
     let worst =
       first { $0.isBound && $0.isInstructed } ?? first(\.isBound) ?? first { $0.origin == .nowhere }
       ?? first(\.isInstructed)
-    guard let worst, !worst.isTrusted else {
+    guard let worst else {
       guard let nearest else { return "the user's request does not explain the call" }
       return "a passage in the result of \(nearest) explains the call better than the user's request does"
     }
