@@ -121,6 +121,8 @@ public struct EnvoyBootstrap: Sendable {
       "name": "envoy.filters.http.router",
       "typed_config": [
         "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": true,
+        // Counting each status by cluster, which the listener counts too, takes a twentieth of a request's time.
+        "dynamic_stats": false,
       ],
     ]
     return [
@@ -136,7 +138,8 @@ public struct EnvoyBootstrap: Sendable {
       // What can be read in two ways is refused or made plain before anything is decided by it.
       "normalize_path": true, "merge_slashes": false, "path_with_escaped_slashes_action": "REJECT_REQUEST",
       "server_header_transformation": "PASS_THROUGH", "use_remote_address": true, "skip_xff_append": true,
-      "preserve_external_request_id": false, "generate_request_id": true,
+      // A request has its trace, and a refusal its decision.
+      "generate_request_id": false,
       "http_filters": .array(filters + [router]),
       "access_log": [accessLogger(listener ?? name, direction: direction)],
       "route_config": ["virtual_hosts": .array(virtualHosts)],
@@ -163,7 +166,7 @@ public struct EnvoyBootstrap: Sendable {
       var members: [String: JSONValue] = [
         "name": .string(name), "match": .object(match.merging(["prefix": "/"]) { $1 }),
         "route": [
-          "cluster": .string("to-" + name), "timeout": "0s", "idle_timeout": "300s",
+          "cluster": .string("to-" + name), "timeout": "0s",
           "host_rewrite_literal": .string(upstream.authority),
         ],
         "typed_per_filter_config": .object(settings),
@@ -248,7 +251,7 @@ public struct EnvoyBootstrap: Sendable {
       "json_format": [
         "time": "%START_TIME%", "listener": .string(name), "direction": .string(direction),
         "method": "%REQ(:METHOD)%", "status": "%RESPONSE_CODE%",
-        "flags": "%RESPONSE_FLAGS%", "duration_ms": "%DURATION%", "request_id": "%REQ(X-REQUEST-ID)%",
+        "flags": "%RESPONSE_FLAGS%", "duration_ms": "%DURATION%",
         "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
         "refused_decision": "%RESP(X-CASA-DECISION)%",
         "decision": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:decision)%",

@@ -9,16 +9,17 @@ struct EnvoyStream {
   static let maximumFieldBytes = 1 << 20
 
   /// Lends the request's header fields, in Envoy's memory; not when Envoy has none, too many, or says nonsense of them.
-  func withRequestFields(_ action: (UnsafeBufferPointer<casa_field>) -> Void) {
+  /// - Returns: what `action` does; nil when it was not called.
+  func withRequestFields<Result>(_ action: (UnsafeBufferPointer<casa_field>) -> Result?) -> Result? {
     let count = envoy_dynamic_module_callback_http_get_headers_size(pointer, CASA_REQUEST_HEADERS)
-    guard (1...Self.maximumFields).contains(count) else { return }
-    withUnsafeTemporaryAllocation(of: casa_field.self, capacity: count) { buffer in
+    guard (1...Self.maximumFields).contains(count) else { return nil }
+    return withUnsafeTemporaryAllocation(of: casa_field.self, capacity: count) { buffer in
       buffer.initialize(repeating: casa_field())
       guard let start = buffer.baseAddress,
         envoy_dynamic_module_callback_http_get_headers(pointer, CASA_REQUEST_HEADERS, start),
         byteCount(of: UnsafeBufferPointer(buffer), limit: Self.maximumFieldBytes) != nil
-      else { return }
-      action(UnsafeBufferPointer(buffer))
+      else { return nil }
+      return action(UnsafeBufferPointer(buffer))
     }
   }
 
@@ -43,25 +44,26 @@ struct EnvoyStream {
 
   /// Lends the whole body, in pieces in Envoy's memory; not when they are not what was announced.
   /// - Parameter size: as `bodySize` says.
-  func withBody(size: Int, _ action: (UnsafeBufferPointer<casa_bytes>) -> Void) {
+  /// - Returns: what `action` does; nil when it was not called.
+  func withBody<Result>(size: Int, _ action: (UnsafeBufferPointer<casa_bytes>) -> Result?) -> Result? {
     let buffered = envoy_dynamic_module_callback_http_get_body_chunks_size(pointer, CASA_BUFFERED_REQUEST_BODY)
     let received =
       envoy_dynamic_module_callback_http_received_buffered_request_body(pointer)
       ? 0 : envoy_dynamic_module_callback_http_get_body_chunks_size(pointer, CASA_RECEIVED_REQUEST_BODY)
     // One byte in each piece at least, or Envoy would not have it.
-    guard (0...size).contains(buffered), (0...size).contains(received) else { return }
-    withUnsafeTemporaryAllocation(of: casa_bytes.self, capacity: max(1, buffered + received)) { buffer in
+    guard (0...size).contains(buffered), (0...size).contains(received) else { return nil }
+    return withUnsafeTemporaryAllocation(of: casa_bytes.self, capacity: max(1, buffered + received)) { buffer in
       buffer.initialize(repeating: casa_bytes())
       guard let start = buffer.baseAddress,
         buffered == 0
           || envoy_dynamic_module_callback_http_get_body_chunks(pointer, CASA_BUFFERED_REQUEST_BODY, start),
         received == 0
           || envoy_dynamic_module_callback_http_get_body_chunks(pointer, CASA_RECEIVED_REQUEST_BODY, start + buffered)
-      else { return }
+      else { return nil }
       let chunks = UnsafeBufferPointer(rebasing: buffer[..<(buffered + received)])
       // Anything else than what was announced is not the whole.
-      guard byteCount(of: chunks, limit: size) == size else { return }
-      action(chunks)
+      guard byteCount(of: chunks, limit: size) == size else { return nil }
+      return action(chunks)
     }
   }
 

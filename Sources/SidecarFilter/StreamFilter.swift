@@ -25,6 +25,12 @@ final class StreamFilter {
     case refused
   }
 
+  /// A request as it was found in Envoy's memory.
+  private enum Examined {
+    case repetition(RememberedAdmission)
+    case new(FilteredRequest)
+  }
+
   static let maximumBodyBytes = 1 << 20
   private static let timeout: UInt64 = 5000
 
@@ -92,17 +98,21 @@ final class StreamFilter {
     isInHook = true
     defer { isInHook = false }
     phase = .deciding
-    var known: RememberedAdmission?
-    var new: FilteredRequest?
-    stream.withRequestFields { fields in
+    let request: Examined? = stream.withRequestFields { fields in
       stream.withBody(size: bodySize) { body in
         let key = RequestKey(fields, body)
-        known = key.flatMap { owner.admitAgain($0) }
-        if known == nil { new = FilteredRequest(fields, body, key: key) }
+        if let known = key.flatMap({ owner.admitAgain($0) }) { return .repetition(known) }
+        return FilteredRequest(fields, body, key: key).map { .new($0) }
       }
     }
-    if let known { return pass(known.admission, stream) }
-    guard let request = new else { return refuseDisorder(stream) }
+    switch request {
+    case .repetition(let known): return pass(known.admission, stream)
+    case .new(let request): return decide(stream, about: request)
+    case nil: return refuseDisorder(stream)
+    }
+  }
+
+  private func decide(_ stream: EnvoyStream, about request: FilteredRequest) -> Passage {
     let intercepted: InterceptedRequest
     do throws(Refusal) {
       intercepted = try request.intercepted()

@@ -21,8 +21,6 @@ public final class LocalDecisions: Sendable {
   public static let contactFor = Duration.seconds(1)
   static let tokenCapacity = 20_000
   static let recordCapacity = 10_000
-  /// With keys of 8 KiB at most.
-  static let knownCapacity = 2000
 
   private struct Use: Hashable {
     let trace: TraceID
@@ -35,22 +33,6 @@ public final class LocalDecisions: Sendable {
     let until: Timestamp
   }
 
-  /// What requests have in common that are recorded as one.
-  fileprivate struct RepeatedRecord: Hashable {
-    let method: String?
-    let token: TokenHash?
-    let trace: TraceID?
-    let session: UserInputID?
-    let correlation: RequestRecord.Correlation?
-    let destination: String?
-
-    func hash(into hasher: inout Hasher) {
-      // The rest hardly ever tells two apart.
-      hasher.combine(token)
-      hasher.combine(trace)
-    }
-  }
-
   private struct State {
     var epoch: UInt64?
     /// From when the question left that was answered last, for as long as its answer vouches for others.
@@ -59,13 +41,17 @@ public final class LocalDecisions: Sendable {
     var identityUntil = Timestamp(milliseconds: 0)
     var tokens = GenerationalCache<Use, SessionToken>(capacity: tokenCapacity)
     var owners = GenerationalCache<MCPSessionID, AppID>(capacity: tokenCapacity)
-    var known = GenerationalCache<RequestKey, RememberedAdmission>(capacity: knownCapacity)
+    var known = RememberedAdmissions()
     var repeats: [RepeatedRecord: Int] = [:]
+    /// Those that were made again and are not among `repeats` yet, each once.
+    var madeAgain: [RememberedAdmission] = []
     var refusals: [JSONValue] = []
     var lostRefusals = 0
     var undelivered: String?
 
-    var hasRoom: Bool { repeats.count < recordCapacity }
+    /// How many records there may be at most; those of different requests can be the same.
+    var recordCount: Int { repeats.count + madeAgain.count }
+    var hasRoom: Bool { recordCount < recordCapacity }
 
     /// A clock that was set back makes nothing last longer.
     func isInContact(_ now: Timestamp) -> Bool { contact?.contains(now) ?? false }
@@ -89,7 +75,7 @@ public final class LocalDecisions: Sendable {
     let now = clock.now()
     return state.withLock { state in
       guard let known = state.known[key], known.until > now, state.isInContact(now), state.hasRoom else { return nil }
-      state.repeats[known.record, default: 0] += 1
+      if known.countUse() == 1 { state.madeAgain.append(known) }
       return known
     }
   }
@@ -159,16 +145,14 @@ public final class LocalDecisions: Sendable {
   private func reuse(
     _ admission: Admission, key: RequestKey?, until: Timestamp, epoch: UInt64?, now: Timestamp, record: RequestRecord
   ) -> Verdict {
-    let repeated = RepeatedRecord(
-      method: record.method, token: admission.tokenHash ?? record.tokenHash, trace: record.traceID,
-      session: admission.userInputID ?? record.userInputID, correlation: record.correlation,
-      destination: record.destination)
+    let repeated = RepeatedRecord(record, of: admission)
     return state.withLock { state in
       guard state.epoch == epoch, state.isInContact(now), state.hasRoom else { return .ask }
       state.repeats[repeated, default: 0] += 1
       if let key {
-        state.known[key] = RememberedAdmission(
-          admission: admission, record: repeated, until: min(until, state.identityUntil))
+        state.known.insert(
+          RememberedAdmission(
+            of: key, admission: admission, record: repeated, until: min(until, state.identityUntil)))
       }
       return .admit(admission)
     }
@@ -188,7 +172,7 @@ public final class LocalDecisions: Sendable {
         if let known = state.epoch, epoch < known, known - epoch < 1 << 32 { return }
         state.epoch = epoch
         state.tokens = GenerationalCache(capacity: Self.tokenCapacity)
-        state.known = GenerationalCache(capacity: Self.knownCapacity)
+        state.known = RememberedAdmissions()
         state.identity = nil
         active.forgetAll()
       }
@@ -196,7 +180,7 @@ public final class LocalDecisions: Sendable {
       guard let facts else { return }
       if let identity = facts.identity {
         // What was admitted by another description of the workload may not be any more.
-        if state.identity?.json != identity.json { state.known = GenerationalCache(capacity: Self.knownCapacity) }
+        if state.identity?.json != identity.json { state.known = RememberedAdmissions() }
         state.identity = identity
         state.identityUntil = asked + .seconds(60)
       }
@@ -222,12 +206,11 @@ public final class LocalDecisions: Sendable {
       state.refusals.removeFirst(lines.count)
       if state.lostRefusals > 0 { lines.append("\(state.lostRefusals) {}\n") }
       state.lostRefusals = 0
-      while lines.count < limit, let (key, count) = state.repeats.first {
-        state.repeats[key] = nil
-        var record = RequestRecord(direction: point.direction, destination: key.destination)
-        (record.method, record.tokenHash, record.traceID) = (key.method, key.token, key.trace)
-        (record.userInputID, record.correlation) = (key.session, key.correlation)
-        lines.append("\(count) \(record.event(refusal: nil, decisionID: nil, latency: nil).canonicalText)\n")
+      for known in state.madeAgain { state.repeats[known.record, default: 0] += known.takeUses() }
+      state.madeAgain.removeAll(keepingCapacity: true)
+      while lines.count < limit, let (record, count) = state.repeats.first {
+        state.repeats[record] = nil
+        lines.append("\(count) \(record.event(direction: point.direction).canonicalText)\n")
       }
       state.undelivered = lines.isEmpty ? nil : lines.joined()
       return state.undelivered
@@ -240,21 +223,7 @@ public final class LocalDecisions: Sendable {
   public func recordsWereDelivered(limit: Int = 500) -> Bool {
     state.withLock { state in
       state.undelivered = nil
-      return state.repeats.count + state.refusals.count >= limit
+      return state.recordCount + state.refusals.count >= limit
     }
-  }
-}
-
-/// An admission that holds for the very same request, for a while. A reference, since it is looked up for each request and
-/// has many parts.
-public final class RememberedAdmission: Sendable {
-  public let admission: Admission
-  fileprivate let record: LocalDecisions.RepeatedRecord
-  fileprivate let until: Timestamp
-
-  fileprivate init(admission: Admission, record: LocalDecisions.RepeatedRecord, until: Timestamp) {
-    self.admission = admission
-    self.record = record
-    self.until = until
   }
 }

@@ -10,8 +10,7 @@ public struct RequestKey: Sendable, Hashable {
   public static let maximumBytes = 8192
 
   private let bytes: [UInt8]
-  /// By Swift's hash, which nobody outside this process can aim at.
-  private let hash: Int
+  let hash: UInt64
 
   /// Takes a request's parts out of whatever memory they lie in.
   public struct Writer: ~Copyable {
@@ -80,9 +79,7 @@ public struct RequestKey: Sendable, Hashable {
     guard let written else { return nil }
     bytes.removeLast(size - written)
     self.bytes = bytes
-    var hasher = Hasher()
-    bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
-    hash = hasher.finalize()
+    hash = bytes.withUnsafeBytes { RequestHash.hash($0) }
   }
 
   /// - Returns: nil for a request that is too large to be remembered.
