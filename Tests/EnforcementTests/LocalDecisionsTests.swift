@@ -128,6 +128,33 @@ struct LocalDecisionsTests {
     #expect(verdict(incoming, arriving(token: TestSystem.claims(for: "mcp") { $0.id = TokenID("t2") })) == "ask")
   }
 
+  private func key(_ body: String, of request: InterceptedRequest) -> RequestKey? {
+    RequestKey(
+      fields: request.headers.map { RawField(name: Array($0.name.utf8)[...], value: Array($0.value.utf8)[...]) },
+      body: Array(body.utf8))
+  }
+
+  @Test("admit again what differs in its own id only, and nothing whose admission names the id")
+  func again() throws {
+    func body(_ id: Int) -> String { #"{"jsonrpc":"2.0","id":\#(id),"method":"tools/list"}"# }
+    let incoming = ingress()
+    incoming.learn(try active(caller), epoch: 1, asked: clock.now)
+    let arrived = arriving(body(1))
+    _ = incoming.decide(arrived, key: key(body(1), of: arrived))
+    #expect(incoming.admitAgain(try #require(key(body(22), of: arrived))) != nil)
+    let another = body(22).replacing("tools", with: "resources")
+    #expect(incoming.admitAgain(try #require(key(another, of: arrived))) == nil)
+
+    // What is read of the answer on its way back is the answer to this id.
+    let outgoing = try egress()
+    outgoing.learn(try held(), epoch: 1, asked: clock.now)
+    let leaves = leaving(body(1))
+    #expect(verdict(outgoing, leaves) == "admit")
+    _ = outgoing.decide(leaves, key: key(body(1), of: leaves))
+    #expect(outgoing.admitAgain(try #require(key(body(1), of: leaves))) == nil)
+    #expect(outgoing.admitAgain(try #require(key(body(22), of: leaves))) == nil)
+  }
+
   @Test("admit what leaves in a session whose token is held")
   func admitLeaving() throws {
     let outgoing = try egress()

@@ -1,4 +1,5 @@
 import CASACore
+import Enforcement
 import Foundation
 import Sidecar
 import SwiftProtobuf
@@ -41,7 +42,9 @@ struct RepeatedChecksTests {
   private func keeping() throws -> RepeatedChecks {
     let repeated = RepeatedChecks(epoch: epoch, clock: clock.wallClock)
     let question = try #require(try question())
-    repeated.keep([1, 2], recordedAs: ["a": "b"], to: question, for: .seconds(30), epoch: repeated.currentEpoch)
+    repeated.keep(
+      [1, 2], of: Admission(), body: Array("{}".utf8), recordedAs: ["a": "b"], to: question, for: .seconds(30),
+      epoch: repeated.currentEpoch)
     return repeated
   }
 
@@ -51,6 +54,23 @@ struct RepeatedChecksTests {
     let other = try #require(try question { $0.headerMap.headers[1].value = "2" })
     #expect(repeated.answer(to: other)?.bytes == [1, 2])
     #expect(repeated.answer(to: other)?.call.event == ["a": "b"])
+  }
+
+  @Test("are the same with another id of their own, but not with another number that an argument has")
+  func ids() throws {
+    let repeated = try keeping()
+    func question(_ body: String) throws -> RepeatedChecks.Question {
+      try #require(try self.question { $0.rawBody = Data(body.utf8) })
+    }
+    for (body, other, isSame) in [
+      (#"{"id":1,"method":"ping"}"#, #"{"id":22,"method":"ping"}"#, true),
+      (#"{"params":{"id":1},"id":"a"}"#, #"{"params":{"id":2},"id":"a"}"#, false),
+    ] {
+      repeated.keep(
+        [3], of: Admission(), body: Array(body.utf8), recordedAs: [:], to: try question(body), for: .seconds(30),
+        epoch: repeated.currentEpoch)
+      #expect((repeated.answer(to: try question(other))?.bytes == [3]) == isSame)
+    }
   }
 
   @Test("are others when anything differs that a decision can depend on")
@@ -92,7 +112,8 @@ struct RepeatedChecksTests {
     epoch.advance()
     #expect(voided.answer(to: asked) == nil)
     // An answer that was decided before the revocation is kept after it.
-    voided.keep([1], recordedAs: [:], to: asked, for: .seconds(30), epoch: 5)
+    voided.keep(
+      [1], of: Admission(), body: Array("{}".utf8), recordedAs: [:], to: asked, for: .seconds(30), epoch: 5)
     #expect(voided.answer(to: asked) == nil)
   }
 

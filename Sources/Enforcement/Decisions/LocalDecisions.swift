@@ -69,7 +69,8 @@ public final class LocalDecisions: Sendable {
     active = ActiveTokens(capacity: Self.tokenCapacity, clock: clock)
   }
 
-  /// Admits a request that is the same, byte for byte, as one that was admitted here a moment ago.
+  /// Admits a request that is the same, byte for byte, as one that was admitted here a moment ago, but for what is new in
+  /// every request; see `RequestKey`.
   /// - Returns: nil when it must be decided about.
   public func admitAgain(_ key: RequestKey) -> RememberedAdmission? {
     let now = clock.now()
@@ -124,7 +125,7 @@ public final class LocalDecisions: Sendable {
     else { return .ask }
     let admission = try call.admission(record: &record)
     let until = min(activity.until, call.token.claims.expiresAt)
-    return reuse(admission, key: key, until: until, epoch: epoch, now: now, record: record)
+    return reuse(admission, of: request, key: key, until: until, epoch: epoch, now: now, record: record)
   }
 
   private func release(
@@ -137,15 +138,17 @@ public final class LocalDecisions: Sendable {
     else { return .ask }
     try call.check(beginningOf: held.token)
     let admission = call.admission(with: held.token, trace: trace, apiKey: held.apiKey, record: &record)
-    return reuse(admission, key: key, until: held.until, epoch: epoch, now: now, record: record)
+    return reuse(admission, of: request, key: key, until: held.until, epoch: epoch, now: now, record: record)
   }
 
   /// Admits by what is remembered, if it still counts and can be recorded.
   /// - Parameter epoch: as it was before anything was looked up.
   private func reuse(
-    _ admission: Admission, key: RequestKey?, until: Timestamp, epoch: UInt64?, now: Timestamp, record: RequestRecord
+    _ admission: Admission, of request: InterceptedRequest, key: RequestKey?, until: Timestamp, epoch: UInt64?,
+    now: Timestamp, record: RequestRecord
   ) -> Verdict {
     let repeated = RepeatedRecord(record, of: admission)
+    let key = key.flatMap { $0.represents(admission, of: request.body) ? $0 : nil }
     return state.withLock { state in
       guard state.epoch == epoch, state.isInContact(now), state.hasRoom else { return .ask }
       state.repeats[repeated, default: 0] += 1

@@ -4,18 +4,25 @@
   import Darwin
 #endif
 
-/// Everything of a request that a decision can depend on, byte for byte: two requests with one key are decided alike.
+/// Everything of a request that a decision can depend on, byte for byte: two requests with one key are decided alike, if
+/// the key `represents` one of them.
+///
+/// Left out is what agents give every request anew: the id of a JSON-RPC request, the span of a `traceparent`, Envoy's id,
+/// and the body's length, which follows from the body.
 public struct RequestKey: Sendable, Hashable {
   /// A request that takes more is never remembered.
   public static let maximumBytes = 8192
 
   private let bytes: [UInt8]
   let hash: UInt64
+  /// Where in the body the number stood that is left out; nil when there was none.
+  private let idOffset: Int?
 
   /// Takes a request's parts out of whatever memory they lie in.
   public struct Writer: ~Copyable {
     fileprivate let buffer: UnsafeMutableBufferPointer<UInt8>
     fileprivate var count = 0
+    fileprivate var bodyStart: Int?
     fileprivate var isOverfull = false
 
     fileprivate init(_ buffer: UnsafeMutableBufferPointer<UInt8>) { self.buffer = buffer }
@@ -24,18 +31,54 @@ public struct RequestKey: Sendable, Hashable {
       // Counts in front of everything: no two requests are written alike.
       append(count: name.count)
       append(name)
-      if isRequestID(name) { return }
+      if Self.isLeftOut(name) { return }
+      if let trace = Self.trace(name, value) {
+        append(count: Self.traceMark)
+        return append(trace)
+      }
       append(count: value.count)
       append(value)
     }
 
-    public mutating func append(body: UnsafeRawBufferPointer) { append(body) }
+    public mutating func append(body: UnsafeRawBufferPointer) {
+      bodyStart = bodyStart ?? count
+      append(body)
+    }
 
-    /// Envoy makes one for each request, and no decision looks at it.
-    private func isRequestID(_ name: UnsafeRawBufferPointer) -> Bool {
-      let requestID: StaticString = "x-request-id"
-      guard name.count == requestID.utf8CodeUnitCount, let start = name.baseAddress else { return false }
-      return memcmp(start, requestID.utf8Start, name.count) == 0
+    /// In place of a value's length, which is never as large.
+    private static let traceMark = Int(UInt16.max)
+
+    /// Envoy makes an id for each request, and no decision looks at it. Nor at the body's length, which Envoy has checked.
+    private static func isLeftOut(_ name: UnsafeRawBufferPointer) -> Bool {
+      hasBytes(name, "x-request-id") || hasBytes(name, "content-length")
+    }
+
+    private static func hasBytes(_ name: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+      guard name.count == text.utf8CodeUnitCount, let start = name.baseAddress else { return false }
+      return memcmp(start, text.utf8Start, name.count) == 0
+    }
+
+    /// The trace of a `traceparent` as `TraceParent` reads it, which is all that a decision takes of it; nil for any other
+    /// field or value.
+    private static func trace(
+      _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+    ) -> UnsafeRawBufferPointer? {
+      guard hasBytes(name, "traceparent"), value.count == 55, value[0] == UInt8(ascii: "0"),
+        value[1] == UInt8(ascii: "0")
+      else { return nil }
+      let dash = UInt8(ascii: "-")
+      guard value[2] == dash, value[35] == dash, value[52] == dash else { return nil }
+      let (trace, span) = (value[3..<35], value[36..<52])
+      guard isHexNumber(trace), isHexNumber(span), isHex(value[53..<55]) else { return nil }
+      return UnsafeRawBufferPointer(rebasing: trace)
+    }
+
+    private static func isHexNumber(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
+      isHex(bytes) && bytes.contains { $0 != UInt8(ascii: "0") }
+    }
+
+    private static func isHex(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
+      bytes.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }
 
     fileprivate mutating func append(count number: Int) {
@@ -46,6 +89,18 @@ public struct RequestKey: Sendable, Hashable {
       buffer[count] = UInt8(truncatingIfNeeded: number >> 8)
       buffer[count + 1] = UInt8(truncatingIfNeeded: number)
       count += 2
+    }
+
+    /// Takes the number out of the body that may be the request's id.
+    /// - Returns: where in the body it stood.
+    fileprivate mutating func leaveOutID() -> Int? {
+      guard !isOverfull, let bodyStart, let start = buffer.baseAddress else { return nil }
+      let body = UnsafeRawBufferPointer(start: start + bodyStart, count: count - bodyStart)
+      guard let digits = JSONRPCIDLocation.candidate(in: body)?.digits else { return nil }
+      let rest = bodyStart + digits.upperBound
+      memmove(start + bodyStart + digits.lowerBound, start + rest, count - rest)
+      count -= digits.count
+      return digits.lowerBound
     }
 
     private mutating func append(_ bytes: UnsafeRawBufferPointer) {
@@ -64,21 +119,25 @@ public struct RequestKey: Sendable, Hashable {
   ///   - byteCount: of all that is appended.
   /// - Returns: nil for a request that is too large to be remembered.
   public init?(fieldCount: Int, byteCount: Int, _ write: (inout Writer) -> Void) {
-    let size = byteCount + 4 * fieldCount + 2
+    let size = byteCount + 4 * fieldCount + 4
     guard byteCount <= Self.maximumBytes, fieldCount <= Self.maximumBytes, size <= Self.maximumBytes else { return nil }
     // An array whose bytes are written over; made in this way it needs no look at its type while the program runs.
     var bytes: [UInt8] = []
     bytes.reserveCapacity(size)
     bytes.append(contentsOf: repeatElement(0, count: size))
-    let written = bytes.withUnsafeMutableBufferPointer { buffer -> Int? in
+    let written = bytes.withUnsafeMutableBufferPointer { buffer -> (count: Int, idOffset: Int?)? in
       var writer = Writer(buffer)
       writer.append(count: fieldCount)
       write(&writer)
-      return writer.isOverfull ? nil : writer.count
+      let idOffset = writer.leaveOutID()
+      // Where it stood, so that no two bodies are written alike of which it was taken out.
+      writer.append(count: idOffset ?? Int(UInt16.max))
+      return writer.isOverfull ? nil : (writer.count, idOffset)
     }
     guard let written else { return nil }
-    bytes.removeLast(size - written)
+    bytes.removeLast(size - written.count)
     self.bytes = bytes
+    idOffset = written.idOffset
     hash = bytes.withUnsafeBytes { RequestHash.hash($0) }
   }
 
@@ -93,6 +152,15 @@ public struct RequestKey: Sendable, Hashable {
       }
       body.withUnsafeBytes { writer.append(body: $0) }
     }
+  }
+
+  /// Whether an admission of a request holds for every other of the same key, which may have another id: what was left out
+  /// is the id of the request itself, and nothing that comes of it names the id.
+  /// - Parameter body: the body of the request that was admitted: strict JSON whose value is an object, with no name twice,
+  ///   when there was something left out.
+  public func represents(_ admission: Admission, of body: [UInt8]) -> Bool {
+    guard let idOffset else { return true }
+    return admission.offer?.namesRequest != true && JSONRPCIDLocation(in: body)?.offset == idOffset
   }
 
   public static func == (a: Self, b: Self) -> Bool {

@@ -137,7 +137,8 @@ struct CheckService: Sendable {
       let answer = CheckResponse.admitted(admission, marksAnswers: marksAnswers)
       if let repetition, let lifetime = admission.reuse, lifetime > .zero {
         let event = record.event(refusal: nil, decisionID: nil, latency: nil)
-        repeated.keep(answer, recordedAs: event, to: repetition, for: lifetime, epoch: epoch)
+        repeated.keep(
+          answer, of: admission, body: intercepted.body, recordedAs: event, to: repetition, for: lifetime, epoch: epoch)
       }
       return (answer, nil)
     case .failure(let refusal): return denied(refusal, record: record)

@@ -72,12 +72,16 @@ final class RepeatedChecks: Sendable {
     return (known.answer, known.call)
   }
 
+  /// Keeps nothing when a question that counts as the same might be answered in another way.
   /// - Parameters:
+  ///   - body: of the request that was admitted.
   ///   - lifetime: for how long the same question is answered in the same way.
   ///   - epoch: as it was before the decision was begun.
   func keep(
-    _ answer: [UInt8], recordedAs event: JSONValue, to question: Question, for lifetime: Duration, epoch: UInt64
+    _ answer: [UInt8], of admission: Admission, body: [UInt8], recordedAs event: JSONValue, to question: Question,
+    for lifetime: Duration, epoch: UInt64
   ) {
+    guard question.request.represents(admission, of: body) else { return }
     let now = clock.now()
     let known = Known(answer: answer, call: RepeatedCall(event), epoch: epoch, since: now, until: now + lifetime)
     self.known.withLock { $0[question] = known }

@@ -1,35 +1,58 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Where the id of a JSON-RPC request stands in its body, so that an adapter can tell bodies that differ in nothing else.
 ///
 /// The adapter looks for the first `"id":` with a whole number of 1 to 15 digits, no zero in front, and `,` or `}`
 /// right behind it. That may be an argument of a tool as well; here it is found out whether it is the request's own id.
-struct JSONRPCIDLocation: Sendable, Hashable {
+public struct JSONRPCIDLocation: Sendable, Hashable {
   /// Of the number's first digit, from 0.
-  let offset: Int
-  let length: Int
+  public let offset: Int
+  public let length: Int
 
   private static let key = Array(#""id":"#.utf8)
   private static let maximumDigits = 15
 
   /// - Parameter body: strict JSON whose value is an object, with no name twice.
   /// - Returns: nil when the first such member is not one of the outermost object.
-  init?(in body: [UInt8]) {
-    guard let (start, digits) = Self.firstCandidate(in: body), Self.isOutermostMember(at: start, in: body) else {
+  public init?(in body: [UInt8]) {
+    guard let (start, digits) = body.withUnsafeBytes({ Self.candidate(in: $0) }),
+      Self.isOutermostMember(at: start, in: body)
+    else {
       return nil
     }
     offset = digits.lowerBound
     length = digits.count
   }
 
-  private static func firstCandidate(in body: [UInt8]) -> (start: Int, digits: Range<Int>)? {
+  /// The first number that looks like an id: where its name begins, and where its digits are.
+  static func candidate(in body: UnsafeRawBufferPointer) -> (start: Int, digits: Range<Int>)? {
     var position = 0
-    while position + key.count < body.count {
-      defer { position += 1 }
-      guard body[position] == key[0], body[position..<position + key.count].elementsEqual(key) else { continue }
-      let first = position + key.count
-      guard (UInt8(ascii: "1")...UInt8(ascii: "9")).contains(body[first]) else { continue }
-      let end = body[first...].firstIndex { !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ?? body.endIndex
-      guard end < body.endIndex, body[end] == UInt8(ascii: ",") || body[end] == UInt8(ascii: "}") else { continue }
-      return end - first <= maximumDigits ? (position, first..<end) : nil
+    while let start = firstKey(in: body, from: position) {
+      position = start + 1
+      let first = start + key.count
+      guard first < body.count, (UInt8(ascii: "1")...UInt8(ascii: "9")).contains(body[first]) else { continue }
+      var end = first + 1
+      while end < body.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(body[end]) { end += 1 }
+      guard end < body.count, body[end] == UInt8(ascii: ",") || body[end] == UInt8(ascii: "}") else { continue }
+      return end - first <= maximumDigits ? (start, first..<end) : nil
+    }
+    return nil
+  }
+
+  private static func firstKey(in body: UnsafeRawBufferPointer, from position: Int) -> Int? {
+    guard let start = body.baseAddress else { return nil }
+    var position = position
+    while position + key.count <= body.count {
+      guard let quote = memchr(start + position, Int32(UInt8(ascii: "\"")), body.count - position - key.count + 1)
+      else {
+        return nil
+      }
+      if memcmp(quote, key, key.count) == 0 { return UnsafeRawPointer(quote) - start }
+      position = UnsafeRawPointer(quote) - start + 1
     }
     return nil
   }
