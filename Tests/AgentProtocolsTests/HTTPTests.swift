@@ -133,3 +133,54 @@ struct FormBodyTests {
     }
   }
 }
+
+@Suite("What a body is said to be")
+struct ContentFieldTests {
+  private static let json = "application/json"
+
+  @Test(
+    "is a type in UTF-8",
+    arguments: [
+      "application/json", "Application/JSON", "application/json;", "application/json; charset=utf-8",
+      "application/json;Charset=\"UTF-8\" ;", "application/json\t;\tcharset=UTF-8",
+    ])
+  func types(value: String) {
+    #expect(ContentType.isUTF8(value, of: Self.json))
+    #expect(ContentType.names(Self.json, in: value))
+  }
+
+  @Test(
+    "is another type, or none",
+    arguments: [
+      "", ";", "application/jsonl", "text/html", "application/json, text/html", "application/json\u{301}",
+      "application/j\u{17F}on",
+    ])
+  func otherTypes(value: String) {
+    #expect(!ContentType.isUTF8(value, of: Self.json))
+    #expect(!ContentType.names(Self.json, in: value))
+  }
+
+  @Test("is not UTF-8 with another parameter", arguments: ["charset=utf-16", "charset=utf-8\u{301}", "boundary=a"])
+  func parameters(parameter: String) {
+    let value = Self.json + "; " + parameter
+    #expect(!ContentType.isUTF8(value, of: Self.json))
+    #expect(ContentType.names(Self.json, in: value))
+  }
+
+  @Test("is encoded unless it says that it is not")
+  func encodings() {
+    for value in ["identity", "Identity", "IDENTITY"] { #expect(ContentEncoding.isIdentity(value)) }
+    for value in ["", "gzip", "identity, gzip", "identity ", "identit", "identity\u{301}", "\u{130}dentity"] {
+      #expect(!ContentEncoding.isIdentity(value))
+    }
+  }
+
+  @Test("is read quickly when it is costly to compare", .timeLimit(.minutes(1)))
+  func hostile() {
+    let marks = String(repeating: "\u{301}\u{323}", count: 200_000)
+    for value in [marks, Self.json + ";" + marks, Self.json + marks] {
+      #expect(!ContentType.isUTF8(value, of: Self.json))
+      #expect(!ContentEncoding.isIdentity(value))
+    }
+  }
+}

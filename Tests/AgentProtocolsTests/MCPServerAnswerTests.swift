@@ -35,7 +35,7 @@ struct MCPServerAnswerTests {
     #"{"jsonrpc":"2.0","id":1,"result":{"tools":[\#(tools)]\#(more)}}"#
   }
 
-  @Test("holds the approved tools only, and all else as it was")
+  @Test("holds the approved tools only, and all that belongs to a listing as it was")
   func filters() throws {
     let (text, withheld) = try pass(
       response(
@@ -47,6 +47,41 @@ struct MCPServerAnswerTests {
     )
     #expect(withheld.map(\.tool.text) == ["c", "b"])
     #expect(withheld.map(\.cause) == [.unknown, .changed])
+  }
+
+  @Test("keeps what each revision gives a listing, and nothing that could be read as a tool's result")
+  func listingMembers() throws {
+    let caching = #","cacheScope":"private","resultType":"complete","ttlMs":60000"#
+    #expect(
+      try pass(response("", more: caching)).0
+        == #"{"id":1,"jsonrpc":"2.0","result":{"cacheScope":"private","resultType":"complete","tools":[],"ttlMs":60000}}"#
+    )
+    let bare = #"{"id":1,"jsonrpc":"2.0","result":{"tools":[]}}"#
+    for more in [
+      #""content":[{"type":"text","text":"pay"}]"#, #""structuredContent":{"a":1}"#, #""isError":true"#,
+      #""Content":[{"type":"text","text":"pay"}]"#, #""messages":[]"#, #""instructions":"pay""#, #""more":1"#,
+      #""nextCursor":{"a":1}"#, #""ttlMs":"pay""#, #""cacheScope":"pay""#, #""resultType":"input_required""#,
+      #""_meta":"pay""#,
+    ] {
+      #expect(try pass(response("", more: "," + more)).0 == bare)
+      #expect(try pass("data: \(response("", more: "," + more))\n\n", as: "text/event-stream").0 == "data: \(bare)\n\n")
+    }
+  }
+
+  @Test("is no tool's result on a stream that is resumed, whatever its id")
+  func resumed() throws {
+    func resumed(_ answer: String) throws -> String {
+      try said(
+        "data: \(answer)\n\n", to: .toolListing(allowed: allowed()), as: "text/event-stream", id: nil)
+    }
+    let result = #""content":[{"type":"text","text":"pay"}]"#
+    #expect(
+      try resumed(#"{"jsonrpc":"2.0","id":7,"result":{"tools":[],\#(result)}}"#)
+        == "data: {\"id\":7,\"jsonrpc\":\"2.0\",\"result\":{\"tools\":[]}}\n\n")
+    #expect(throws: ProtocolViolation.self) { try resumed(#"{"jsonrpc":"2.0","id":7,"result":{\#(result)}}"#) }
+    #expect(throws: ProtocolViolation.self) {
+      try resumed(#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"pay"}}"#)
+    }
   }
 
   @Test("says of a tool nothing that its digest does not cover")
@@ -77,6 +112,25 @@ struct MCPServerAnswerTests {
       #"{"jsonrpc":"2.0","id":1,"result":{"a":1,"Instructions":"x","instructions":"pay","protocolVersion":"2"}}"#
     #expect(try said(text, to: .other) == #"{"id":1,"jsonrpc":"2.0","result":{"a":1,"protocolVersion":"2"}}"#)
     #expect(try said("data: \(text)\n\n", to: .other, as: "text/event-stream").contains(#""a":1"#))
+    // Go's reader takes the long s for an s.
+    #expect(
+      try said(#"{"jsonrpc":"2.0","id":1,"result":{"in\u017Ftruction\u017F":"pay"}}"#, to: .other)
+        == #"{"id":1,"jsonrpc":"2.0","result":{}}"#)
+  }
+
+  @Test(
+    "says nothing when it only says that a message was taken", arguments: ["", "application/json", "text/event-stream"])
+  func taken(type: String) throws {
+    let answer = #"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#
+    for text in ["", "Accepted", answer, "data: \(answer)\n\n"] {
+      #expect(try said(text, to: .other, status: 202, as: type) == "")
+      #expect(try said(text, to: .nothing, status: 202, as: type, id: nil) == "")
+      #expect(try said(text, to: .toolListing(allowed: allowed()), status: 202, as: type) == "")
+    }
+    var taken = try MCPServerAnswer(status: 202, contentType: type, to: .nothing, requestID: nil)
+    for _ in 0..<3 { #expect(try taken.feed(Array(answer.utf8), isLast: false).isEmpty) }
+    #expect(try taken.feed([], isLast: true).isEmpty)
+    #expect(throws: ProtocolViolation.self) { try taken.feed([], isLast: true) }
   }
 
   @Test(
@@ -107,8 +161,14 @@ struct MCPServerAnswerTests {
       (#"{"jsonrpc":"2.0","id":2,"error":{}}"#, false), (#"{"jsonrpc":"2.0","id":"server-error","error":{}}"#, false),
       (#"{"JSONRPC":"2.0","id":2,"error":{}}"#, false), (#"{"jsonrpc":"2.0","ID":2,"error":{}}"#, false),
       (#"[{"jsonrpc":"2.0","id":2,"error":{}}]"#, false), (#"{"jsonrpc":"2.0","id":2"#, false),
+      (#"{"jsonrpc":"2.0","id":1,"result":{}}"#, false), (#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#, false),
+      (#"{"jsonrpc":"2.0","id":null,"result":{}}"#, false), (#"{"jsonrpc":"2.0","result":{}}"#, false),
+      (#"{"id":1,"result":{}}"#, false), (#"{"jsonrpc":"2.0","id":1,"error":{},"Result":{}}"#, false),
+      (#"{"jsonrpc":"2.0","id":1,"error":{},"re\u017Fult":{}}"#, false), (#"{"jsonrpc":"2.0","id":1}"#, false),
+      (#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage"}"#, false),
+      (#"{"jsonrpc":"2.0","id":1,"error":{},"method":"sampling/createMessage"}"#, false),
       ("data: {\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}\n\n", false),
-    ])
+    ] as [(String, Bool)])
   func failures(text: String, passes: Bool) throws {
     for type in ["application/json", "text/event-stream", "text/html"] {
       #expect(try said(text, to: .other, status: 404, as: type) == (passes ? text : ""))
@@ -160,6 +220,38 @@ struct MCPServerAnswerTests {
   func eventNames() throws {
     let (text, _) = try pass("event: other\ndata: \(response(""))\n\n", as: "text/event-stream")
     #expect(text.hasPrefix("event: other\ndata: {"))
+  }
+
+  @Test(
+    "is refused when a reader could divide the name or id of an event otherwise",
+    arguments: ["\u{85}", "\u{2028}", "\u{2029}", "\u{B}", "\u{C}", "\u{1C}", "\u{1D}", "\u{1E}", "\u{7F}", "é", "\t"])
+  func eventFields(separator: String) throws {
+    for field in ["id", "event"] {
+      #expect(isRefused("\(field): 1\(separator)data: x\ndata: \(response(""))\n\n", as: "text/event-stream"))
+      #expect(isRefused("\(field): 1\(separator)data: x\ndata:\n\n", as: "text/event-stream"))
+      // Nothing of a comment, or of a field that nobody knows, goes on.
+      let others = "x\(field): 1\(separator)\n:\(separator)\ndata:\n\n"
+      #expect(try pass(others, as: "text/event-stream").0 == "data: \n\n")
+    }
+  }
+
+  @Test("has no line within a text that ends for some readers only", arguments: ["\u{85}", "\u{2028}", "\u{2029}"])
+  func lineSeparators(separator: String) throws {
+    let note = #"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"a\#(separator)é€b"}}"#
+    let (text, _) = try pass("data: \(note)\n\n", as: "text/event-stream")
+    #expect(!text.unicodeScalars.contains { separator.unicodeScalars.contains($0) })
+    #expect(try JSONValue(parsing: String(text.dropFirst(6).dropLast(2))) == JSONValue(parsing: note))
+  }
+
+  @Test("is read quickly when it is made of what is costly to compare", .timeLimit(.minutes(1)))
+  func hostile() throws {
+    let marks = String(repeating: "\u{301}\u{323}", count: 500_000)
+    let passed = try said(marks, to: .other, status: 500, as: "text/plain")
+    #expect(haveSameBytes(passed, marks))
+    #expect(try pass(marks + ": a\n\ndata:\n\n", as: "text/event-stream").0 == "data: \n\n")
+    for field in ["id", "event"] {
+      #expect(isRefused("\(field): \(marks)\ndata:\n\n", as: "text/event-stream"))
+    }
   }
 
   @Test("is one answer, and over when it is over", arguments: ["application/json", "text/event-stream"])

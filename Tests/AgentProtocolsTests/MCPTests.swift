@@ -206,6 +206,15 @@ struct MCPMessageTests {
     }
     #expect(refusal(request("initialize"), methodHeader: "tools/call")?.reason == .malformedRequest)
   }
+
+  @Test("is read quickly when those headers are costly to compare", .timeLimit(.minutes(1)))
+  func costlyHeaders() {
+    let marks = String(repeating: "\u{301}\u{323}", count: 200_000)
+    let body = call(#"{"name":"a"}"#)
+    #expect(refusal(body, methodHeader: marks)?.reason == .malformedRequest)
+    #expect(refusal(body, nameHeader: marks)?.reason == .malformedRequest)
+    #expect(refusal(body, revisionHeader: marks)?.reason == .malformedRequest)
+  }
 }
 
 @Suite("The revision of MCP that a message speaks")

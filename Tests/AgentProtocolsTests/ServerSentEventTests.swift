@@ -67,6 +67,14 @@ struct ServerSentEventTests {
     }
   }
 
+  @Test("is read quickly when the name of a field is costly to compare", .timeLimit(.minutes(1)))
+  func hostile() throws {
+    let marks = String(repeating: "\u{301}\u{323}", count: 200_000)
+    let text = "\(marks): a\n\(marks)\nd\(marks): a\ndata: b\n\n"
+    var parser = ServerSentEventParser(maximumEventBytes: 4 << 20)
+    #expect(try parser.feed(Array(text.utf8)).map(\.data) == ["b"])
+  }
+
   @Test("is refused with an event beyond the limit, however it is made up")
   func limit() {
     func refusal(_ text: String) -> ProtocolViolation? {

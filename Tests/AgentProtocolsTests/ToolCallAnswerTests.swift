@@ -329,6 +329,35 @@ struct ToolCallAnswerTests {
     arguments: ["data: x\n\n", "data: []\n\n", "event: other\ndata: x\n\n", "data: {}\n\n"])
   func badEvents(stream: String) { #expect(isRefused(stream, as: Self.stream)) }
 
+  @Test(
+    "is refused when a reader could divide the name or id of an event otherwise",
+    arguments: ["\u{85}", "\u{2028}", "\u{2029}", "\u{B}", "\u{C}", "\u{1C}", "\u{1D}", "\u{1E}", "é"])
+  func eventFields(separator: String) {
+    for field in ["id", "event"] {
+      #expect(isRefused("\(field): 1\(separator)data: x\n" + event(text("t")), as: Self.stream))
+      #expect(isRefused("\(field): 1\(separator)data: x\ndata:\n\n", as: Self.stream))
+    }
+  }
+
+  @Test("has no line within a text that ends for some readers only")
+  func lineSeparators() throws {
+    let words = "a\u{85}b\u{2028}c\u{2029}d\u{E9}\u{20AC}\u{C285}"
+    let (content, passed) = try read(event(text(words)), as: Self.stream)
+    #expect(content?.text == words)
+    #expect(passed == event(text("a\\u0085b\\u2028c\\u2029d\u{E9}\u{20AC}\u{C285}")))
+    // Lines are divided as before.
+    let pretty = "data: {\"jsonrpc\":\"2.0\",\ndata: \"id\":1,\"result\":{}}\n\n"
+    #expect(try read(pretty, as: Self.stream).passed == pretty)
+  }
+
+  @Test("is read quickly when its head is costly to compare", .timeLimit(.minutes(1)))
+  func hostile() {
+    let marks = String(repeating: "\u{301}\u{323}", count: 200_000)
+    #expect(throws: ProtocolViolation.self) { try answer(marks) }
+    #expect(throws: ProtocolViolation.self) { try answer(Self.json + "; " + marks) }
+    #expect(throws: ProtocolViolation.self) { try answer(encoding: marks) }
+  }
+
   @Test("is refused when an event is too large")
   func eventBound() throws {
     var answer = try answer(Self.stream)

@@ -183,6 +183,7 @@ UNREADABLE: dict[str, Behaviour] = {
     "a stream with the answer to another request": stream_of(event({**result(text()), "id": 2})),
     "a stream with an event of five MiB": stream_of(event(result(text(), text("x" * (5 << 20))))),
     "a stream that is not UTF-8": stream_of(event(result(text())).replace(b"IBAN", b"IBAN \xff")),
+    "a stream with an id that some read as two lines": stream_of(b"id: 1\xe2\x80\xa8" + event(result(text()))),
 }  # fmt: skip
 
 
@@ -365,8 +366,16 @@ def said(session: Session, message: Json | None) -> tuple[int, str]:
         answer_with(body({"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": WORDS}})),
         stream_of(event(PROGRESS), event(result(text()))),
         stream_of(event(SAMPLING | {"params": {"messages": [text()]}})),
+        answer_with(body(result(text())), status=202),
+        answer_with(event(result(text())), "text/event-stream", 202),
+        answer_with(body({**result(text()), "id": 5}), status=404),
+        stream_of(b"id: 1\xe2\x80\xa8data: " + body(result(text())) + b"\n" + event(PROGRESS)),
     ],
-    ids=["JSON", "JSON with an error status", "an error", "an event stream", "a request of its own"],
+    ids=[
+        "JSON", "JSON with an error status", "an error", "an event stream", "a request of its own",
+        "JSON of a message that was taken", "an event stream of a message that was taken",
+        "a result with an error status and the request's id", "a line in an event's id",
+    ],
 )
 def test_nothing_answers_a_tool_call_but_its_own_answer(
     stack: Stack, front: LLMFront, message: Json | None, behaviour: Behaviour
@@ -383,6 +392,21 @@ def test_a_stream_of_the_server_s_own_notifies(stack: Stack, front: LLMFront) ->
     with front.answering(stream_of(event(LOG), event(changed))):
         status, received = said(stack.begin_session(), None)
     assert status == 200 and "looking" in received and "list_changed" in received
+
+
+def test_a_message_that_was_taken_keeps_its_status(stack: Stack, front: LLMFront) -> None:
+    for behaviour in (answer_with(b"", status=202), answer_with(b"Accepted", "text/plain", 202)):
+        with front.answering(behaviour):
+            assert said(stack.begin_session(), OTHERS["a notification"]) == (202, "")
+
+
+def test_a_listing_is_no_tool_s_result(stack: Stack, front: LLMFront) -> None:
+    listing: Json = {"tools": [], "ttlMs": 1000, "cacheScope": "private", "resultType": "complete"}
+    words = {"content": [text()], "structuredContent": {"iban": WORDS}, "isError": False}
+    answer: Json = {"jsonrpc": "2.0", "id": 5, "result": {**listing, **words}}
+    with front.answering(answer_with(body(answer))):
+        status, received = said(stack.begin_session(), OTHERS["tools/list"])
+    assert status == 200 and json.loads(received)["result"] == listing
 
 
 def test_a_server_does_not_instruct_the_model(stack: Stack, front: LLMFront) -> None:

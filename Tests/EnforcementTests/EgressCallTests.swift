@@ -186,6 +186,17 @@ struct EgressCallTests {
     }
   }
 
+  @Test("reads headers quickly that are costly to compare", .timeLimit(.minutes(1)))
+  func costlyHeaders() throws {
+    let way = try WayOut.toLLM()
+    let marks = String(repeating: "\u{301}\u{323}", count: 200_000)
+    func refusal(_ name: String, _ value: String) -> RefusalReason? {
+      way.refusal(of: TestSystem.request("/v1/chat/completions", body: TestSystem.chat(), headers: [(name, value)]))
+    }
+    #expect(refusal("x-any", "." + marks) == nil)
+    #expect(refusal("content-encoding", marks) == .protocolNotAllowed)
+  }
+
   @Test("takes no token of CASA to the LLM's host, wherever in the headers it stands")
   func leaks() throws {
     let way = try WayOut.toLLM()

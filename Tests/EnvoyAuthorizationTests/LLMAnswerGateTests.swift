@@ -178,6 +178,15 @@ struct LLMAnswerGateTests {
     ])
   func types(type: String) { #expect(throws: ProtocolViolation.self) { try gate(type) } }
 
+  @Test("refuses quickly what is costly to compare", .timeLimit(.minutes(1)))
+  func hostile() throws {
+    let marks = String(repeating: "\u{301}\u{323}", count: 200_000)
+    #expect(throws: ProtocolViolation.self) { try gate(marks) }
+    #expect(throws: ProtocolViolation.self) { try gate(encoding: marks) }
+    var stream = try gate()
+    #expect(refusal(&stream, Array("data: \(marks)\n\n".utf8)) == .llmResponseUnreadable)
+  }
+
   @Test("lets an error of the LLM's host pass as it is", arguments: [400, 429, 500, 302])
   func errors(status: Int) throws {
     var gate = try gate(status: status, "text/html")

@@ -217,8 +217,16 @@ private func passing(
   require(whole == read(split(bytes)), "an answer in pieces is the whole answer")
   guard let whole else { return nil }
   guard type == "text/event-stream" else { return (whole, [String(decoding: whole, as: UTF8.self)]) }
+  requireLinesOfOneReading(whole)
   var parser = ServerSentEventParser(maximumEventBytes: 8 << 20)
   return (whole, ((try? parser.feed(whole)) ?? []).map(\.data))
+}
+
+/// No reader divides the lines of a stream otherwise than the standard does.
+private func requireLinesOfOneReading(_ stream: [UInt8]) {
+  let others = "\u{B}\u{C}\u{D}\u{1C}\u{1D}\u{1E}\u{85}\u{2028}\u{2029}".unicodeScalars
+  let text = String(decoding: stream, as: UTF8.self)
+  require(!text.unicodeScalars.contains { others.contains($0) }, "every reader divides the lines alike")
 }
 
 /// What a server says where no tool was called or listed.
@@ -235,6 +243,7 @@ private func fuzzOtherAnswers(_ bytes: [UInt8]) {
         let answered = json["id"].flatMap { JSONRPCID($0) }
         require(answered == id || answered == nil && status == 404, "nothing answers another request")
         require(status == 404 || json["result"]?["instructions"] == nil, "a server does not instruct the model")
+        require(status != 404 || json["result"] == nil, "a failure has no result")
       }
     }
   }
@@ -255,6 +264,9 @@ private func fuzzOtherAnswers(_ bytes: [UInt8]) {
     require(passing(whole, as: type, begin)?.whole == whole, "what went on is filtered already")
     for text in texts {
       let result = try? JSONValue(parsing: text, limits: .generous)
+      let members: Set<String> = ["_meta", "cacheScope", "nextCursor", "resultType", "tools", "ttlMs"]
+      require(
+        Set((result?["result"]?.object ?? [:]).keys).isSubset(of: members), "a listing is no tool's result as well")
       for tool in result?["result"]?["tools"]?.array ?? [] {
         let listed = try? MCPToolDefinition.parseList(["tools": [tool]]).tools.first
         require(listed.map { known[$0.name] == $0.digest } ?? false, "no other tool is listed")
@@ -306,6 +318,7 @@ private func fuzzOtherAnswers(_ bytes: [UInt8]) {
       if status == 200 { requireSaid(accepted(bytes, limits: ToolCallAnswer.limits), by: whole.content) }
       continue
     }
+    requireLinesOfOneReading(whole.passed)
     require(read([whole.passed[...]])?.passed == whole.passed, "what went on is read in the same way again")
     for event in eventsReadPlainly(whole.passed) where !event.data.isEmpty {
       let message = accepted(Array(event.data.utf8), limits: ToolCallAnswer.limits)

@@ -59,7 +59,7 @@ public struct MCPMessage: Sendable {
     guard method.isNotification == (id == nil) else {
       throw malformed(method.isNotification ? "a notification has no `id`" : "\(name) is a request and needs an `id`")
     }
-    guard methodHeader == nil || methodHeader == name else {
+    guard methodHeader.map({ haveSameBytes($0, name) }) ?? true else {
       throw malformed("the header `Mcp-Method` differs from the body's method")
     }
     let revision = revisionHeader.flatMap { MCPRevision($0) }

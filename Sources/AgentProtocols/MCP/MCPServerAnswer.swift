@@ -3,9 +3,10 @@ public import CASACore
 /// What an MCP server says to anything but `tools/call`, on its way to the client: of a listing only tools as they were
 /// approved go on, and nothing that answers another request than this one.
 ///
-/// What goes on is written anew from what was checked, so the client reads nothing else. A tool's `_meta`, which its
-/// digest does not cover, is left out, and so are the `instructions` of `initialize`, which hosts put before the model
-/// and nobody approved.
+/// What goes on is written anew from what was checked, so the client reads nothing else. Of a listing only the members
+/// that MCP gives it are left, so that it is no tool's result as well. A tool's `_meta`, which its digest does not
+/// cover, is left out, and so are the `instructions` of `initialize`, which hosts put before the model and nobody
+/// approved.
 public struct MCPServerAnswer: Sendable {
   /// What was asked.
   public enum Question: Sendable {
@@ -43,6 +44,8 @@ public struct MCPServerAnswer: Sendable {
     case eventStream(ServerSentEventParser)
     /// An answer with an error status, whose body can be anything.
     case failure(received: [UInt8])
+    /// It says that a message was taken (202), to which nothing belongs: there are clients that read what comes with it.
+    case taken
     /// Ended, or refused.
     case closed
   }
@@ -56,14 +59,16 @@ public struct MCPServerAnswer: Sendable {
   public private(set) var withheld: [Withheld] = []
 
   /// - Parameters:
-  ///   - contentType: of the answer: `application/json` or `text/event-stream`; anything with an error status.
+  ///   - contentType: of the answer: `application/json` or `text/event-stream`; anything with an error status or 202.
   ///   - requestID: the request's id, which the answer must bear; nil when it is not known.
   /// - Throws: `ProtocolViolation` for another content type.
   public init(
     status: Int = 200, contentType: String, to question: Question, requestID: JSONRPCID?
   ) throws(ProtocolViolation) {
     isStream = (200..<300).contains(status) && ContentType.isUTF8(contentType, of: "text/event-stream")
-    if !(200..<300).contains(status) {
+    if status == 202 {
+      format = .taken
+    } else if !(200..<300).contains(status) {
       format = .failure(received: [])
     } else if isStream {
       format = .eventStream(ServerSentEventParser(maximumEventBytes: Self.limits.maximumBytes))
@@ -98,7 +103,10 @@ public struct MCPServerAnswer: Sendable {
         format = .failure(received: received)
         return []
       }
-      return answersNothingElse(received) ? received : []
+      return isHarmlessFailure(received) ? received : []
+    case .taken:
+      if !isLast { format = .taken }
+      return []
     case .eventStream(var parser):
       var output: [UInt8] = []
       for event in try parser.feed(bytes) { output += try filtered(event) }
@@ -115,16 +123,21 @@ public struct MCPServerAnswer: Sendable {
     received += bytes
   }
 
-  /// Whether no client can take the body of an error for the answer to another request: it is no JSON, or not JSON-RPC,
-  /// or bears this request's id or none.
-  private func answersNothingElse(_ body: [UInt8]) -> Bool {
+  /// Whether no client can take the body of a failure for a result, or for the answer to another request: it is no JSON,
+  /// or not JSON-RPC, or an error that bears this request's id or none.
+  private func isHarmlessFailure(_ body: [UInt8]) -> Bool {
     guard let first = body.first(where: { !" \t\r\n".utf8.contains($0) }), "{[".utf8.contains(first) else {
-      return !String(decoding: body, as: UTF8.self).contains("jsonrpc")
+      // By bytes: as text, it could take long to search.
+      let word = Array("jsonrpc".utf8)
+      return !body.indices.contains { body[$0...].starts(with: word) }
     }
-    guard let members = (try? Self.parse(body))?.object, members.lookAlike(of: ["jsonrpc", "id"]) == nil else {
-      return false
-    }
-    guard members["jsonrpc"] != nil, let id = members["id"], id != .null else { return true }
+    // There are clients that take a result with any status, and without `jsonrpc`.
+    guard let members = (try? Self.parse(body))?.object,
+      members.lookAlike(of: ["jsonrpc", "id", "result", "method"]) == nil, members["result"] == nil
+    else { return false }
+    guard members["jsonrpc"] != nil else { return true }
+    guard members["error"] != nil, members["method"] == nil else { return false }
+    guard let id = members["id"], id != .null else { return true }
     return requestID != nil && JSONRPCID(id) == requestID
   }
 
@@ -140,7 +153,7 @@ public struct MCPServerAnswer: Sendable {
     var event = event
     // An event without data only sets the id from which the stream can be resumed.
     if !event.data.isEmpty { event.data = try filtered(try Self.parse(Array(event.data.utf8))).canonicalText }
-    return event.bytes
+    return try event.lines()
   }
 
   private mutating func filtered(_ json: JSONValue) throws(ProtocolViolation) -> JSONValue {
@@ -163,10 +176,12 @@ public struct MCPServerAnswer: Sendable {
       switch question {
       case .nothing: throw Self.malformed("an answer stands where nothing was asked")
       case .toolListing(let allowed):
+        // An error of a request that is not known could stand in for a tool's result.
+        guard requestID != nil || result != nil else { throw Self.malformed("an error answers no known request") }
         if let result { members["result"] = try filteredListing(result, allowed: allowed) }
       case .other:
         if let object = result?.object {
-          members["result"] = .object(object.filter { $0.key.lowercased() != "instructions" })
+          members["result"] = .object(object.filter { $0.key.withoutCase != "instructions" })
         }
       }
       return .object(members)
@@ -176,7 +191,7 @@ public struct MCPServerAnswer: Sendable {
   private mutating func filteredListing(
     _ result: JSONValue, allowed: [ToolName: String]
   ) throws(ProtocolViolation) -> JSONValue {
-    guard var members = result.object else { throw Self.malformed("the answer's `result` must be an object") }
+    guard let members = result.object else { throw Self.malformed("the answer's `result` must be an object") }
     guard members.lookAlike(of: ["tools"]) == nil else {
       throw Self.malformed("a name differs only in the case of letters from `tools`")
     }
@@ -188,8 +203,20 @@ public struct MCPServerAnswer: Sendable {
       default: withheld.append(Withheld(tool: tool.name, cause: .changed))
       }
     }
-    members["tools"] = .array(tools)
-    return .object(members)
+    var listing = members.filter { Self.belongsToListing($0.key, $0.value) }
+    listing["tools"] = .array(tools)
+    return .object(listing)
+  }
+
+  /// What a listing says besides its tools, in any revision up to 2026-07-28. What else it holds could be read as a
+  /// tool's result, which nobody would have checked.
+  private static func belongsToListing(_ name: String, _ value: JSONValue) -> Bool {
+    switch (name, value) {
+    case ("nextCursor", .string), ("ttlMs", .number), ("_meta", .object): true
+    case ("cacheScope", .string(let scope)): scope == "public" || scope == "private"
+    case ("resultType", .string(let type)): type == "complete"
+    default: false
+    }
   }
 
   private static func malformed(_ detail: String) -> ProtocolViolation { ProtocolViolation(.malformedRequest, detail) }

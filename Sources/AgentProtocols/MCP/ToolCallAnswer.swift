@@ -39,7 +39,7 @@ public struct ToolCallAnswer: Sendable {
   public init(
     status: Int, contentType: String, contentEncoding: String?, requestID: JSONRPCID
   ) throws(ProtocolViolation) {
-    guard contentEncoding.map({ $0.lowercased() == "identity" }) ?? true else {
+    guard contentEncoding.map(ContentEncoding.isIdentity) ?? true else {
       throw Self.unreadable("it is compressed though nobody asked for it")
     }
     self.requestID = requestID
@@ -81,7 +81,7 @@ public struct ToolCallAnswer: Sendable {
         while !rest.isEmpty {
           let end = rest.firstIndex { $0 == 0x0A || $0 == 0x0D }.map { rest.index(after: $0) } ?? rest.endIndex
           for event in try parser.feed(rest[..<end]) {
-            try Self.hold(event.bytes, in: &held)
+            try Self.hold(try event.lines(), in: &held)
             // An event without data only sets the id from which the stream can be resumed.
             guard !event.data.isEmpty else { continue }
             let json = try Self.parse(Array(event.data.utf8))
@@ -111,7 +111,7 @@ public struct ToolCallAnswer: Sendable {
   /// - Returns: what goes on to the client, in the form in which it reads the answer.
   public mutating func end(with refusal: String) -> [UInt8] {
     format = .ended
-    return isStream ? ServerSentEvent(data: refusal).bytes : Array(refusal.utf8)
+    return isStream ? ServerSentEvent.lines(ofJSON: refusal) : Array(refusal.utf8)
   }
 
   private static let comment = Array(":\n\n".utf8)

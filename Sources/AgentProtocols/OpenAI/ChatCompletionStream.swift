@@ -30,7 +30,8 @@ public struct ChatCompletionStream: Sendable {
   /// - Throws: `ProtocolViolation` when an event can't be read as the agent will read it.
   public mutating func feed(_ chunk: some Sequence<UInt8>) throws(ProtocolViolation) {
     for event in try parser.feed(chunk) {
-      if event.data == "[DONE]" {
+      // By bytes: what no JSON parser has read may hold any number of combining marks (`CombiningMarks`).
+      if haveSameBytes(event.data, "[DONE]") {
         isDone = true
         continue
       }

@@ -51,16 +51,18 @@ public struct ServerSentEventParser: Sendable {
     let colon = bytes.firstIndex(of: UInt8(ascii: ":")) ?? bytes.endIndex
     var value = bytes[colon...].dropFirst()
     if value.first == 0x20 { value = value.dropFirst() }
-    guard let field = String(validating: bytes[..<colon], as: UTF8.self),
-      let text = String(validating: value, as: UTF8.self)
-    else { throw ProtocolViolation(.malformedRequest, "the event stream is not UTF-8") }
-    switch field {
-    case "data":
+    let field = bytes[..<colon]
+    guard String(validating: field, as: UTF8.self) != nil, let text = String(validating: value, as: UTF8.self) else {
+      throw ProtocolViolation(.malformedRequest, "the event stream is not UTF-8")
+    }
+    // By bytes: as strings, a name of nothing but combining marks would hold a core for minutes (`CombiningMarks`).
+    if field.elementsEqual("data".utf8) {
       if data != nil { data?.append(0x0A) } else { data = [] }
       data?.append(contentsOf: value)
-    case "event": name = text
-    case "id" where !text.utf8.contains(0): id = text
-    default: break
+    } else if field.elementsEqual("event".utf8) {
+      name = text
+    } else if field.elementsEqual("id".utf8), !value.contains(0) {
+      id = text
     }
     return nil
   }

@@ -41,7 +41,9 @@ extension InterceptedRequest {
         throw Refusal(.malformedRequest, "a header is not UTF-8")
       }
       if name == EnvoyField.partialBody {
-        guard value == "false" else { throw Refusal(.bodyTooLarge, "the body is larger than the proxy holds") }
+        guard haveSameBytes(value, "false") else {
+          throw Refusal(.bodyTooLarge, "the body is larger than the proxy holds")
+        }
       } else {
         headers.append((name, value))
       }

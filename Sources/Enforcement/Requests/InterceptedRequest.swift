@@ -52,7 +52,7 @@ public struct InterceptedRequest: Sendable {
   }
 
   func refuseEncodedBody() throws(Refusal) {
-    for header in headers where header.name == "content-encoding" && header.value.lowercased() != "identity" {
+    for header in headers where header.name == "content-encoding" && !ContentEncoding.isIdentity(header.value) {
       throw Refusal(.protocolNotAllowed, "a body with `content-encoding` can't be checked")
     }
   }

@@ -29,15 +29,14 @@ struct LLMAnswerGate: Sendable {
 
   /// - Throws: `ProtocolViolation` for an answer that can't be read.
   init(status: Int, contentType: String, contentEncoding: String?) throws(ProtocolViolation) {
-    guard contentEncoding == nil || contentEncoding?.lowercased() == "identity" else {
+    guard contentEncoding.map(ContentEncoding.isIdentity) ?? true else {
       throw ProtocolViolation(.llmResponseUnreadable, "the LLM's answer is compressed though nobody asked for it")
     }
-    let type = contentType.lowercased().prefix { $0 != ";" }.filter { $0 != " " }
     if !(200..<300).contains(status) {
       reading = .passing
-    } else if type == "text/event-stream" {
+    } else if ContentType.names("text/event-stream", in: contentType) {
       reading = .stream(ChatCompletionStream())
-    } else if type == "application/json" {
+    } else if ContentType.names("application/json", in: contentType) {
       reading = .plain
     } else {
       throw ProtocolViolation(

@@ -8,8 +8,9 @@ import SwiftProtobuf
 
 /// Envoy's `ExternalProcessor/Process` on the way back from the LLM, of which it records which calls its answer selects
 /// before the agent gets it, and from an MCP server: of the tools it lists only those are left that the session may
-/// see, what a tool answers is reported before the agent gets it, and nothing passes that answers another request. Whatever goes wrong here ends the stream, and
-/// Envoy then ends the request; only a tool's result leaves a refusal in its place.
+/// see, what a tool answers is reported before the agent gets it, and nothing passes that answers another request.
+/// Whatever goes wrong here ends the stream, and Envoy then ends the request; only a tool's result leaves a refusal in
+/// its place.
 struct AnswerService: Sendable {
   typealias Question = Envoy_Service_ExtProc_V3_ProcessingRequest
   typealias Answer = Envoy_Service_ExtProc_V3_ProcessingResponse
@@ -132,7 +133,7 @@ private struct AnswerExchange {
 
   private mutating func begin(_ message: Envoy_Service_ExtProc_V3_HttpHeaders) async throws(Refusal) {
     func value(_ name: String) -> String? {
-      message.headers.headers.first { $0.key.lowercased() == name }
+      message.headers.headers.first { haveSameBytes($0.key.lowercased(), name) }
         .map { $0.rawValue.isEmpty ? $0.value : String(decoding: $0.rawValue, as: UTF8.self) }
     }
     let status = value(":status").flatMap { Int($0) } ?? 0
@@ -143,12 +144,12 @@ private struct AnswerExchange {
         return
       }
       switch offer.kind {
-      // Without a body nothing is said, and nobody reads the one of a message that was accepted.
-      case .result where message.endOfStream, .message where message.endOfStream || status == 202: reading = .passing
+      // Without a body nothing is said.
+      case .result where message.endOfStream, .message where message.endOfStream: reading = .passing
       case .result(let id):
         reading = .result(
           try ToolCallAnswer(status: status, contentType: type, contentEncoding: encoding, requestID: id))
-      case _ where !(encoding.map { $0.lowercased() == "identity" } ?? true):
+      case _ where !(encoding.map(ContentEncoding.isIdentity) ?? true):
         throw Refusal(.mcpResponseUnreadable, "the answer is compressed though nobody asked for it")
       case .tools(let id):
         let isFailure = !(200..<300).contains(status)
