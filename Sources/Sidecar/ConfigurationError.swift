@@ -15,7 +15,4 @@ extension ConfigurationError {
   public static func socketInUse(_ path: String) -> ConfigurationError {
     ConfigurationError("another authorization service answers on \(path)")
   }
-  public static func cannotWrite(_ path: String) -> ConfigurationError {
-    ConfigurationError("\(path) can't be written")
-  }
 }

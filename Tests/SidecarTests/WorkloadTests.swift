@@ -223,6 +223,14 @@ struct SecretFileTests {
     #expect(error?.description.contains("hush") == false)
   }
 
+  @Test("is refused with what it must be, and how long it is")
+  func explains() throws {
+    let error = #expect(throws: ConfigurationError.self) { try read("short") }
+    let expected =
+      " must hold a secret on one line: at least 8 printable ASCII characters without spaces; it has 5 bytes"
+    #expect(error?.description.hasSuffix(expected) == true)
+  }
+
   @Test("holds a sidecar's key of at least 32 characters")
   func keys() throws {
     #expect(throws: ConfigurationError.self) { try read(String(repeating: "k", count: 31), minimum: 32) }
