@@ -323,8 +323,8 @@ let package = Package(
     .testTarget(
       name: "EnvoyAuthorizationTests",
       dependencies: [
-        "AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "Sidecar", .asyncHTTPClient, .nioCore,
-        .nioHPACK, .nioHTTP2, .nioPosix, .swiftProtobuf,
+        "AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "Sidecar", .asyncHTTPClient, .logging,
+        .nioCore, .nioHPACK, .nioHTTP2, .nioPosix, .swiftProtobuf,
       ],
       swiftSettings: settings),
     .testTarget(

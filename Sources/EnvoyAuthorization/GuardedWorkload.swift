@@ -51,7 +51,8 @@ final class GuardedWorkload: Sendable {
     while base.hasSuffix("/") { base.removeLast() }
     // Identifiers and secrets are of characters that form encoding leaves as they are.
     let basic = Data("\(workload.clientID):\(secret)".utf8).base64EncodedString()
-    runtime = RuntimeClient(http: http, baseURL: base, authorization: "Basic " + basic, clock: clock)
+    runtime = RuntimeClient(
+      http: http, baseURL: base, authorization: "Basic " + basic, clock: clock, logger: logger)
     identities = IdentitySource(runtime: runtime)
     held = HeldTokens(clock: clock)
     sessions = LiveSessions(clock: clock)

@@ -4,9 +4,11 @@ public import CASACore
 public struct Admission: Sendable {
   /// Set in place of whatever the request had.
   public var setHeaders: [(name: String, value: String)] = []
+  /// Names of fields, in lower case, that are taken out of the request.
   public var removeHeaders: [String] = []
   /// Handed to the filter that reads the answer, as the evidence of whose it is; there it stays within the proxy.
   public var answerToken: String?
+  /// Of the decision that the runtime made about a tool call; nil where it made none.
   public var decisionID: String?
   /// For the trace.
   public var tokenHash: TokenHash?

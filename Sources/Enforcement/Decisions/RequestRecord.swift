@@ -4,7 +4,7 @@ public import CASACore
 /// What is known of a request for its record, filled in as the decision goes on.
 public struct RequestRecord: Sendable {
   /// How the LLM is named as a destination.
-  public static let llm = "llm"
+  public static let llm = Name.llm
 
   /// How the session of a request was found.
   public enum Correlation: String, Sendable {
@@ -14,6 +14,7 @@ public struct RequestRecord: Sendable {
   }
 
   public var direction: String
+  /// The called app's name, which on the way in is the workload's own, or `llm`; nil until it is known.
   public var destination: String?
   public var method: String?
   public var tool: ToolName?

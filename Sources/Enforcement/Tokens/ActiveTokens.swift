@@ -6,7 +6,9 @@ import Synchronization
 ///
 /// What an active token says is read from the token itself, so nothing but its name is kept.
 public final class ActiveTokens: Sendable {
+  /// How long it is remembered that a token is active, at most until the token ends.
   public static let activeFor = Duration.seconds(30)
+  /// How long it is remembered that a token is not active.
   public static let inactiveFor = Duration.seconds(2)
   public static let capacity = 100_000
 

@@ -32,16 +32,15 @@ struct LLMAnswerGate: Sendable {
     guard contentEncoding == nil || contentEncoding?.lowercased() == "identity" else {
       throw ProtocolViolation(.llmResponseUnreadable, "the LLM's answer is compressed though nobody asked for it")
     }
-    let type = contentType.lowercased().prefix { $0 != ";" }.filter { $0 != " " }
     if !(200..<300).contains(status) {
       reading = .passing
-    } else if type == "text/event-stream" {
+    } else if ContentType.isUTF8(contentType, of: "text/event-stream") {
       reading = .stream(ChatCompletionStream())
-    } else if type == "application/json" {
+    } else if ContentType.isUTF8(contentType, of: "application/json") {
       reading = .plain
     } else {
       throw ProtocolViolation(
-        .llmResponseUnreadable, "the LLM's answer must be application/json or text/event-stream")
+        .llmResponseUnreadable, "the LLM's answer must be application/json or text/event-stream, in UTF-8")
     }
   }
 
