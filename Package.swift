@@ -69,8 +69,9 @@ let package = Package(
       dependencies: [
         "Administration", "AgentProtocols", "CASACore", "ClusterObjects", "Controller", "CustomResources", "Doctor",
         "EnvoyAuthorization",
-        "Explorer", "Injection", "IntentChecks", "LocalMode", "NodeGuard", "Prometheus", "RuntimeAPI", "Sidecar",
-        "TokenService", "Traces", .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
+        "Explorer", "Injection", "IntentChecks", "LocalMode", "NodeGuard", "PrivateFiles", "Prometheus", "RuntimeAPI",
+        "Sidecar", "TokenService", "Traces", .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1,
+        .serviceLifecycle,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
@@ -92,16 +93,16 @@ let package = Package(
     .target(
       name: "LocalMode",
       dependencies: [
-        "Administration", "AgentProtocols", "CASACore", "CustomResources", "NodeGuard", "Sidecar", .asyncHTTPClient,
-        .crypto, .logging,
+        "Administration", "AgentProtocols", "CASACore", "CustomResources", "NodeGuard", "PrivateFiles", "Sidecar",
+        .asyncHTTPClient, .crypto, .logging,
         .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle, .subprocess, .system, .yams,
       ],
       swiftSettings: settings),
     .target(
       name: "RuntimeAPI",
       dependencies: [
-        "AgentProtocols", "CASACore", "HTTPServing", "IntentChecks", "Storage", "TokenService", "Traces",
-        .asyncHTTPClient, .hummingbird, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
+        "AgentProtocols", "CASACore", "HTTPServing", "IntentChecks", "PrivateFiles", "Storage", "TokenService",
+        "Traces", .asyncHTTPClient, .hummingbird, .logging, .nioCore, .nioHTTP1, .serviceLifecycle,
       ],
       swiftSettings: settings),
     .target(
@@ -145,8 +146,8 @@ let package = Package(
     .target(
       name: "Sidecar",
       dependencies: [
-        "AgentProtocols", "CASACore", "Enforcement", "HTTPServing", "Prometheus", .asyncHTTPClient, .hummingbird,
-        .logging,
+        "AgentProtocols", "CASACore", "Enforcement", "HTTPServing", "PrivateFiles", "Prometheus", .asyncHTTPClient,
+        .hummingbird, .logging,
         .nioCore, .nioHPACK, .nioHTTP1, .nioHTTP2, .nioPosix, .nioSSL, .serviceLifecycle, .subprocess, .system, .yams,
       ],
       resources: [.embedInCode("Lua/casa.lua")],
@@ -200,8 +201,9 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "Storage",
-      dependencies: ["CASACore", "CLibPQ", .grdb, .logging],
+      dependencies: ["CASACore", "CLibPQ", "PrivateFiles", .grdb, .logging],
       swiftSettings: settings),
+    .target(name: "PrivateFiles", swiftSettings: settings),
     .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .target(
       name: "AgentProtocols",
@@ -279,7 +281,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "StorageTests",
-      dependencies: ["CASACore", "Storage", "TestPostgres", .logging],
+      dependencies: ["CASACore", "PrivateFiles", "Storage", "TestPostgres", .logging],
       swiftSettings: settings),
     .testTarget(
       name: "TracesTests",
@@ -321,8 +323,8 @@ let package = Package(
     .testTarget(
       name: "EnvoyAuthorizationTests",
       dependencies: [
-        "AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "Sidecar", .asyncHTTPClient, .nioCore,
-        .nioHPACK, .nioHTTP2, .nioPosix, .swiftProtobuf,
+        "AgentProtocols", "CASACore", "Enforcement", "EnvoyAuthorization", "Sidecar", .asyncHTTPClient, .logging,
+        .nioCore, .nioHPACK, .nioHTTP2, .nioPosix, .swiftProtobuf,
       ],
       swiftSettings: settings),
     .testTarget(

@@ -18,3 +18,20 @@ public struct Name: Sendable, Hashable, CustomStringConvertible {
 
   public var description: String { text }
 }
+
+extension Name {
+  /// How the trace names the LLM as a destination, where it names apps by their names.
+  public static let llm = "llm"
+
+  /// What an app's name must be, for errors.
+  public static let expectedOfApp =
+    "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit, and not `llm`, which is the LLM's name "
+    + "in the trace"
+
+  /// The name of an app, where apps are described and registered; nil for anything else, and for the name by which
+  /// the app would be taken for the LLM.
+  public init?(app text: String) {
+    guard text != Self.llm else { return nil }
+    self.init(text)
+  }
+}

@@ -1,9 +1,3 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 /// A moment in milliseconds since 1970-01-01 UTC.
 public struct Timestamp: Sendable, Hashable, Comparable {
   public var milliseconds: Int64
@@ -96,27 +90,5 @@ extension Timestamp {
     self.init(milliseconds: ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + milliseconds)
     // What no calendar has, such as 30 February, comes out as another day.
     guard Array(rfc3339.utf8.prefix(10)) == Array(bytes.prefix(10)) else { return nil }
-  }
-}
-
-extension Duration {
-  public var wholeMilliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
-  /// Fractional milliseconds, for reports.
-  public var inMilliseconds: Double {
-    Double(components.seconds) * 1000 + Double(components.attoseconds) / 1_000_000_000_000_000
-  }
-}
-
-/// Where the time that decides comes from; a test hands in its own.
-public struct WallClock: Sendable {
-  public let now: @Sendable () -> Timestamp
-
-  public init(now: @escaping @Sendable () -> Timestamp) { self.now = now }
-
-  /// The machine's real-time clock.
-  public static let system = WallClock {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Timestamp(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
   }
 }

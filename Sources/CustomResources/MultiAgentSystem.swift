@@ -189,8 +189,7 @@ extension MultiAgentSystem.App {
         "name", "type", "baseUrl", "kubernetesWorkloadName", "httpRequestSchema", "containerPort", "allowedMethods",
         "calls",
       ])
-    let label = "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
-    name = try fields.required("name", label) { Name($0) }
+    name = try fields.required("name", Name.expectedOfApp) { Name(app: $0) }
     let kinds = AppKind.allCases.map(\.rawValue).joined(separator: ", ")
     kind = try fields.required("type", kinds) { AppKind(rawValue: $0) }
     workloadName = try fields.optional("kubernetesWorkloadName", "a workload's name") {
@@ -209,7 +208,8 @@ extension MultiAgentSystem.App {
       MCPMethod($0)?.methodClass == .restricted ? $0 : nil
     }
     calls =
-      fields.has("calls") ? try fields.texts("calls", atMost: MultiAgentSystem.maximumApps, label) { Name($0) } : nil
+      fields.has("calls")
+      ? try fields.texts("calls", atMost: MultiAgentSystem.maximumApps, Name.expectedOfApp) { Name(app: $0) } : nil
     let port = try fields.port("containerPort")
     if fields.has("baseUrl") {
       let url = try ResourceFields(

@@ -51,7 +51,8 @@ final class GuardedWorkload: Sendable {
     while base.hasSuffix("/") { base.removeLast() }
     // Identifiers and secrets are of characters that form encoding leaves as they are.
     let basic = Data("\(workload.clientID):\(secret)".utf8).base64EncodedString()
-    runtime = RuntimeClient(http: http, baseURL: base, authorization: "Basic " + basic, clock: clock)
+    runtime = RuntimeClient(
+      http: http, baseURL: base, authorization: "Basic " + basic, clock: clock, logger: logger)
     identities = IdentitySource(runtime: runtime)
     held = HeldTokens(clock: clock)
     sessions = LiveSessions(clock: clock)
@@ -124,13 +125,19 @@ final class GuardedWorkload: Sendable {
     if identity.kind == .agent, let trace = call.token.claims.traceID {
       try sessions.take(
         call.token.compact, expiresAt: call.token.claims.expiresAt, in: trace, text: call.text,
-        contextID: call.contextID)
+        contextID: call.contextID, from: call.caller)
     }
     var facts = DecisionFacts()
     facts.identity = identity
     if let session = call.mcpSession {
-      owners.withLock { $0[session] = $0[session] ?? call.caller }
-      facts.sessionOwner = DecisionFacts.SessionOwner(session: session, app: call.caller)
+      let owner = owners.withLock { owners in
+        let owner = owners[session] ?? call.caller
+        owners[session] = owner
+        return owner
+      }
+      // Another app may have been first while the runtime was asked.
+      try call.check(sessionOwner: owner)
+      facts.sessionOwner = DecisionFacts.SessionOwner(session: session, app: owner)
     }
     if !call.usesUpToken, let activity = active.activity(of: call.token.hash), activity.isActive {
       let lifetime = Duration.milliseconds(activity.until.milliseconds - clock.now().milliseconds)
@@ -250,7 +257,7 @@ final class GuardedWorkload: Sendable {
     }
     let forgettings = active.forgettings
     let granted = try await runtime.issue(userInput: text, traceID: trace, audience: callee)
-    try sessions.take(granted.compact, expiresAt: granted.expiresAt, in: trace, text: text, contextID: contextID)
+    try sessions.take(granted.compact, expiresAt: granted.expiresAt, in: trace, text: text, contextID: contextID, from: nil)
     guard let claims = try? ClaimedToken(compact: granted.compact).claims else { throw Self.unknown }
     active.keep(claims, for: granted.hash, askedAt: forgettings)
     return LiveSessions.Session(compact: granted.compact, hash: granted.hash, expiresAt: granted.expiresAt)
@@ -264,7 +271,7 @@ final class GuardedWorkload: Sendable {
     } catch {
       throw error.reason == .runtimeUnavailable ? error : Self.unknown
     }
-    try sessions.take(granted.compact, expiresAt: granted.expiresAt, in: trace, text: nil, contextID: nil)
+    try sessions.take(granted.compact, expiresAt: granted.expiresAt, in: trace, text: nil, contextID: nil, from: nil)
     return LiveSessions.Session(compact: granted.compact, hash: granted.hash, expiresAt: granted.expiresAt)
   }
 

@@ -136,7 +136,7 @@ extension LocalSystem.App {
   ) throws(ConfigurationError) {
     let fields = try YAMLMapping(
       node, of: "an app", known: ["name", "kind", "url", "listen", "prompt_json_path", "adapter", "calls"])
-    name = try fields.required("name", "1 to 63 of a-z, 0-9 and -") { Name($0) }
+    name = try fields.required("name", Name.expectedOfApp) { Name(app: $0) }
     let kinds = AppKind.allCases.map(\.rawValue).joined(separator: ", ")
     kind = try fields.required("kind", kinds) { AppKind(rawValue: $0) }
     let promptJSONPath = try fields.optional("prompt_json_path", "a path such as $.prompt") { $0 }

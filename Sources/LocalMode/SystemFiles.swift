@@ -1,4 +1,5 @@
 import Foundation
+import PrivateFiles
 import Sidecar
 
 /// Where a local system keeps its files: one folder, readable by its owner only.
@@ -51,8 +52,8 @@ struct SystemFiles: Sendable {
   /// Writes a file that its owner alone can read.
   /// - Throws: `LocalModeError`
   static func write(_ text: String, to path: String) throws(LocalModeError) {
-    do {
-      try SecretFile.write(text, to: path)
+    do throws(PrivateFileError) {
+      try PrivateFile.write(text, to: path)
     } catch {
       throw LocalModeError(error.description)
     }

@@ -5178,7 +5178,8 @@ enum OpenAPIDocument {
             "$ref": "#/components/schemas/Identifier"
           },
           "name": {
-            "$ref": "#/components/schemas/Name"
+            "$ref": "#/components/schemas/Name",
+            "description": "Any but `llm`, which is the LLM's name in the trace."
           },
           "kind": {
             "$ref": "#/components/schemas/AppKind"

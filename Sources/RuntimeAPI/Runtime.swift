@@ -6,6 +6,7 @@ import HummingbirdCore
 public import IntentChecks
 public import Logging
 import NIOCore
+import PrivateFiles
 public import ServiceLifecycle
 import Storage
 import Synchronization
@@ -103,7 +104,11 @@ public struct Runtime: Service {
     if let given = configuration.adminCredential { return try await AdminCredential(storage: storage, given: given) }
     let path = configuration.adminCredentialPath
     return try await AdminCredential(storage: storage) { secret throws(StorageError) in
-      try PrivateFile.write(secret.text + "\n", to: path)
+      do throws(PrivateFileError) {
+        try PrivateFile.write(secret.text + "\n", to: path)
+      } catch {
+        throw StorageError.unavailable(error.description)
+      }
     }
   }
 

@@ -12,10 +12,10 @@ extension ConfigurationError {
   public static func notASocket(_ path: String) -> ConfigurationError {
     ConfigurationError("\(path) is there and is not a socket; remove it or choose another `authorization`")
   }
+  public static func cannotSetMode(_ path: String, why: String) -> ConfigurationError {
+    ConfigurationError("the mode of \(path) can't be set: \(why)")
+  }
   public static func socketInUse(_ path: String) -> ConfigurationError {
     ConfigurationError("another authorization service answers on \(path)")
-  }
-  public static func cannotWrite(_ path: String) -> ConfigurationError {
-    ConfigurationError("\(path) can't be written")
   }
 }

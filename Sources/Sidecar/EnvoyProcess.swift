@@ -1,5 +1,6 @@
 import Foundation
 public import Logging
+import PrivateFiles
 public import ServiceLifecycle
 
 /// Runs a real Envoy with a bootstrap, and again whenever it dies.
@@ -49,7 +50,7 @@ public struct EnvoyProcess: Service {
     try FileManager.default.createDirectory(
       atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     let path = directory + "/envoy.json"
-    try SecretFile.write(bootstrap.text, to: path)
+    try PrivateFile.write(bootstrap.text, to: path)
     try await SupervisedProcess(
       executable: executable,
       arguments: [

@@ -120,7 +120,7 @@ extension Workload {
     for element in try fields.list("egress") {
       let fields = try YAMLMapping(
         element, of: "an egress", known: ["listen", "destination", "llm", "url", "aliases", "api_key_file"])
-      let name = try fields.optional("destination", "the name of an app") { Name($0) }
+      let name = try fields.optional("destination", "the name of an app: \(Name.expectedOfApp)") { Name(app: $0) }
       let isLLM = try fields.optional("llm", "true") { $0 == "true" ? true : nil } ?? false
       let key = try fields.optional("api_key_file", "a path", path)
       let destination: Egress.Destination

@@ -57,9 +57,16 @@ public struct YAMLMapping {
   ) throws(ConfigurationError) -> Value? {
     guard let node = nodes[name] else { return nil }
     guard let value = node.scalar.flatMap({ read($0.string) }) else {
-      throw ConfigurationError("line \(node.line): `\(name)` must be \(expected)")
+      throw ConfigurationError("line \(node.line): `\(name)` must be \(expected)\(Self.found(node))")
     }
     return value
+  }
+
+  /// What stands there, cut short, for an error; nothing of a list or a mapping. A URL may hold a password before `@`.
+  private static func found(_ node: Node) -> String {
+    guard let text = node.scalar?.string, !text.contains("@") else { return "" }
+    let shown = text.count <= 80 ? text : String(text.prefix(80)) + "…"
+    return "; got `\(shown)`"
   }
 
   /// The elements of the list `name`; empty when it is missing.

@@ -3,6 +3,7 @@ import Dispatch
 import Foundation
 import GRDB
 import Logging
+import PrivateFiles
 import Synchronization
 
 /// The embedded driver: one SQLite file in WAL mode, synced before any commit is acknowledged.
@@ -37,7 +38,11 @@ public final class SQLiteStorage: StorageDriver {
   /// Opens or creates `casa.sqlite` in `directory`, which is made readable by its owner only.
   /// - Throws: `StorageError.unavailable` when another process has it open or it can't be opened.
   public init(directory: String) throws(StorageError) {
-    try PrivateFile.makeDirectory(directory)
+    do throws(PrivateFileError) {
+      try PrivateFile.makeDirectory(directory)
+    } catch {
+      throw StorageError.unavailable(error.description)
+    }
     lock = try FileLock(path: directory + "/casa.lock")
     let path = directory + "/casa.sqlite"
     guard

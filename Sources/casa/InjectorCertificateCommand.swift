@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 import Injection
-import Sidecar
+import PrivateFiles
 
 struct InjectorCertificateCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -39,9 +39,9 @@ struct InjectorCertificateCommand: AsyncParsableCommand {
     let serving = try authority.serving(names, now: now)
     try write(
       try CertificateBundle.adding(try authority.certificatePEM(), to: old ?? "", now: now), to: folder + "/ca.crt")
-    try SecretFile.write(authority.keyPEM + "\n", to: folder + "/ca.key")
+    try PrivateFile.write(authority.keyPEM + "\n", to: folder + "/ca.key")
     try write(try serving.certificatePEM(), to: folder + "/tls.crt")
-    try SecretFile.write(serving.keyPEM + "\n", to: folder + "/tls.key")
+    try PrivateFile.write(serving.keyPEM + "\n", to: folder + "/tls.key")
     print("\(folder)/tls.crt holds for \(names.joined(separator: ", ")) until \(serving.lifetime.end)")
   }
 

@@ -39,6 +39,15 @@ struct NameTests {
     #expect(Name(String(repeating: "a", count: 63)) != nil)
     #expect(Name(String(repeating: "a", count: 64)) == nil)
   }
+
+  @Test("is for an app any but the LLM's")
+  func ofApps() {
+    #expect(Name(app: "agent")?.text == "agent")
+    #expect(Name(app: "llm2")?.text == "llm2")
+    #expect(Name(app: "llm") == nil)
+    #expect(Name(app: "A") == nil)
+    #expect(Name("llm")?.text == Name.llm)
+  }
 }
 
 @Suite("A trace id")

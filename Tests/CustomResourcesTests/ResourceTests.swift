@@ -74,7 +74,7 @@ struct ResourceTests {
       ("$.prompt", "prompt", "spec.apps[1].httpRequestSchema.promptFieldJsonPath"),
       ("DETERMINISTIC_TOOL_SELECTED", "DETERMINISTIC", "spec.enabledToolChecks[0]"),
       ("llm_host:", "llmHost:", "spec"), ("api.openai.com", "api.openai.com:http", "spec.llm_host"),
-      ("name: agent\n", "name: web\n", "spec.apps[1].name"),
+      ("name: agent\n", "name: web\n", "spec.apps[1].name"), ("name: agent\n", "name: llm\n", "spec.apps[1].name"),
       ("kubernetesWorkloadName: ledger", "kubernetesWorkloadName: web", "spec.apps[name=web].kubernetesWorkloadName"),
       ("kind: MultiAgentSystem", "kind: MultiAgentSystem\nkind: CASAPolicy", "file"),
       ("casa.io/v1alpha1", "casa.io/v2", "apiVersion"), ("namespace: bank", "namespace: Bank", "metadata.namespace"),

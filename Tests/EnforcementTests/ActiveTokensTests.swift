@@ -40,6 +40,13 @@ struct ActiveTokensTests {
     #expect(cache.isActive(hash(1)) == nil)
   }
 
+  @Test("knows nothing any more when the clock was set back")
+  func setBack() {
+    keep(claims(expiresIn: .seconds(300)), for: hash(1))
+    clock.advance(by: .seconds(-1))
+    #expect(cache.isActive(hash(1)) == nil)
+  }
+
   @Test("never knows a token beyond its end")
   func expiry() {
     keep(claims(expiresIn: .seconds(5)), for: hash(1))

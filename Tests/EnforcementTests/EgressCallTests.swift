@@ -143,6 +143,7 @@ struct EgressCallTests {
       return
     }
     #expect(message.purpose == .call(AppID("app_agent")))
+    #expect(message.callee == AppID("app_agent"))
     #expect(!message.isDiscovery)
     let card = try way.read(TestSystem.request("GET", "/.well-known/agent-card.json"))
     guard case .card = card.content else {
@@ -155,6 +156,12 @@ struct EgressCallTests {
     guard case .agent("b"?, nil) = try own.read(TestSystem.request("/a2a", body: #"{"q":"b"}"#)).content else {
       Issue.record("expected words")
       return
+    }
+    do throws(Refusal) {
+      _ = try own.read(TestSystem.request("/a2a", body: #"{"p":"b"}"#))
+      Issue.record("expected a refusal")
+    } catch {
+      #expect(error.explanation == "the body must have a text at $.q, where the user's input is expected")
     }
   }
 

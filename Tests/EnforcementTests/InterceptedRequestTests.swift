@@ -22,6 +22,22 @@ struct InterceptedRequestTests {
     }
   }
 
+  @Test("has no header that would take for ever to compare", .timeLimit(.minutes(1)))
+  func combiningMarks() {
+    func read(_ marks: Int) -> RefusalReason? {
+      let value = Array(
+        ("x" + String(repeating: "\u{301}", count: marks) + String(repeating: "\u{316}", count: marks)).utf8)
+      return refusal { () throws(Refusal) in
+        _ = try InterceptedRequest(
+          method: Array("POST".utf8)[...], target: Array("/".utf8)[...], host: Array("a".utf8)[...],
+          fields: [RawField(name: Array("authorization".utf8)[...], value: value[...])], body: [])
+      }
+    }
+    #expect(read(64) == nil)
+    #expect(read(65) == .malformedRequest)
+    #expect(read(8000) == .malformedRequest)
+  }
+
   @Test("has the trace of its traceparent; a malformed one counts as none, two are refused")
   func traceParent() throws {
     let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

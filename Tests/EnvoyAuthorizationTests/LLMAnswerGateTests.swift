@@ -172,9 +172,15 @@ struct LLMAnswerGateTests {
   func identity() throws { _ = try gate(encoding: "Identity") }
 
   @Test(
+    "takes an answer in UTF-8, however it says so",
+    arguments: ["application/json;charset=UTF-8", "Text/Event-Stream; charset=\"utf-8\"", "application/json ;"])
+  func inUTF8(type: String) throws { _ = try gate(type) }
+
+  @Test(
     "refuses an answer of another kind",
     arguments: [
       "", "text/plain", "application/jsonl", "text/html", "application/xml", "json", "application/json, text/html",
+      "application/json; charset=utf-16", "application/json;charset=latin1", "text/event-stream; charset=utf-16",
     ])
   func types(type: String) { #expect(throws: ProtocolViolation.self) { try gate(type) } }
 

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import CASACore
 import Enforcement
+import Logging
 import NIOCore
 import NIOPosix
 import Testing
@@ -42,7 +43,8 @@ struct RuntimeClientTests {
     let result: Result<Void, any Error>
     do {
       let client = RuntimeClient(
-        http: http, baseURL: "http://127.0.0.1:\(port)", authorization: "Basic eDp4", clock: .system)
+        http: http, baseURL: "http://127.0.0.1:\(port)", authorization: "Basic eDp4", clock: .system,
+        logger: Logger(label: "test"))
       result = .success(try await test(client, port))
     } catch {
       result = .failure(error)

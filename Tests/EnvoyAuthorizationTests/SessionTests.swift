@@ -173,11 +173,13 @@ struct LiveSessionsTests {
 
   init() { sessions = LiveSessions(clock: clock.wallClock) }
 
-  private func take(_ trace: TraceID, _ text: String?, context: String? = nil, for life: Duration = .seconds(300))
-    throws
-  {
+  private func take(
+    _ trace: TraceID, _ text: String?, context: String? = nil, from caller: String = "app_c",
+    for life: Duration = .seconds(300)
+  ) throws {
     try sessions.take(
-      token(trace.text), expiresAt: TestClock.start + life, in: trace, text: text, contextID: context)
+      token(trace.text), expiresAt: TestClock.start + life, in: trace, text: text, contextID: context,
+      from: AppID(caller))
   }
 
   private func call(_ tool: String, _ arguments: [String: JSONValue]) throws -> EgressCall.Content {
@@ -191,6 +193,28 @@ struct LiveSessionsTests {
 
   private func isAmbiguous(_ content: EgressCall.Content) -> Bool {
     if case .several = sessions.find(content) { true } else { false }
+  }
+
+  @Test("own a conversation in turn when one caller goes on with it, and none does of which two callers speak")
+  func conversations() throws {
+    let named = EgressCall.Content.agent(text: nil, contextID: "c")
+    try take(a, nil, context: "c")
+    try take(b, nil, context: "c")
+    #expect(found(named) == b)
+    let intruder = TraceID.random()
+    try take(intruder, nil, context: "c", from: "app_d")
+    #expect(isAmbiguous(named))
+    // Nobody can take it by speaking once more.
+    try take(intruder, nil, context: "c", from: "app_d")
+    #expect(isAmbiguous(named))
+  }
+
+  @Test("leave a conversation to another caller when they have ended")
+  func endedConversation() throws {
+    try take(a, nil, context: "c", for: .seconds(10))
+    clock.advance(by: .seconds(11))
+    try take(b, nil, context: "c", from: "app_d")
+    #expect(found(.agent(text: nil, contextID: "c")) == b)
   }
 
   @Test("have their token until two seconds before its end")
@@ -244,7 +268,7 @@ struct LiveSessionsTests {
     #expect(found(.stream(resumed: false)) == nil)
     clock.advance(by: .seconds(20))
     try sessions.take(
-      token("b"), expiresAt: TestClock.start + .seconds(300), in: b, text: nil, contextID: nil)
+      token("b"), expiresAt: TestClock.start + .seconds(300), in: b, text: nil, contextID: nil, from: nil)
     #expect(sessions.count == 1)
   }
 
@@ -256,7 +280,7 @@ struct LiveSessionsTests {
         group.addTask {
           try sessions.take(
             token(trace.text), expiresAt: TestClock.start + .seconds(300), in: trace,
-            text: "Please pay invoice \(number)", contextID: nil)
+            text: "Please pay invoice \(number)", contextID: nil, from: nil)
           #expect(found(.llm(["Be helpful.", "Please pay invoice \(number)"])) == trace)
         }
       }

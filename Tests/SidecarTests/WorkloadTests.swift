@@ -94,12 +94,24 @@ struct WorkloadTests {
       ("listen: 127.0.0.1:9000", "listen: unix:/x", "line 8: `listen`"),
       ("app: http://127.0.0.1:9001/a2a", "app: http://127.0.0.1:9001/a2a?x", "line 9: `app`"),
       ("destination: weather", "destination: Weather", "line 12: `destination`"),
+      ("destination: weather", "destination: llm", "line 12: `destination`"),
       ("llm: true", "llm: false", "line 15: `llm`"), ("llm: true", "llm: \"yes\"", "line 15: `llm`"),
       ("url: http://127.0.0.1:9200/mcp", "url: 127.0.0.1:9200", "line 13: `url`"),
     ])
   func wrong(line: String, replacement: String, expected: String) throws {
     let message = try error(line, with: replacement)
     #expect(message?.hasPrefix(expected) == true, "\(message ?? "no error")")
+  }
+
+  @Test("is refused with what stands in a value's place, cut short, and without a password")
+  func found() throws {
+    let address = "listen: 127.0.0.1:9000"
+    #expect(try error(address, with: "listen: localhost:9000")?.hasSuffix("; got `localhost:9000`") == true)
+    let long = String(repeating: "x", count: 81)
+    #expect(try error(address, with: "listen: " + long)?.hasSuffix("; got `\(long.dropLast())…`") == true)
+    #expect(try error(address, with: "listen: [a]")?.hasSuffix("must be an IP address and a port") == true)
+    let url = "runtime: http://127.0.0.1:8080"
+    #expect(try error(url, with: "runtime: http://me:hush@a")?.contains("hush") == false)
   }
 
   @Test("is refused for a key that is not known, with its line")
@@ -221,6 +233,14 @@ struct SecretFileTests {
   func refuses(text: String) throws {
     let error = #expect(throws: ConfigurationError.self) { try read(text) }
     #expect(error?.description.contains("hush") == false)
+  }
+
+  @Test("is refused with what it must be, and how long it is")
+  func explains() throws {
+    let error = #expect(throws: ConfigurationError.self) { try read("short") }
+    let expected =
+      " must hold a secret on one line: at least 8 printable ASCII characters without spaces; it has 5 bytes"
+    #expect(error?.description.hasSuffix(expected) == true)
   }
 
   @Test("holds a sidecar's key of at least 32 characters")

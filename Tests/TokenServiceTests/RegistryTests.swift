@@ -159,6 +159,12 @@ struct RegistryTests {
       _ = try await registry.createApp(in: system.mas.id, name: name, kind: .mcpServer, settings: .init(), jwks: nil)
     }
     #expect(nowhere == "base_url")
+    let llm = try #require(Name(Name.llm))
+    let takenForLLM = await failure {
+      _ = try await registry.createApp(in: system.mas.id, name: llm, kind: .agent, settings: .init(), jwks: nil)
+    }
+    #expect(takenForLLM == "name")
+    #expect(registry.app(named: llm, in: system.mas.id) == nil)
     #expect(
       await failure { _ = try await registry.updateApp(system.weather.id, settings: .init(), jwks: nil) } == "base_url")
     #expect(registry.app(system.weather.id)?.settings.baseURL != nil)

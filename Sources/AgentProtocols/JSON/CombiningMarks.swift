@@ -1,11 +1,12 @@
 /// Bounds what it costs to compare and hash a string. Swift does both by canonical equivalence and so sorts each
 /// run of combining marks, in time quadratic in its length: one run of a megabyte would hold a core for minutes.
-enum CombiningMarks {
+public enum CombiningMarks {
   /// The Stream-Safe Text Format (Unicode UAX #15 section 13) stops at 30; decorated text of people may go beyond.
-  static let maximumRun = 128
+  public static let maximumRun = 128
 
   /// Whether no run of combining marks in `text` is longer than `maximumRun`. O(n).
-  static func areBounded(in text: String) -> Bool {
+  public static func areBounded(in text: String) -> Bool {
+    if text.utf8.allSatisfy({ $0 < 0x80 }) { return true }
     var run = 0
     for scalar in text.unicodeScalars {
       switch scalar.value {

@@ -8,6 +8,7 @@ public struct TraceParent: Sendable, Hashable {
   /// Two lowercase hexadecimal digits.
   public let flags: String
 
+  /// Reads version 00 (W3C Trace Context section 3.2.2); nil for anything else.
   public init?(_ headerValue: String) {
     // By its bytes, since every request has one.
     let bytes = headerValue.utf8

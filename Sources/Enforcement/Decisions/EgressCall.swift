@@ -23,8 +23,7 @@ public struct EgressCall: Sendable {
   /// The session's trace as the request names it: a choice among the workload's sessions, no credential.
   public let namedTrace: TraceID?
   /// nil for the LLM.
-  public let callee: AppID?
-  private let calleeName: Name?
+  private let peer: (id: AppID, name: Name)?
   private let needsTraceParent: Bool
 
   /// - Throws: `Refusal`
@@ -46,12 +45,12 @@ public struct EgressCall: Sendable {
     case .ingress: throw Refusal(.destinationNotAllowed, "this is no way out")
     case .llm:
       content = .llm(try Self.conversation(request, path: point.path, record: &record))
-      (callee, calleeName) = (nil, nil)
+      peer = nil
     case .app(let name):
       guard let peer = identity.peers[name] else {
         throw Refusal(.destinationNotAllowed, "the MAS has no app named \(name)")
       }
-      (callee, calleeName) = (peer.id, name)
+      self.peer = (id: peer.id, name: name)
       switch peer.kind {
       case .client: throw Refusal(.destinationNotAllowed, "\(name) is a client and takes no calls")
       case .agent:
@@ -81,13 +80,15 @@ public struct EgressCall: Sendable {
     record.traceID = namedTrace
   }
 
+  /// The app that is called; nil for the LLM.
+  public var callee: AppID? { peer?.id }
+
   /// What a token for this call is held for; nil for a tool call, whose token is good for nothing else.
   public var purpose: TokenPurpose? {
-    switch (content, callee) {
-    case (.toolCall, _): nil
-    case (.mcp, let app?), (.stream, let app?), (.sessionEnd, let app?), (.agent, let app?), (.card, let app?):
-      .call(app)
-    default: .llm
+    switch content {
+    case .toolCall: nil
+    case .llm: .llm
+    case .mcp, .stream, .sessionEnd, .agent, .card: peer.map { TokenPurpose.call($0.id) }
     }
   }
 
@@ -104,7 +105,7 @@ public struct EgressCall: Sendable {
 
   /// What the answer holds that is read on its way back.
   private func offer(to id: JSONRPCID?, reportsResult: Bool) -> (kind: Offer.Kind, app: Name)? {
-    guard let calleeName else { return nil }
+    guard let calleeName = peer?.name else { return nil }
     switch content {
     case .toolCall: return reportsResult ? id.map { (.result($0), calleeName) } : nil
     case .mcp(let method): return (method.methodClass == .toolListing ? .tools(id) : .message(id), calleeName)

@@ -179,7 +179,11 @@ public final class LocalDecisions: Sendable {
         state.identity = nil
         active.forgetAll()
       }
-      if state.contact.map({ $0.lowerBound < asked }) ?? true { state.contact = asked..<(asked + Self.contactFor) }
+      // One that lies ahead is from before the clock was set back.
+      let now = clock.now()
+      if state.contact.map({ $0.lowerBound < asked || $0.lowerBound > now }) ?? true {
+        state.contact = asked..<(asked + Self.contactFor)
+      }
       guard let facts else { return }
       if let identity = facts.identity {
         // What was admitted by another description of the workload may not be any more.

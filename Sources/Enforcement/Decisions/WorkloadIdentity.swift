@@ -17,6 +17,7 @@ public struct WorkloadIdentity: Sendable {
   public let name: Name
   public let kind: AppKind
   public let promptJSONPath: JSONPath?
+  /// Of an MCP server: the methods beside tools that are let through to it.
   public let methods: Set<String>
   public let peers: [Name: Peer]
   /// How tokens name the workload as the one they are for.

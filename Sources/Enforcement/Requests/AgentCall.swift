@@ -59,7 +59,8 @@ struct AgentCall {
       throw Refusal(.malformedRequest, "the body can't be read")
     }
     guard let text = promptPath.value(in: json)?.string else {
-      throw Refusal(.userInputMissing, "the body has no text where the user's input is expected")
+      throw Refusal(
+        .userInputMissing, "the body must have a text at \(promptPath.text), where the user's input is expected")
     }
     return text
   }

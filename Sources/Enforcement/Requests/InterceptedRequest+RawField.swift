@@ -35,10 +35,16 @@ extension InterceptedRequest {
       let name = try Self.name(field.name)
       // Envoy lets a bare carriage return pass, which a lenient receiver takes for the end of a line.
       guard field.value.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else {
-        throw Refusal(.malformedRequest, "a header has a control character")
+        throw Refusal(.malformedRequest, "the header `\(name)` has a control character")
       }
       guard let value = String(validating: field.value, as: UTF8.self) else {
-        throw Refusal(.malformedRequest, "a header is not UTF-8")
+        throw Refusal(.malformedRequest, "the header `\(name)` is not UTF-8")
+      }
+      // Whatever compares or hashes it would take time quadratic in their number.
+      guard CombiningMarks.areBounded(in: value) else {
+        throw Refusal(
+          .malformedRequest,
+          "the header `\(name)` has more than \(CombiningMarks.maximumRun) combining marks in a row")
       }
       if name == EnvoyField.partialBody {
         guard haveSameBytes(value, "false") else {

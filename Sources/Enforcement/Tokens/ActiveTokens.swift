@@ -6,7 +6,9 @@ import Synchronization
 ///
 /// What an active token says is read from the token itself, so nothing but its name is kept.
 public final class ActiveTokens: Sendable {
+  /// How long it is remembered that a token is active, at most until the token ends.
   public static let activeFor = Duration.seconds(30)
+  /// How long it is remembered that a token is not active.
   public static let inactiveFor = Duration.seconds(2)
   public static let capacity = 100_000
 
@@ -39,7 +41,8 @@ public final class ActiveTokens: Sendable {
     let now = clock.now()
     return state.withLock { state in
       guard let entry = state.entries[hash] else { return nil }
-      guard entry.until > now else {
+      // Longer than it can hold: the clock was set back, which makes nothing last longer.
+      guard entry.until > now, entry.until <= now + Self.activeFor else {
         state.entries[hash] = nil
         return nil
       }

@@ -34,13 +34,13 @@ struct LLMAnswerGate: Sendable {
     }
     if !(200..<300).contains(status) {
       reading = .passing
-    } else if ContentType.names("text/event-stream", in: contentType) {
+    } else if ContentType.isUTF8(contentType, of: "text/event-stream") {
       reading = .stream(ChatCompletionStream())
-    } else if ContentType.names("application/json", in: contentType) {
+    } else if ContentType.isUTF8(contentType, of: "application/json") {
       reading = .plain
     } else {
       throw ProtocolViolation(
-        .llmResponseUnreadable, "the LLM's answer must be application/json or text/event-stream")
+        .llmResponseUnreadable, "the LLM's answer must be application/json or text/event-stream, in UTF-8")
     }
   }
 

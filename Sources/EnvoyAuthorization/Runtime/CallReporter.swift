@@ -14,12 +14,11 @@ final class CallReporter: Sendable {
     var waiting: [JSONValue] = []
     /// Of which there are uses to record.
     var repeated: [RepeatedCall] = []
-    /// Since the runtime was last reached.
-    var lost = 0
+    var lost = LostReports()
     var lostInAll = 0
 
     mutating func lose(_ count: Int) {
-      lost += count
+      lost.add(count)
       lostInAll += count
     }
   }
@@ -77,8 +76,8 @@ final class CallReporter: Sendable {
     let repeated = state.withLock { exchange(&$0.repeated, with: []) }
     for call in repeated { report(call.event, count: call.takeUses()) }
     while true {
-      let (events, lost) = state.withLock { ($0.waiting.prefix(Self.batch).map(\.self), $0.lost) }
-      if lost > 0 {
+      let (events, lost) = state.withLock { ($0.waiting.prefix(Self.batch).map(\.self), $0.lost.news()) }
+      if let lost {
         logger.error(
           "records of requests were lost: there are more than the runtime takes in", metadata: ["count": "\(lost)"])
       }
@@ -107,7 +106,7 @@ final class CallReporter: Sendable {
   private func done(_ count: Int) {
     state.withLock { state in
       state.waiting.removeFirst(count)
-      state.lost = 0
+      state.lost.reset()
     }
   }
 }

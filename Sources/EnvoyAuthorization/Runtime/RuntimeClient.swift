@@ -2,6 +2,7 @@ import AgentProtocols
 import AsyncHTTPClient
 import CASACore
 import Enforcement
+import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -30,6 +31,7 @@ struct RuntimeClient: Sendable {
   let baseURL: String
   let authorization: String
   let clock: WallClock
+  let logger: Logger
   let contact = RuntimeContact()
 
   /// Asks for a T1 for what a user said.
@@ -160,10 +162,15 @@ struct RuntimeClient: Sendable {
       status = Int(response.status.code)
       body = Array(try await response.body.collect(upTo: Self.maximumAnswerBytes).readableBytesView)
     } catch {
-      contact.isReachable = false
+      // A question that was given up says nothing of the runtime.
+      if !Task.isCancelled, contact.gaveNoAnswer() {
+        logger.error("the runtime does not answer", metadata: ["runtime": "\(baseURL)", "why": "\(error)"])
+      }
       throw Refusal(.runtimeUnavailable, "the runtime does not answer")
     }
-    contact.isReachable = status < 500
+    if contact.answered(isAble: status < 500) {
+      logger.notice("the runtime answers again", metadata: ["runtime": "\(baseURL)"])
+    }
     if status == 204 { return [:] }
     guard let json = try? JSONValue(parsing: body), json.object != nil else { throw Self.unreadable }
     switch status {

@@ -19,9 +19,13 @@ enum PrivateSocket {
     _ = unlink(path)
   }
 
+  /// Lets the socket's owner and group open it, and nobody else.
+  /// - Throws: `ConfigurationError` when its mode can't be set.
   static func protect(_ address: ListenAddress) throws(ConfigurationError) {
     guard case .unix(let path) = address else { return }
-    guard chmod(path, 0o660) == 0 else { throw ConfigurationError.notASocket(path) }
+    guard chmod(path, 0o660) == 0 else {
+      throw ConfigurationError.cannotSetMode(path, why: String(cString: strerror(errno)))
+    }
   }
 
   private static func isAnswered(_ path: String) -> Bool {

@@ -35,11 +35,19 @@ final class LiveSessions: Sendable {
     let argumentsSHA256: String
   }
 
+  /// Who spoke of an A2A conversation last, and in which session.
+  private struct Conversation {
+    var trace: TraceID
+    let caller: AppID?
+    /// Another caller spoke of it in another session while this one was live: what names it belongs to nobody's for sure.
+    var isShared = false
+  }
+
   private struct State {
     var sessions: [TraceID: Kept] = [:]
     var examples = PackedToken.Examples()
     var texts = TextIndex()
-    var contexts = GenerationalCache<String, TraceID>(capacity: 50_000)
+    var conversations = GenerationalCache<String, Conversation>(capacity: 50_000)
     /// How often each call was selected and not yet made, by session.
     var selections: [Selection: [TraceID: Int]] = [:]
     var selectionCount = 0
@@ -57,9 +65,11 @@ final class LiveSessions: Sendable {
   /// - Parameters:
   ///   - text: the words by which the session's requests can be recognized.
   ///   - contextID: A2A's name for the conversation.
+  ///   - caller: who delivered the session; nil for one that the app began itself.
   /// - Throws: `Refusal` when there is no room.
   func take(
-    _ compact: String, expiresAt: Timestamp, in trace: TraceID, text: String?, contextID: String?
+    _ compact: String, expiresAt: Timestamp, in trace: TraceID, text: String?, contextID: String?,
+    from caller: AppID?
   ) throws(Refusal) {
     let now = clock.now()
     let hasRoom = state.withLock { state -> Bool in
@@ -68,7 +78,7 @@ final class LiveSessions: Sendable {
       guard let token = PackedToken(compact, sharing: &state.examples) else { return false }
       state.sessions[trace] = Kept(token: token, expiresAt: expiresAt)
       if let text { state.texts.insert(text, for: trace) }
-      if let contextID { state.contexts[contextID] = trace }
+      if let contextID { Self.join(contextID, in: trace, from: caller, &state, now: now) }
       return true
     }
     guard hasRoom else { throw Refusal(.overloaded, "too many sessions are live in this workload") }
@@ -136,11 +146,23 @@ final class LiveSessions: Sendable {
         guard let traces = state.selections[key]?.keys else { return .none }
         return finding(traces, .content)
       case .agent(let text, let contextID):
-        if let trace = contextID.flatMap({ state.contexts[$0] }) { return finding([trace], .context) }
+        if let conversation = contextID.flatMap({ state.conversations[$0] }) {
+          return conversation.isShared ? .several : finding([conversation.trace], .context)
+        }
         return text.map { finding([$0]) } ?? onlySession()
       case .mcp, .stream, .sessionEnd, .card: return onlySession()
       }
     }
+  }
+
+  private static func join(
+    _ contextID: String, in trace: TraceID, from caller: AppID?, _ state: inout State, now: Timestamp
+  ) {
+    var joined = Conversation(trace: trace, caller: caller)
+    if let known = state.conversations[contextID], state.sessions[known.trace].map({ $0.expiresAt > now }) ?? false {
+      joined.isShared = known.isShared || (known.caller != caller && known.trace != trace)
+    }
+    state.conversations[contextID] = joined
   }
 
   private static func sweep(_ state: inout State, now: Timestamp) {

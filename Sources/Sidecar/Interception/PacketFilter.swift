@@ -2,9 +2,6 @@ import Foundation
 import Subprocess
 import SystemPackage
 
-/// One of the two families of tools that speak to the kernel's packet filter.
-public enum PacketFilterBackend: String, Sendable, Hashable, CaseIterable { case nft, legacy }
-
 /// Reads and sets one family's packet rules in the current network namespace by the `iptables` tools.
 struct PacketFilter: Sendable {
   let backend: PacketFilterBackend
@@ -57,12 +54,4 @@ struct PacketFilter: Sendable {
     }
     throw InterceptionError("\(program) is not installed; install the package iptables")
   }
-}
-
-/// The network namespace could not be brought to intercept.
-public struct InterceptionError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// What was expected and what came.
-  public let description: String
-
-  public init(_ description: String) { self.description = description }
 }

@@ -43,8 +43,11 @@ public struct WorkloadProbe: Sendable, Hashable {
   }
 
   public static let maximumHeaders = 16
+  /// Of all headers' names and values together.
   public static let maximumHeaderBytes = 4096
+  /// A path with its query has fewer bytes than this.
   public static let maximumPathBytes = 1024
+  /// In seconds.
   public static let maximumTimeout = 300
 
   public let port: Int

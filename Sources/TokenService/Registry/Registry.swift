@@ -185,6 +185,7 @@ public final class Registry: Sendable {
   public func createApp(
     in masID: MASID, name: Name, kind: AppKind, settings: App.Settings, jwks: JSONValue?
   ) async throws(RegistryError) -> (App, ClientSecret?) {
+    guard Name(app: name.text) != nil else { throw .invalid(InvalidField("name", expected: Name.expectedOfApp)) }
     if kind == .mcpServer, settings.baseURL == nil {
       throw .invalid(
         InvalidField("base_url", expected: "the URL of the MCP server's endpoint, such as http://host/mcp"))

@@ -186,6 +186,6 @@ def test_the_systems_namespace_is_a_restricted_one() -> None:
 
 
 def test_reasons_in_the_script_are_those_of_the_program() -> None:
-    text = (ROOT / "Sources/CASACore/Check.swift").read_text()
+    text = (ROOT / "Sources/CASACore/RefusalReason.swift").read_text()
     attacks = re.findall(r"^attack \".*\" \S+ \"\S+\" (\w+) \d$", (KIND / "e2e.sh").read_text(), re.M)
     assert len(attacks) == 4 and all(f'"{reason}"' in text for reason in attacks)

@@ -1,0 +1,4 @@
+public enum Verdict: Sendable, Hashable {
+  case allow
+  case refuse(RefusalReason)
+}
