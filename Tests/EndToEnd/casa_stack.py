@@ -452,6 +452,17 @@ class Stack:
         seen = self.http.get(f"http://127.0.0.1:{self.endpoints.bank_app}/ledger").json()
         return Ledger(seen["callCount"], seen["executed"], seen["balance"])
 
+    def last_bank_call(self) -> tuple[str, Json]:
+        """The tool and the arguments of the last call that reached the bank."""
+        call = self.http.get(f"http://127.0.0.1:{self.endpoints.bank_app}/ledger").json()["calls"][-1]
+        return call["name"], call["arguments"]
+
+    @property
+    def bank_requests(self) -> tuple[int, list[Json]]:
+        """How many requests of any kind reached the bank, and the last of them."""
+        seen = self.http.get(f"http://127.0.0.1:{self.endpoints.bank_app}/requests").json()
+        return seen["requestCount"], seen["requests"]
+
     @property
     def llm_requests(self) -> list[dict[str, list[str]]]:
         """The header fields of every request that reached the LLM's host."""
