@@ -26,8 +26,14 @@ DATA_PLANE = "11-26,32,37,44,47,49"
 # Where no sidecar takes part: the cluster's controller and injector, and the Explorer in a browser.
 WITHOUT_SIDECARS = [str(FOLDER.parent / name) for name in ("kubernetes", "explorer")]
 INTERCEPTION = str(FOLDER.parent / "interception")
-# An MCP session that is really there, which takes clients of SDKs to open.
-SESSIONS = str(FOLDER.parent / "clients/test_sessions_client.py") + "::test_another_workload_can_not_use_an_mcp_session"
+# Attack 24 on a session that is really there; the folder's tests of what is no attack are not run again.
+SESSIONS = [
+    f"{FOLDER.parent / 'clients/test_sessions_client.py'}::{name}"
+    for name in (
+        "test_another_workload_can_not_use_an_mcp_session",
+        "test_a_stream_is_resumed_only_in_a_session_of_one_s_own",
+    )
+]
 PORTS = ("10000-21000", "21000-32000")
 """Of each of the runs at a time: two, since all wait for processes most of the time."""
 
@@ -56,9 +62,9 @@ def main() -> int:
     first, *others = adapters()
     # What takes longest comes first, so that both end at about the same time.
     runs: SimpleQueue[tuple[str, list[str]]] = SimpleQueue()
-    runs.put((first, [str(FOLDER), SESSIONS]))
+    runs.put((first, [str(FOLDER), *SESSIONS]))
     for adapter in others:
-        runs.put((adapter, [str(FOLDER), SESSIONS, "--attack-numbers", DATA_PLANE]))
+        runs.put((adapter, [str(FOLDER), *SESSIONS, "--attack-numbers", DATA_PLANE]))
     for adapter in (first, *others):
         runs.put((adapter, [INTERCEPTION]))
     runs.put(("", [*WITHOUT_SIDECARS, "--attack-numbers", "39-42"]))

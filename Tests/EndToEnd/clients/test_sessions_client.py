@@ -93,8 +93,9 @@ def opened(stack: ClientStack) -> tuple[Session, dict[str, str]]:
     return session, fields
 
 
+@pytest.mark.attack(24, "another workload's session, by its id", layer="proxy")
 def test_another_workload_can_not_use_an_mcp_session(stack: ClientStack, opened: tuple[Session, dict[str, str]]) -> None:
-    """Attack 24: the agent knows the id of the assistant's session at the bank."""
+    """The agent knows the id of the assistant's session at the bank, and has a token of its own for the bank."""
     _, fields = opened
     other = stack.begin_session()
     mark = stack.mark()
@@ -117,6 +118,7 @@ def test_its_own_workload_goes_on_in_it(stack: ClientStack, opened: tuple[Sessio
     assert stack.http.delete(stack.url("assistant->bank"), headers=headers).status_code == 200
 
 
+@pytest.mark.attack(24, "a stream resumed without a session of one's own", layer="proxy")
 @pytest.mark.parametrize("fields", [{}, {"mcp-session-id": "f" * 32}], ids=["without a session", "of an unknown one"])
 def test_a_stream_is_resumed_only_in_a_session_of_one_s_own(stack: ClientStack, fields: dict[str, str]) -> None:
     session = stack.open(f"Good morning, {new_traceparent()}")
