@@ -458,10 +458,16 @@ class Stack:
         return call["name"], call["arguments"]
 
     @property
-    def bank_requests(self) -> tuple[int, list[Json]]:
-        """How many requests of any kind reached the bank, and the last of them."""
+    def bank_request_count(self) -> int:
+        """How many requests of any kind reached the bank."""
+        return int(self.http.get(f"http://127.0.0.1:{self.endpoints.bank_app}/requests").json()["requestCount"])
+
+    def bank_requests_after(self, count: int) -> list[Json]:
+        """What reached the bank after so many requests had."""
         seen = self.http.get(f"http://127.0.0.1:{self.endpoints.bank_app}/requests").json()
-        return seen["requestCount"], seen["requests"]
+        new = seen["requestCount"] - count
+        requests: list[Json] = seen["requests"]
+        return requests[max(0, len(requests) - new) :]
 
     @property
     def llm_requests(self) -> list[dict[str, list[str]]]:

@@ -72,17 +72,16 @@ class Attempt:
         """The attack begins now; what came before was preparation."""
         self.mark = self.stack.mark()
         self.before = self.stack.ledger
-        self.arrived_before, _ = self.stack.bank_requests
+        self.arrived_before = self.stack.bank_request_count
 
     def arrived(self) -> list[Json]:
         """What the bank's sidecar handed on to it since, of any method and path."""
-        count, requests = self.stack.bank_requests
-        new = requests[max(0, len(requests) - (count - self.arrived_before)) :]
 
         # Every minute the runtime asks for the list of tools, and names no tool.
         def is_discovery(request: Json) -> bool:
             return (request["method"], request["path"], request["tool"]) == ("POST", "/mcp", None)
 
+        new = self.stack.bank_requests_after(self.arrived_before)
         return [request for request in new if request["forwarded"] and not is_discovery(request)]
 
     def assert_nothing_arrived(self) -> None:
@@ -91,7 +90,7 @@ class Attempt:
             raise AttackPassed(f"the bank got {arrived}")
 
     def assert_one_good_call(self, tool: str, arguments: Json) -> None:
-        """One call that changes nothing reached the bank, under the name that the bank is known by; it counts no more."""
+        """One call that changes nothing reached the bank, under its own name; from now on it counts as made before."""
         arrived = self.arrived()
         authority = f"127.0.0.1:{self.stack.endpoints.bank_app}"
         good = {"method": "POST", "path": "/mcp", "host": authority, "tool": tool, "forwarded": True}
