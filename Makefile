@@ -11,7 +11,7 @@ export CASA_BINARY
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Install what is missing: Debian packages, and Python packages into ./.venv
@@ -52,7 +52,7 @@ test-e2e: build-tests ## Run the tests against real processes, Envoys and client
 	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
 
 .PHONY: attacks
-attacks: build-tests ## Mount every attack there is a test for, by each adapter; .build/attacks.json
+attacks: build-tests ## Mount the attacks but those on the node guard (test-kernel), those on the data plane by each adapter
 	.venv/bin/python Tests/EndToEnd/attacks/each_adapter.py
 
 .PHONY: matrix
@@ -62,6 +62,11 @@ matrix: build-tests ## Mount the attacks with each layer alone (as root); the ta
 .PHONY: test-kernel
 test-kernel: build-tests ## Run the node guard's tests on this machine's kernel (as root)
 	$(PYTEST) Tests/EndToEnd/node
+
+SANITIZER ?= address
+.PHONY: sanitize-filter
+sanitize-filter: ## Run the filter's tests under a sanitizer: SANITIZER=address or thread
+	scripts/sanitize-filter $(SANITIZER)
 
 .PHONY: bpf
 bpf: ## Compile the kernel programs into Sources/CNodeGuard

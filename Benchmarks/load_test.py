@@ -1,6 +1,6 @@
 """`make load`: whether anything passes that may not while the parts of a busy system are killed.
 
-256 connections send good and bad requests at 80 % of the highest rate for LOAD_SECONDS (300), while the runtime is
+256 connections send good and bad requests at up to 80 % of the highest rate for LOAD_SECONDS (300), while the runtime is
 killed LOAD_RUNTIME_KILLS (10) times and the authorization service LOAD_AUTHORIZE_KILLS (3) times; `casa up` starts them
 again. The MCP server behind it all remembers which requests reached it, and each request's number tells whether it may.
 

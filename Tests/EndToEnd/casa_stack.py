@@ -452,6 +452,23 @@ class Stack:
         seen = self.http.get(f"http://127.0.0.1:{self.endpoints.bank_app}/ledger").json()
         return Ledger(seen["callCount"], seen["executed"], seen["balance"])
 
+    def last_bank_call(self) -> tuple[str, Json]:
+        """The tool and the arguments of the last call that reached the bank."""
+        call = self.http.get(f"http://127.0.0.1:{self.endpoints.bank_app}/ledger").json()["calls"][-1]
+        return call["name"], call["arguments"]
+
+    @property
+    def bank_request_count(self) -> int:
+        """How many requests of any kind reached the bank."""
+        return int(self.http.get(f"http://127.0.0.1:{self.endpoints.bank_app}/requests").json()["requestCount"])
+
+    def bank_requests_after(self, count: int) -> list[Json]:
+        """What reached the bank after so many requests had."""
+        seen = self.http.get(f"http://127.0.0.1:{self.endpoints.bank_app}/requests").json()
+        new = seen["requestCount"] - count
+        requests: list[Json] = seen["requests"]
+        return requests[max(0, len(requests) - new) :]
+
     @property
     def llm_requests(self) -> list[dict[str, list[str]]]:
         """The header fields of every request that reached the LLM's host."""

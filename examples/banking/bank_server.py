@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -29,12 +29,14 @@ from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 TODAY = "2026-03-02"
 
 EURO_RATES = {"EUR": 1.0, "USD": 1.0845, "GBP": 0.8412, "CHF": 0.9571, "JPY": 162.35}
 """Units of each currency that one euro buys."""
 
+MAX_RECORDED_REQUESTS = 200
 READS = ToolAnnotations(read_only_hint=True)
 CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True)
 
@@ -131,6 +133,8 @@ class Bank:
     contacts: list[Contact] = field(default_factory=list)
     executed: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
+    requests: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MAX_RECORDED_REQUESTS))
+    request_count: int = 0
 
     @classmethod
     def with_sample_data(cls) -> Bank:
@@ -387,11 +391,39 @@ def build_server(bank: Bank) -> MCPServer:
     async def ledger(_: Request) -> Response:
         return JSONResponse(bank.ledger())
 
+    @server.custom_route("/requests", methods=["GET"])
+    async def recorded_requests(_: Request) -> Response:
+        return JSONResponse({"requestCount": bank.request_count, "requests": list(bank.requests)})
+
     return server
 
 
+class RecordRequests:
+    """Records every request but those about the bank itself, also those that are answered with an error."""
+
+    def __init__(self, app: ASGIApp, bank: Bank) -> None:
+        self.app = app
+        self.bank = bank
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in ("/requests", "/healthz"):
+            fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            self.bank.requests.append(
+                {
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "host": fields.get("host"),
+                    "tool": fields.get("mcp-name"),
+                    # What no proxy handed on comes from somebody who looks at the bank itself.
+                    "forwarded": "x-forwarded-proto" in fields,
+                }
+            )
+            self.bank.request_count += 1
+        await self.app(scope, receive, send)
+
+
 def build_app(bank: Bank) -> Starlette:
-    """The ASGI application: MCP in both protocol eras at ``/mcp``, ``/ledger`` and ``/healthz``.
+    """The ASGI application: MCP in both protocol eras at ``/mcp``, ``/ledger``, ``/requests`` and ``/healthz``.
 
     The SDK's transport serves the stateless revision (2026-07-28) and the ones
     that begin with ``initialize`` (up to 2025-11-25) side by side. Its check of
@@ -399,10 +431,12 @@ def build_app(bank: Bank) -> Starlette:
     client used; `loopback_host` keeps the server unreachable but through this
     machine instead.
     """
-    return build_server(bank).streamable_http_app(
+    app = build_server(bank).streamable_http_app(
         streamable_http_path="/mcp",
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
+    app.add_middleware(RecordRequests, bank=bank)
+    return app
 
 
 def loopback_host(value: str) -> str:

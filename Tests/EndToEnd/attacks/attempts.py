@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -44,6 +45,11 @@ def attacks(
     return pytest.mark.parametrize(name, made)
 
 
+def reasons_in(data: bytes) -> list[str]:
+    """The reasons of CASA's own refusals in what came back; nobody else's answer has any."""
+    return [reason.decode() for reason in re.findall(rb'"reason": ?"(\w+)"', data)]
+
+
 def sha256(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -57,6 +63,7 @@ class Attempt:
     evidence: str = ""
     mark: int = field(init=False)
     before: Ledger = field(init=False)
+    arrived_before: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.begin()
@@ -65,6 +72,33 @@ class Attempt:
         """The attack begins now; what came before was preparation."""
         self.mark = self.stack.mark()
         self.before = self.stack.ledger
+        self.arrived_before = self.stack.bank_request_count
+
+    def arrived(self) -> list[Json]:
+        """What the bank's sidecar handed on to it since, of any method and path."""
+
+        # Every minute the runtime asks for the list of tools, and names no tool.
+        def is_discovery(request: Json) -> bool:
+            return (request["method"], request["path"], request["tool"]) == ("POST", "/mcp", None)
+
+        new = self.stack.bank_requests_after(self.arrived_before)
+        return [request for request in new if request["forwarded"] and not is_discovery(request)]
+
+    def assert_nothing_arrived(self) -> None:
+        """Not even what the bank refuses by itself."""
+        if arrived := self.arrived():
+            raise AttackPassed(f"the bank got {arrived}")
+
+    def assert_one_good_call(self, tool: str, arguments: Json) -> None:
+        """One call that changes nothing reached the bank, under its own name; from now on it counts as made before."""
+        arrived = self.arrived()
+        authority = f"127.0.0.1:{self.stack.endpoints.bank_app}"
+        good = {"method": "POST", "path": "/mcp", "host": authority, "tool": tool, "forwarded": True}
+        assert arrived == [good], arrived
+        assert self.stack.last_bank_call() == (tool, arguments)
+        after = self.stack.ledger
+        assert (after.call_count, after.executed) == (self.before.call_count + 1, self.before.executed)
+        self.before = after
 
     def assert_bank_untouched(self) -> None:
         if self.stack.ledger != self.before:

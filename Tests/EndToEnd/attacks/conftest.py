@@ -45,6 +45,12 @@ def revocation(stack: Stack) -> Iterator[Revocation]:
 
 
 @pytest.fixture
+def undisturbed(revocation: Revocation) -> None:
+    """The revoked session has ended: nothing of it needs a part, or reaches the bank, from now on."""
+    revocation.settle()
+
+
+@pytest.fixture
 def attempt(request: pytest.FixtureRequest, stack: Stack) -> Attempt:
     """What a test of an attack asserts with."""
     made = Attempt(stack)

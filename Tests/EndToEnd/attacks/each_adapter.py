@@ -1,5 +1,7 @@
 """Mounts all attacks by the first adapter, those on the data plane by each other, and puts the tables together.
 
+Interception is tested whole, with what are no attacks too, by every adapter.
+
     python Tests/EndToEnd/attacks/each_adapter.py
 """
 
@@ -12,6 +14,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
@@ -22,14 +25,25 @@ from casa_stack import adapters  # noqa: E402
 DATA_PLANE = "11-26,32,37,44,47,49"
 # Where no sidecar takes part: the cluster's controller and injector, and the Explorer in a browser.
 WITHOUT_SIDECARS = [str(FOLDER.parent / name) for name in ("kubernetes", "explorer")]
-
+INTERCEPTION = str(FOLDER.parent / "interception")
+# Attack 24 on a session that is really there; the folder's tests of what is no attack are not run again.
+SESSIONS = [
+    f"{FOLDER.parent / 'clients/test_sessions_client.py'}::{name}"
+    for name in (
+        "test_another_workload_can_not_use_an_mcp_session",
+        "test_a_stream_is_resumed_only_in_a_session_of_one_s_own",
+    )
+]
+PORTS = ("10000-21000", "21000-32000")
+"""Of each of the runs at a time: two, since all wait for processes most of the time."""
 
 Mounted = tuple[bool, list[dict[str, object]], str]
 """Whether all were refused, how each went, and what was printed."""
 
 
 def mount(adapter: str, ports: str, *arguments: str) -> Mounted:
-    results = RESULTS.with_name(f"attacks-by-{adapter or 'nobody'}.json")
+    what = f"{adapter or 'nobody'}{'-intercepted' if INTERCEPTION in arguments else ''}"
+    results = RESULTS.with_name(f"attacks-by-{what}.json")
     results.unlink(missing_ok=True)
     own = {"CASA_ATTACK_RESULTS": str(results), "CASA_TEST_PORTS": ports, **({"CASA_ADAPTER": adapter} if adapter else {})}
     done = subprocess.run(
@@ -46,18 +60,26 @@ def mount(adapter: str, ports: str, *arguments: str) -> Mounted:
 
 def main() -> int:
     first, *others = adapters()
-    everything = [str(FOLDER), str(FOLDER.parent / "interception")]
-    # Two at a time, since all wait for processes most of the time.
-    turns = {
-        "10000-21000": [("", [*WITHOUT_SIDECARS, "--attack-numbers", "39-42"]), (first, everything)],
-        "21000-32000": [(adapter, [str(FOLDER), "--attack-numbers", DATA_PLANE]) for adapter in others],
-    }
+    # What takes longest comes first, so that both end at about the same time.
+    runs: SimpleQueue[tuple[str, list[str]]] = SimpleQueue()
+    runs.put((first, [str(FOLDER), *SESSIONS]))
+    for adapter in others:
+        runs.put((adapter, [str(FOLDER), *SESSIONS, "--attack-numbers", DATA_PLANE]))
+    for adapter in (first, *others):
+        runs.put((adapter, [INTERCEPTION]))
+    runs.put(("", [*WITHOUT_SIDECARS, "--attack-numbers", "39-42"]))
 
     def mount_in_turn(ports: str) -> list[Mounted]:
-        return [mount(adapter, ports, *arguments) for adapter, arguments in turns[ports]]
+        mounted: list[Mounted] = []
+        while True:
+            try:
+                adapter, arguments = runs.get_nowait()
+            except Empty:
+                return mounted
+            mounted.append(mount(adapter, ports, *arguments))
 
-    with ThreadPoolExecutor(len(turns)) as pool:
-        mounted = [each for turn in pool.map(mount_in_turn, turns) for each in turn]
+    with ThreadPoolExecutor(len(PORTS)) as pool:
+        mounted = [each for turn in pool.map(mount_in_turn, PORTS) for each in turn]
     for _, _, printed in mounted:
         print(printed, flush=True)
     rows = [row for _, found, _ in mounted for row in found]

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from attempts import TO_ATTACKER, TRANSFER, Attempt, attack, attacks
+from attempts import TO_ATTACKER, TRANSFER, Attempt, attack, attacks, reasons_in
+from casa_runtime import Json
 from casa_stack import Stack, Stolen, mcp_headers, steal, tool_call
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -94,10 +95,10 @@ class Sender:
         return heard
 
 
-def head(token: str | None, path: str = "/mcp", authority: str = "bank") -> Fields:
-    own = list(mcp_headers("tools/call", TRANSFER).items())
-    credentials = [("authorization", f"Bearer {token}")] if token else []
-    return [(":method", "POST"), (":scheme", "http"), (":authority", authority), (":path", path), *credentials, *own]
+def head(token: str, path: str = "/mcp", authority: str = "bank", tool: str = TRANSFER) -> Fields:
+    own = list(mcp_headers("tools/call", tool).items())
+    target = [(":method", "POST"), (":scheme", "http"), (":authority", authority), (":path", path)]
+    return [*target, ("authorization", f"Bearer {token}"), *own]
 
 
 def without(fields: Fields, name: str) -> Fields:
@@ -133,43 +134,85 @@ DISGUISES: dict[str, Callable[[str], Fields]] = {
 }  # fmt: skip
 
 
-@attacks(16, "disguise", DISGUISES, "HTTP/2: {}")
-def test_an_http2_request_in_disguise_reaches_nothing(
-    stolen: Stolen, attempt: Attempt, disguise: Callable[[str], Fields]
-) -> None:
+# Why CASA itself refuses a request; what has no reason here is Envoy's to refuse.
+REASONS = {
+    "the ledger": "protocol_not_allowed",
+    "the token twice": "token_malformed",
+    "the token split over two fields": "token_malformed",
+    "CASA's own field": "reserved_header",
+}
+CONNECT = {"module": "method_not_allowed", "lua": "malformed_request"}
+"""Filters refuse it before Envoy finds that it has no route for it, and says so with 404."""
+
+
+@pytest.mark.usefixtures("undisturbed")
+@attacks(16, "name", {name: name for name in DISGUISES}, "HTTP/2: {}")
+def test_an_http2_request_in_disguise_reaches_nothing(stolen: Stolen, attempt: Attempt, name: str) -> None:
     t3 = stolen.t3(TRANSFER, TO_ATTACKER)
     attempt.begin()
     with connect(stolen.stack) as connection:
-        heard = Sender(connection).request(disguise(t3), BODY)
+        heard = Sender(connection).request(DISGUISES[name](t3), BODY)
+    attempt.assert_nothing_arrived()
     assert heard.reset or heard.closed or (heard.status or 0) >= 400, heard
-    assert b"executed" not in heard.body
+    expected = CONNECT.get(stolen.stack.adapter or "module") if name == "CONNECT" else REASONS.get(name)
+    assert reasons_in(heard.body) == ([expected] if expected else []), heard
     assert stolen.stack.app("bank").is_active(t3), "the token was used up"
     attempt.assert_nothing("token_spent", stolen.trace_id)
     said = heard.status or "the stream was closed"
-    attempt.refused("proxy", f"{said}; trace: no token_spent; the token is unused")
+    attempt.refused("proxy", f"{said}{f' {expected}' if expected else ''}; trace: no token_spent; the token is unused")
+
+
+RATE = "get_exchange_rate"
+EUROS: Json = {"base": "EUR", "quote": "USD"}
+RATE_BODY = json.dumps(tool_call(RATE, EUROS)).encode()
+
+
+def rate_head(stolen: Stolen, authority: str = "bank") -> Fields:
+    """A call that may be made and changes nothing."""
+    return head(stolen.t3(RATE, EUROS), authority=authority, tool=RATE)
 
 
 def test_the_same_request_passes_undisguised(stolen: Stolen) -> None:
     """What the refusals above rest on."""
-    arguments = {"base": "EUR", "quote": "USD"}
-    token = stolen.t3("get_exchange_rate", arguments)
-    fields = [("mcp-name", "get_exchange_rate") if name == "mcp-name" else (name, value) for name, value in head(token)]
     with connect(stolen.stack) as connection:
-        heard = Sender(connection).request(fields, json.dumps(tool_call("get_exchange_rate", arguments)).encode())
+        heard = Sender(connection).request(rate_head(stolen), RATE_BODY)
     assert heard.status == 200, heard
 
 
-AUTHORITIES = {name: name for name in ("evil.example", "BANK", "bank.", "bank:99999", "user@bank", "127.0.0.1:1", "[::1]")}
+AUTHORITIES = ("evil.example", "BANK", "bank.", "bank:99999", "127.0.0.1:1", "[::1]")
+CLAIMS = {
+    **{f":authority {name}": (name, None) for name in AUTHORITIES},
+    **{f":authority bank, and `host` {name}": ("bank", name) for name in AUTHORITIES},
+}
 
 
-@attacks(16, "authority", AUTHORITIES, ":authority {}, and another `host`")
-def test_an_authority_changes_no_destination(stolen: Stolen, attempt: Attempt, authority: str) -> None:
-    """One listener, one destination: with no token nothing passes, wherever it claims to go."""
-    for fields in (head(None, authority=authority), [*head(None), ("host", authority)]):
-        with connect(stolen.stack) as connection:
-            heard = Sender(connection).request(fields, BODY)
-        assert heard.reset or heard.closed or heard.status in (400, 403), heard
-    attempt.refused("proxy", "400 or 403; one listener, one destination")
+@pytest.mark.usefixtures("undisturbed")
+@attacks(16, "names", CLAIMS)
+def test_an_authority_changes_no_destination(stolen: Stolen, attempt: Attempt, names: tuple[str, str | None]) -> None:
+    """One listener, one upstream: a good call goes there, under the upstream's own name, wherever it claims to go."""
+    authority, host = names
+    fields = rate_head(stolen, authority)
+    attempt.begin()
+    with connect(stolen.stack) as connection:
+        heard = Sender(connection).request([*fields, *([("host", host)] if host else [])], RATE_BODY)
+    assert heard.status == 200, heard
+    attempt.assert_one_good_call(RATE, EUROS)
+    attempt.refused("proxy", "one listener, one destination: the call arrived there, its host written anew")
+
+
+@pytest.mark.usefixtures("undisturbed")
+@attacks(16, "names", {":authority": ("user@bank", None), "`host`": ("bank", "user@bank")}, "a user in {}")
+def test_an_authority_names_no_user(stolen: Stolen, attempt: Attempt, names: tuple[str, str | None]) -> None:
+    authority, host = names
+    token = stolen.t3(RATE, EUROS)
+    attempt.begin()
+    with connect(stolen.stack) as connection:
+        fields = [*head(token, authority=authority, tool=RATE), *([("host", host)] if host else [])]
+        heard = Sender(connection).request(fields, RATE_BODY)
+    attempt.assert_nothing_arrived()
+    assert heard.status is None and (heard.reset or heard.closed), heard
+    assert stolen.stack.app("bank").is_active(token), "the token was used up"
+    attempt.refused("proxy", "the stream was closed; the token is unused")
 
 
 def assert_others_are_served(stack: Stack) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from _pytest.mark import ParameterSet
-from attempts import TO_ATTACKER, TRANSFER, Attempt, attack, attacks, sha256
+from attempts import TO_ATTACKER, TRANSFER, Attempt, attack, attacks, reasons_in, sha256
 from casa_runtime import Json
 from casa_stack import Session, Stack, Stolen, mcp_headers, message_send, new_traceparent, send_raw, steal, tool_call
 
@@ -189,9 +189,10 @@ class Wire:
         length: str | None = None,
         body: bytes | None = None,
         authorization: str | None = None,
+        tool: str = TRANSFER,
     ) -> bytes:
         sent = self.body if body is None else body
-        fields = "".join(f"{name}: {value}\r\n" for name, value in mcp_headers("tools/call", TRANSFER).items())
+        fields = "".join(f"{name}: {value}\r\n" for name, value in mcp_headers("tools/call", tool).items())
         credentials = f"Authorization: Bearer {self.token}\r\n" if authorization is None else authorization
         size = f"Content-Length: {len(sent)}\r\n" if length is None else length
         first = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
@@ -331,37 +332,95 @@ def every_trick() -> list[ParameterSet]:
     return made
 
 
+# Why CASA itself refuses a request; what has no reason here is Envoy's to refuse, as no HTTP or not as we set it.
+REASONS: dict[tuple[int, str], str] = {
+    (12, "the token twice"): "token_malformed",
+    (12, "another token first"): "token_malformed",
+    (12, "another token last"): "token_malformed",
+    (12, "two tokens in one field"): "token_malformed",
+    (12, "a token after a token"): "token_malformed",
+    (12, "another scheme"): "token_malformed",
+    (12, "no scheme"): "token_malformed",
+    (12, "a second token in a folded line"): "token_malformed",
+    (12, "the token in Proxy-Authorization"): "token_missing",
+    (12, "the token in a cookie"): "token_missing",
+    (12, "CASA's own field"): "reserved_header",
+    (12, "the sidecar's key field"): "reserved_header",
+    (12, "Mcp-Name of another tool"): "duplicate_header",
+    (12, "content-type of a form"): "protocol_not_allowed",
+    (12, "a field behind a bare carriage return"): "token_missing",
+    (13, "two slashes"): "protocol_not_allowed",
+    (13, "a parameter and dots"): "protocol_not_allowed",
+    (13, "encoded dots"): "protocol_not_allowed",
+    (13, "another case"): "protocol_not_allowed",
+    (13, "a trailing dot"): "protocol_not_allowed",
+    (13, "a trailing slash"): "protocol_not_allowed",
+    (13, "a query"): "protocol_not_allowed",
+    (13, "an empty query"): "protocol_not_allowed",
+    (13, "an encoded question mark"): "protocol_not_allowed",
+    (13, "the ledger"): "protocol_not_allowed",
+    (13, "the ledger behind dots"): "protocol_not_allowed",
+    (13, "a backslash"): "protocol_not_allowed",
+    (13, "an encoded letter"): "protocol_not_allowed",
+    (13, "another host's URL with the ledger"): "protocol_not_allowed",
+    (15, "gzip"): "protocol_not_allowed",
+    (15, "a second request in the body of a GET"): "malformed_request",
+    (15, "no body"): "malformed_request",
+    (17, "TRACE"): "protocol_not_allowed",
+    (17, "PUT"): "protocol_not_allowed",
+    (17, "an override to GET"): "malformed_request",
+    (17, "an upgrade to h2c"): "protocol_not_allowed",
+    (18, "two hosts"): "malformed_request",
+}
+
+
+@pytest.mark.usefixtures("undisturbed")
 @pytest.mark.parametrize(("number", "trick"), every_trick())
 def test_a_request_in_disguise_reaches_nothing(stolen: Stolen, attempt: Attempt, number: int, trick: str) -> None:
     t3 = stolen.t3(TRANSFER, TO_ATTACKER)
     attempt.begin()
     answer = send_raw(stolen.stack.url("bank"), TRICKS[number](Wire(t3))[trick])
+    attempt.assert_nothing_arrived()
     assert all(status >= 400 for status in answer.statuses), answer.data[:500]
-    assert b"executed" not in answer.data, "the ledger was read"
+    expected = REASONS.get((number, trick))
+    # Before the other adapters are asked, Envoy itself refuses what is more than it holds.
+    if answer.status == 413 and stolen.stack.adapter in (None, "module"):
+        expected = "body_too_large"
+    assert reasons_in(answer.data) == ([expected] if expected else []), answer.data
     assert stolen.stack.app("bank").is_active(t3), "the token was used up"
     attempt.assert_nothing("token_spent", stolen.trace_id)
     said = " and ".join(str(status) for status in answer.statuses) or "the connection was closed"
-    attempt.refused("proxy", f"{said}; trace: no token_spent; the token is unused")
+    attempt.refused("proxy", f"{said}{f' {expected}' if expected else ''}; trace: no token_spent; the token is unused")
+
+
+RATE = "get_exchange_rate"
+EUROS: Json = {"base": "EUR", "quote": "USD"}
+
+
+def rate_call(stolen: Stolen) -> Wire:
+    """A call that may be made and changes nothing."""
+    return Wire(stolen.t3(RATE, EUROS), json.dumps(tool_call(RATE, EUROS)).encode())
 
 
 def test_the_same_request_passes_undisguised(stolen: Stolen) -> None:
     """What the refusals above rest on."""
-    arguments = {"base": "EUR", "quote": "USD"}
-    token = stolen.t3("get_exchange_rate", arguments)
-    wire = Wire(token, json.dumps(tool_call("get_exchange_rate", arguments)).encode())
-    data = wire.request().replace(f"mcp-name: {TRANSFER}".encode(), b"mcp-name: get_exchange_rate")
+    data = rate_call(stolen).request(tool=RATE)
     assert send_raw(stolen.stack.url("bank"), data).status == 200
 
 
 HOSTS = {name: name for name in ("evil.example", "BANK", "bank.", "bank:99999", "127.0.0.1:1")}
 
 
+@pytest.mark.usefixtures("undisturbed")
 @attacks(14, "host", HOSTS, "Host: {}")
 def test_a_host_field_changes_no_destination(stolen: Stolen, attempt: Attempt, host: str) -> None:
-    """Whatever the field says, a listener has one upstream: with no token nothing passes, wherever it claims to go."""
-    answer = send_raw(stolen.stack.url("bank"), Wire("x").request(host=host, authorization=""))
-    assert answer.status in (400, 403)
-    attempt.refused("proxy", f"{answer.status}; one listener, one destination")
+    """Whatever the field says, a listener has one upstream: a good call goes there, under the upstream's own name."""
+    wire = rate_call(stolen)
+    attempt.begin()
+    answer = send_raw(stolen.stack.url("bank"), wire.request(host=host, tool=RATE))
+    assert answer.status == 200, answer.data
+    attempt.assert_one_good_call(RATE, EUROS)
+    attempt.refused("proxy", "one listener, one destination: the call arrived there, its Host written anew")
 
 
 # Attack 19: JSON-RPC batches.

@@ -93,11 +93,18 @@ def opened(stack: ClientStack) -> tuple[Session, dict[str, str]]:
     return session, fields
 
 
+def streams_and_ends(stack: ClientStack, before: int) -> list[Json]:
+    """Requests of these tests that reached the bank since: of POSTs the runtime makes some of its own."""
+    found = stack.bank_requests_after(before)
+    return [request for request in found if request["method"] != "POST" and request["forwarded"]]
+
+
+@pytest.mark.attack(24, "another workload's session, by its id", layer="proxy")
 def test_another_workload_can_not_use_an_mcp_session(stack: ClientStack, opened: tuple[Session, dict[str, str]]) -> None:
-    """Attack 24: the agent knows the id of the assistant's session at the bank."""
+    """The agent knows the id of the assistant's session at the bank, and has a token of its own for the bank."""
     _, fields = opened
     other = stack.begin_session()
-    mark = stack.mark()
+    mark, before = stack.mark(), stack.bank_request_count
     headers = {**ACCEPT, **fields, "traceparent": other.traceparent}
     answers = [
         stack.http.post(stack.url("agent->bank"), json=LISTING, headers=headers),
@@ -108,6 +115,7 @@ def test_another_workload_can_not_use_an_mcp_session(stack: ClientStack, opened:
     assert [(answer.status_code, refusal_of(answer)) for answer in answers] == [(403, "session_unknown")] * 4
     event = stack.wait_for_event(mark, "the refusal", lambda e: e["payload"].get("reason") == "session_unknown")
     assert event["app_id"] == stack.ids["bank"]
+    assert not streams_and_ends(stack, before)
 
 
 def test_its_own_workload_goes_on_in_it(stack: ClientStack, opened: tuple[Session, dict[str, str]]) -> None:
@@ -117,9 +125,12 @@ def test_its_own_workload_goes_on_in_it(stack: ClientStack, opened: tuple[Sessio
     assert stack.http.delete(stack.url("assistant->bank"), headers=headers).status_code == 200
 
 
+@pytest.mark.attack(24, "a stream resumed without a session of one's own", layer="proxy")
 @pytest.mark.parametrize("fields", [{}, {"mcp-session-id": "f" * 32}], ids=["without a session", "of an unknown one"])
 def test_a_stream_is_resumed_only_in_a_session_of_one_s_own(stack: ClientStack, fields: dict[str, str]) -> None:
     session = stack.open(f"Good morning, {new_traceparent()}")
     headers = {"accept": "text/event-stream", "last-event-id": "1", "traceparent": session.traceparent, **fields}
+    before = stack.bank_request_count
     answer = stack.http.get(stack.url("assistant->bank"), headers=headers)
     assert (answer.status_code, refusal_of(answer)) == (403, "session_unknown")
+    assert not streams_and_ends(stack, before)

@@ -73,6 +73,26 @@ def as_user(user: int) -> list[str]:
     return [*command, f"--inh-caps={kept}", f"--ambient-caps={kept}", f"--bounding-set={kept}"]
 
 
+_claims: list[socket.socket] = []
+
+
+@cache
+def own_number() -> int:
+    """Tells this run's addresses from those of others on this machine; nobody else has it until this process ends."""
+    first = os.getpid() % 250
+    for number in [*range(first, 250), *range(first)]:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            # A name of the kernel's own, which is gone with the process and leaves no file.
+            claim.bind(f"\0casa-pods-{number}")
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return number
+    raise AssertionError("250 runs at once have every network there is")
+
+
 @dataclass
 class Node:
     """A network namespace on the bridge."""
@@ -174,10 +194,10 @@ class Network:
 
     def ipv4(self, number: int) -> str:
         # The range for measurements between networks (RFC 2544), which nobody's real hosts have.
-        return f"198.18.{os.getpid() % 250}.{number}"
+        return f"198.18.{own_number()}.{number}"
 
     def ipv6(self, number: int) -> str:
-        return str(ipaddress.ip_address(f"fd00:ca5a:{os.getpid() % 65_536:x}::{number:x}"))
+        return str(ipaddress.ip_address(f"fd00:ca5a:{own_number():x}::{number:x}"))
 
     def make(self, *names: str) -> None:
         run("ip", "link", "add", self.bridge, "type", "bridge", "mcast_snooping", "0")
