@@ -257,7 +257,8 @@ final class GuardedWorkload: Sendable {
     }
     let forgettings = active.forgettings
     let granted = try await runtime.issue(userInput: text, traceID: trace, audience: callee)
-    try sessions.take(granted.compact, expiresAt: granted.expiresAt, in: trace, text: text, contextID: contextID, from: nil)
+    try sessions.take(
+      granted.compact, expiresAt: granted.expiresAt, in: trace, text: text, contextID: contextID, from: nil)
     guard let claims = try? ClaimedToken(compact: granted.compact).claims else { throw Self.unknown }
     active.keep(claims, for: granted.hash, askedAt: forgettings)
     return LiveSessions.Session(compact: granted.compact, hash: granted.hash, expiresAt: granted.expiresAt)
