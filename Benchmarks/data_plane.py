@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import subprocess
 import time
@@ -15,13 +16,12 @@ import gateways
 import httpx
 import load
 import native
-from load import Load, Target
+from load import Load
 from native import Outcome, Request
 from results import ROUNDS, SECONDS, Json, Result
-from stack import Stack, answers, free_ports, numbers, tool_call, wait_until
+from stack import Stack, answers, free_ports, mcp_request, numbers, tool_call, wait_until
 
 
-LISTING = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}'
 HELD_SECONDS = 120
 """Tokens live for 300 s."""
 
@@ -51,9 +51,10 @@ def processes(stack: Stack, *apps: str) -> dict[str, int]:
 class Way:
     """A way by which the same request goes, and what was measured of it."""
 
-    url: str
+    port: int
     parts: dict[str, int]
     adapter: str | None = None
+    per_second: float = 0
     loads: list[Load] = field(default_factory=list)
     busy: dict[str, list[float]] = field(default_factory=dict)
     """Microseconds of processor time for each request, by part."""
@@ -65,13 +66,27 @@ class Way:
         if time.monotonic() > self._held_until:
             self.headers = held_token(stack, self.adapter or stack.adapters[0])
             self._held_until = time.monotonic() + HELD_SECONDS
-            load.run(Target(self.url, self.headers, LISTING), seconds=1)
+            self.per_second = self._sent(2000).per_second
 
-    def run(self, seconds: int) -> None:
+    def _sent(self, count: int) -> Load:
+        """Of so many requests. Each has an id of its own, as clients give it, and a span, as sidecars do."""
+        trace = self.headers["traceparent"].split("-")[1]
+        requests = [
+            mcp_request(
+                number, self.adapter, "tools/list", {},
+                {**self.headers, "traceparent": f"00-{trace}-{number:016x}-01"},
+            )
+            for number in itertools.islice(numbers, count)
+        ]  # fmt: skip
+        outcomes = native.replay(self.port, requests, "jsonrpc")
+        if len(outcomes) != count or not all(outcome.is_success for outcome in outcomes):
+            raise RuntimeError(f"answers at port {self.port} were refusals or errors: {failures(outcomes)}")
+        return native.summary(outcomes)
+
+    def run(self) -> None:
+        """About a second."""
         before = {part: load.cpu_seconds(pid) for part, pid in self.parts.items()}
-        found = load.run(Target(self.url, self.headers, LISTING), seconds=seconds)
-        if found.failures:
-            raise RuntimeError(f"answers of {self.url} were refusals or errors: {found}")
+        found = self._sent(int(self.per_second))
         self.loads.append(found)
         for part, pid in self.parts.items():
             spent = (load.cpu_seconds(pid) - before[part]) / found.requests * 1e6
@@ -87,7 +102,7 @@ class Way:
 
 
 def ingress_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Result]:
-    """The same MCP request into a server: through Envoy alone, with its jwt_authn, and with each of CASA's adapters."""
+    """Requests of an MCP client into a server: through Envoy alone, with its jwt_authn, and with each of CASA's adapters."""
     jwks = httpx.get(f"{stack.runtime}/oauth/jwks").json()
     ports = dict(zip(["plain", "jwt", "jwt_uncached"], free_ports(3), strict=True))
     configurations = {
@@ -99,18 +114,17 @@ def ingress_results(stack: Stack, folder: Path, upstream: int) -> Iterator[Resul
         ways: dict[str, Way] = {}
         for name, port in ports.items():
             process = running_envoys.enter_context(running(folder, name, configurations[name], port))
-            ways[name] = Way(f"http://127.0.0.1:{port}/mcp", {"envoy": process.pid})
+            ways[name] = Way(port, {"envoy": process.pid})
         for adapter in stack.adapters:
             bank = f"bank-{adapter}"
-            url = f"http://127.0.0.1:{stack.ports[bank]}/mcp/{adapter}"
-            ways[adapter] = Way(url, processes(stack, bank), adapter)
+            ways[adapter] = Way(stack.ports[bank], processes(stack, bank), adapter)
         # Taken in many short turns, so that what else the machine does falls on all alike, and there and back, so that
         # none comes always first.
         for turn in range(ROUNDS * SECONDS):
             for way in ways.values():
                 way.hold(stack)
             for way in list(ways.values())[:: -1 if turn % 2 else 1]:
-                way.run(1)
+                way.run()
     baselines = {
         "envoy_plain": ("plain", "Envoy alone"),
         "jwt_authn": ("jwt", "Envoy jwt_authn, cached"),

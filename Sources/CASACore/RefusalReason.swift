@@ -44,6 +44,8 @@ public enum RefusalReason: String, Sendable, Hashable, CaseIterable, Error {
   case llmResponseUnreadable = "llm_response_unreadable"
   case mcpResponseUnreadable = "mcp_response_unreadable"
   case overloaded = "overloaded"
+  /// The authorization service gave the proxy no valid answer in time.
+  case noDecision = "no_decision"
 }
 
 extension RefusalReason {

@@ -3979,7 +3979,8 @@ enum OpenAPIDocument {
           "runtime_unavailable",
           "llm_response_unreadable",
           "mcp_response_unreadable",
-          "overloaded"
+          "overloaded",
+          "no_decision"
         ],
         "description": "Why something was refused, for machines. Stable."
       },

@@ -1,5 +1,6 @@
 import AgentProtocols
 import CASACore
+import Enforcement
 
 /// The two listeners behind packet rules (`casa sidecar intercept`): one takes every connection to the pod, one every
 /// connection from it. Who a connection was meant for says only what is decided; where Envoy connects to is always
@@ -106,11 +107,7 @@ extension EnvoyBootstrap {
 
   /// Answers 403 to whatever no other virtual host takes, and asks nobody.
   private static func refusing(_ explanation: String, without settings: [String: JSONValue] = [:]) -> JSONValue {
-    let body: JSONValue = [
-      "type": "about:blank", "title": "Forbidden", "status": 403, "reason": "destination_not_allowed",
-      "explanation": .string(explanation),
-      "detail": .string("refused by CASA: destination_not_allowed: " + explanation),
-    ]
+    let refusal = RefusalBody(Refusal(.destinationNotAllowed, explanation), record: nil)
     let matches: [JSONValue] = [["prefix": "/"], ["connect_matcher": [:]]]
     return [
       "name": "refused", "domains": ["*"],
@@ -118,10 +115,10 @@ extension EnvoyBootstrap {
         matches.map { match in
           [
             "name": "refused", "match": match,
-            "direct_response": ["status": 403, "body": ["inline_string": .string(body.canonicalText)]],
+            "direct_response": ["status": 403, "body": ["inline_string": .string(refusal.text)]],
             "response_headers_to_add": [
               [
-                "header": ["key": "content-type", "value": "application/problem+json"],
+                "header": ["key": "content-type", "value": .string(refusal.contentType)],
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
               ]
             ],

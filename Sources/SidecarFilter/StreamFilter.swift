@@ -58,7 +58,8 @@ final class StreamFilter {
     let size = stream.bodySize
     guard size <= Self.maximumBodyBytes else {
       return refuse(
-        stream, Refusal(.bodyTooLarge, "the body is larger than the proxy holds"), record: nil, status: 413)
+        stream, Refusal(.bodyTooLarge, "the body is larger than the proxy holds"), record: nil,
+        status: .contentTooLarge)
     }
     return isLast ? decide(stream, bodySize: size) : .hold
   }
@@ -177,25 +178,17 @@ final class StreamFilter {
   }
 
   private func refuse(
-    _ stream: EnvoyStream, _ refusal: Refusal, record: RequestRecord?, status: UInt32 = 403
+    _ stream: EnvoyStream, _ refusal: Refusal, record: RequestRecord?, status: RefusalBody.Status = .forbidden
   ) -> Passage {
-    let fields = RefusalFields(refusal, record: record)
+    let fields = RefusalFields(refusal, record: record, status: status)
     phase = .refused
     stream.respond(
-      status, fields: fields.headers.map { (Array($0.name.utf8), Array($0.value.utf8)) }, body: Array(fields.body.utf8))
+      UInt32(status.rawValue), fields: fields.headers.map { (Array($0.name.utf8), Array($0.value.utf8)) },
+      body: Array(fields.body.utf8))
     return .drop
   }
 
-  private static let noAnswer = Array(
-    """
-    {"type":"about:blank","title":"Forbidden","status":403,"reason":"no_decision",\
-    "detail":"refused by CASA: no_decision: there was no valid answer of the authorization service"}
-    """.utf8)
-
-  private func refuseWithoutAnswer(_ stream: EnvoyStream) {
-    phase = .refused
-    stream.respond(403, fields: [("content-type".bytes, "application/json".bytes)], body: Self.noAnswer)
-  }
+  private func refuseWithoutAnswer(_ stream: EnvoyStream) { _ = refuse(stream, .noAnswer, record: nil) }
 
   /// Whatever Envoy did, nothing more of this stream passes.
   private func refuseDisorder(_ stream: EnvoyStream) -> Passage {

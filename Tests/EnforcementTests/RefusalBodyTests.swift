@@ -9,7 +9,7 @@ struct RefusalBodyTests {
   private let refusal = Refusal(.toolNotSelectedByLLM, "why", decisionID: "dec_1")
 
   private func body(_ record: RequestRecord?) throws -> JSONValue {
-    try JSONValue(parsing: RefusalBody.text(refusal, record: record))
+    try JSONValue(parsing: RefusalBody(refusal, record: record).text)
   }
 
   @Test("is JSON-RPC's error where a request has an id")
@@ -44,5 +44,18 @@ struct RefusalBodyTests {
     let body = try body(nil)
     #expect(body["status"] == 403)
     #expect(body["reason"] == "tool_not_selected_by_llm")
+  }
+
+  @Test("says of what media type it is, and with which status a problem is sent")
+  func types() throws {
+    var asked = RequestRecord(direction: "egress", destination: "weather")
+    asked.requestID = .integer(7)
+    let llm = RequestRecord(direction: "egress", destination: "llm")
+    for (record, type) in [(asked, "application/json"), (llm, "application/json"), (nil, "application/problem+json")] {
+      #expect(RefusalBody(refusal, record: record).contentType == type)
+      #expect(RefusalFields(refusal, record: record).headers.first?.value == type)
+    }
+    let large = try JSONValue(parsing: RefusalBody(refusal, record: nil, status: .contentTooLarge).text)
+    #expect(large["status"] == 413 && large["title"] == "Content Too Large")
   }
 }

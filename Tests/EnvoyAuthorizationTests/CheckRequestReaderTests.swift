@@ -181,12 +181,12 @@ struct CheckResponseTests {
     let read = try Response(serializedBytes: CheckResponse.denied(refusal, record: record))
     #expect(read.status.code == 7)
     #expect(read.deniedResponse.status.code == .forbidden)
-    #expect(read.deniedResponse.body == RefusalBody.text(refusal, record: record))
+    #expect(read.deniedResponse.body == RefusalBody(refusal, record: record).text)
     let headers = Dictionary(
       uniqueKeysWithValues: read.deniedResponse.headers.map { ($0.header.key, $0.header.value) })
     #expect(
       headers == [
-        "content-type": "application/json", "x-casa-decision": "dec_2",
+        "content-type": "application/problem+json", "x-casa-decision": "dec_2",
         "www-authenticate": #"Bearer realm="casa", error="invalid_token""#,
       ])
     let outward = RequestRecord(direction: "egress", destination: "bank")

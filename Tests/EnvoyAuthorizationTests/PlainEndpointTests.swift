@@ -123,6 +123,6 @@ struct PlainAnswerTests {
     #expect(answer.head["x-casa-verdict"] == ["refuse"] && answer.head["x-casa-status"] == ["403"])
     #expect(answer.head["www-authenticate"] == [#"Bearer realm="casa""#])
     #expect(
-      answer.body.map { String(buffer: $0) } == RefusalBody.text(refusal, record: RequestRecord(direction: "ingress")))
+      answer.body.map { String(buffer: $0) } == RefusalBody(refusal, record: RequestRecord(direction: "ingress")).text)
   }
 }

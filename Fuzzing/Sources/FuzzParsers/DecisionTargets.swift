@@ -57,16 +57,29 @@ import Enforcement
   }
 }
 
-/// What was admitted is admitted again, in the same way; what was not, or differs by a byte, is no repetition.
+/// What was admitted is admitted again, in the same way, and with another id too, as a decision about that would; what was
+/// not, or differs by a byte, is no repetition.
 private func checkRepetitions(
   of verdict: LocalDecisions.Verdict, key: RequestKey?, fields: [RequestEnvelope.Field], body: [UInt8],
   decisions: LocalDecisions
 ) {
   guard let key else { return }
   let again = decisions.admitAgain(key)?.admission
-  guard case .admit = verdict else { return require(again == nil, "only what was admitted is admitted again") }
+  guard case .admit(let admission) = verdict else {
+    return require(again == nil, "only what was admitted is admitted again")
+  }
+  guard key.represents(admission, of: body) else {
+    return require(again == nil, "what another id would change is not remembered")
+  }
   require(again.map { same(.admit($0), verdict) } ?? false, "what was admitted is admitted again, in the same way")
   let raw = fields.map { RawField(name: $0.name[...], value: $0.value[...]) }
+  if let id = JSONRPCIDLocation(in: body) {
+    let other = Array(body[..<id.offset] + "12345".utf8 + body[(id.offset + id.length)...])
+    require(RequestKey(fields: raw, body: other) == key, "the id is no part of the key")
+    let request = (try? RequestEnvelope(fields: fields, body: other)).flatMap { try? InterceptedRequest($0) }
+    require(
+      request.map { same(decisions.decide($0).verdict, verdict) } ?? false, "with another id it is decided about alike")
+  }
   let longer = RequestKey(fields: raw, body: body + [0x20])
   require(longer.flatMap { decisions.admitAgain($0) } == nil, "another body is another request")
   let more = RequestKey(fields: raw + [RawField(name: Array("a".utf8)[...], value: [])], body: body)

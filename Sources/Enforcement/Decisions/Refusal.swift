@@ -12,6 +12,9 @@ public struct Refusal: Error, Sendable {
   /// To which JSON-RPC request the answer belongs.
   public var requestID: JSONRPCID?
 
+  /// What the authorization service would have had to decide.
+  public static let noAnswer = Refusal(.noDecision, "there was no valid answer of the authorization service")
+
   public init(_ reason: RefusalReason, _ explanation: String, decisionID: String? = nil, retryAfter: Int? = nil) {
     self.reason = reason
     self.explanation = explanation

@@ -247,7 +247,7 @@ private struct AnswerExchange {
       "a tool's result was stopped",
       metadata: ["reason": "\(refusal.reason.rawValue)", "why": "\(refusal.explanation)"])
     reportIfResult(refusal)
-    return answer.end(with: RefusalBody.text(refusal, record: record))
+    return answer.end(with: RefusalBody(refusal, record: record).text)
   }
 
   private func reportIfResult(_ refusal: Refusal) {
@@ -260,10 +260,11 @@ extension Envoy_Service_ExtProc_V3_ProcessingResponse {
   fileprivate static func refusing(_ refusal: Refusal, record: RequestRecord) -> Self {
     var answer = Self()
     answer.immediateResponse.status.code = .badGateway
-    answer.immediateResponse.body = Data(RefusalBody.text(refusal, record: record).utf8)
+    let body = RefusalBody(refusal, record: record, status: .badGateway)
+    answer.immediateResponse.body = Data(body.text.utf8)
     var type = Envoy_Config_Core_V3_HeaderValueOption()
     type.header.key = "content-type"
-    type.header.value = "application/json"
+    type.header.value = body.contentType
     type.appendAction = .overwriteIfExistsOrAdd
     answer.immediateResponse.headers.setHeaders = [type]
     return answer

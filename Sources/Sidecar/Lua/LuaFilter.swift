@@ -1,5 +1,6 @@
 import AgentProtocols
 import CASACore
+import Enforcement
 
 /// The filters by which Envoy's Lua asks the authorization service: the script, and behind it one that refuses every
 /// request the script did not mark. Envoy lets a request pass whose script fails; the second filter does not.
@@ -47,11 +48,14 @@ struct LuaFilter {
 
   private static let source = String(decoding: PackageResources.casa_lua, as: UTF8.self)
 
+  private static let noAnswer = RefusalBody(.noAnswer, record: nil)
+
   /// Lua's error messages name a script by its first line, so that line holds no secret.
   private var settings: String {
     """
     -- casa.lua
     local KEY, LISTENER = \(Self.literal(key.text)), \(Self.literal(listener))
+    local NO_ANSWER, NO_ANSWER_TYPE = \(Self.literal(Self.noAnswer.text)), \(Self.literal(Self.noAnswer.contentType))
 
     """
   }

@@ -120,11 +120,8 @@ local function admit(handle, entry)
   metadata:set("casa", "admitted", "yes")
 end
 
-local NO_ANSWER = '{"type":"about:blank","title":"Forbidden","status":403,"reason":"no_decision",' ..
-  '"detail":"refused by CASA: no_decision: there was no valid answer of the authorization service"}'
-
 local function refuse(handle, answer, body)
-  local headers = {[":status"] = "403", ["content-type"] = "application/json"}
+  local headers = {[":status"] = "403", ["content-type"] = NO_ANSWER_TYPE}
   if answer then
     headers["content-type"] = answer["content-type"]
     headers["www-authenticate"] = answer["www-authenticate"]
