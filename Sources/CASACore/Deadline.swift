@@ -1,5 +1,5 @@
-/// The result of an operation, or nil when it has none by the deadline. The operation is cancelled then, and awaited: it must
-/// end soon when its task is cancelled.
+/// The result of an operation, or nil when it has none by the deadline. The operation is cancelled then, and awaited:
+/// it must end soon when its task is cancelled.
 public func result<Result: Sendable>(
   before deadline: ContinuousClock.Instant, _ operation: @escaping @Sendable () async -> Result
 ) async -> Result? {

@@ -46,8 +46,8 @@ public struct Timestamp: Sendable, Hashable, Comparable {
 }
 
 extension Timestamp {
-  /// Reads a moment as a query names it: RFC 3339, or whole milliseconds since 1970, up to the end of the year 9999; nil
-  /// for anything else.
+  /// Reads a moment as a query names it: RFC 3339, or whole milliseconds since 1970, up to the end of the year 9999;
+  /// nil for anything else.
   public init?(queried text: String) {
     if let moment = Timestamp(rfc3339: text) {
       self = moment

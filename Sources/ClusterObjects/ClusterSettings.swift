@@ -36,8 +36,8 @@ public struct ClusterSettings: Sendable, Hashable {
   public var dnsAddresses: [String]
   /// Where istiod runs.
   public var istioNamespace: String
-  /// How many of `casa authorize` run in a namespace in Istio mode. Each keeps the sessions it was asked about, and gets
-  /// those of the others from the runtime when a request names one by `traceparent`.
+  /// How many of `casa authorize` run in a namespace in Istio mode. Each keeps the sessions it was asked about, and
+  /// gets those of the others from the runtime when a request names one by `traceparent`.
   public var authorizeReplicas: Int
 
   public init(

@@ -5,14 +5,14 @@ import Sidecar
 
 /// What makes Istio's own Envoys ask the authorization service, in Istio mode.
 ///
-/// No route is touched, since Istio makes those of names that it alone knows: the filters say of which direction they are,
-/// and the authorization service finds the destination by the host that is asked for, which is also what Istio's routes
-/// go by. So what was decided about is what is called. Istio's routes lead nowhere else: its registry is cut down to the
-/// destinations of the workload.
+/// No route is touched, since Istio makes those of names that it alone knows: the filters say of which direction they
+/// are, and the authorization service finds the destination by the host that is asked for, which is also what Istio's
+/// routes go by. So what was decided about is what is called. Istio's routes lead nowhere else: its registry is cut
+/// down to the destinations of the workload.
 enum IstioObjects {
   /// The environment variable of the container `istio-proxy` that holds the workload's sidecar key, from the workload's
-  /// Secret. Without it the authorization service knows none of the proxy's questions, and nothing passes. The key itself
-  /// stands in no EnvoyFilter, which many may read.
+  /// Secret. Without it the authorization service knows none of the proxy's questions, and nothing passes. The key
+  /// itself stands in no EnvoyFilter, which many may read.
   static let keyVariable = "CASA_SIDECAR_KEY"
 
   /// - Parameter revision: differs whenever one of the workloads' Secrets does.
@@ -45,8 +45,8 @@ enum IstioObjects {
         sidecarKey: "%ENVIRONMENT(\(keyVariable))%", direction: direction)
     }
     let (inbound, outbound) = (authorization(EnforcementPoint.ingress), authorization(EnforcementPoint.egress))
-    // Each goes to the front, so that the last one here is the first there: nothing that a request holds is acted on, by
-    // Istio's own filters either, before it is decided about. Those come after and may still refuse.
+    // Each goes to the front, so that the last one here is the first there: nothing that a request holds is acted on,
+    // by Istio's own filters either, before it is decided about. Those come after and may still refuse.
     let patches =
       [httpFilter("SIDECAR_INBOUND", inbound.check(clearsRouteCache: false))]
       + [ExternalAuthorization.unmarking, outbound.markedAnswerReading, outbound.check(clearsRouteCache: false)]
@@ -75,8 +75,8 @@ enum IstioObjects {
     ]
   }
 
-  /// As strict as a sidecar of our own: what can be read in two ways is refused or made plain before anything is decided
-  /// by it. What was refused or failed is logged, with the decision's id.
+  /// As strict as a sidecar of our own: what can be read in two ways is refused or made plain before anything is
+  /// decided by it. What was refused or failed is logged, with the decision's id.
   private static func connectionManager(_ context: String, direction: String) -> JSONValue {
     [
       "applyTo": "NETWORK_FILTER", "match": match(context, filter: manager),
@@ -151,8 +151,8 @@ enum IstioObjects {
     return object(reach, "security.istio.io/v1", "AuthorizationPolicy", spec)
   }
 
-  /// The mesh's access logs hold whole paths, and whoever calls may write a token into one. What is logged of the workload
-  /// is what our filters log.
+  /// The mesh's access logs hold whole paths, and whoever calls may write a token into one. What is logged of the
+  /// workload is what our filters log.
   private static func telemetry(_ reach: Reach) -> ClusterObject {
     object(
       reach, "telemetry.istio.io/v1", "Telemetry",

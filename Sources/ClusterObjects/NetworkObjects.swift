@@ -4,8 +4,8 @@ import CustomResources
 /// The network's policies of all workloads: deny by default, and what each one's CASAPolicy names.
 ///
 /// Kubernetes' own NetworkPolicy is written in both modes. It knows addresses and ports, no names, so it is the second
-/// line where Cilium's stands too. There is no CiliumEnvoyConfig: the Envoy that decides about requests is the sidecar's,
-/// in the pod's own network namespace, and Cilium's would see only what that one has let through.
+/// line where Cilium's stands too. There is no CiliumEnvoyConfig: the Envoy that decides about requests is the
+/// sidecar's, in the pod's own network namespace, and Cilium's would see only what that one has let through.
 ///
 /// Pods are selected by `WorkloadLabel`, peers too, and never by Service: a policy's ports are those of the pods. The
 /// sidecar takes redirected connections, so on the wire they keep the app's own port.
@@ -52,8 +52,8 @@ enum NetworkObjects {
       egress.append(["to": [callee(call)], "ports": ports([call.port])])
     }
     for service in reach.services {
-      // Which pods a Service leads to is not known here, and its pods may listen on another port than its own: then this
-      // permits nothing, and an administrator's policy must.
+      // Which pods a Service leads to is not known here, and its pods may listen on another port than its own: then
+      // this permits nothing, and an administrator's policy must.
       egress.append([
         "to": [["namespaceSelector": labels([namespaceLabel: service.namespace])]], "ports": ports([service.port]),
       ])

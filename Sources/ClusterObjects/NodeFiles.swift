@@ -6,12 +6,12 @@ import Sidecar
 
 /// What the node guard of one node reads: its policy, and the pods that run there.
 ///
-/// No cgroup is `guarded` as a whole. Below kubelets' roots every pod of the node has its cgroup, those of the network and
-/// of storage among them, and what nobody names there would be denied everything. Instead each pod of an injected
-/// namespace is a workload without any right, by its uid, which is known before the kubelet makes its cgroup; and each of
-/// its containers that is known is a workload of its own within. So what CASA does not know in such a pod (containers
-/// that have no id yet, those for debugging, the one that holds the namespaces) is denied everything, and other
-/// namespaces' pods are left alone.
+/// No cgroup is `guarded` as a whole. Below kubelets' roots every pod of the node has its cgroup, those of the network
+/// and of storage among them, and what nobody names there would be denied everything. Instead each pod of an injected
+/// namespace is a workload without any right, by its uid, which is known before the kubelet makes its cgroup; and each
+/// of its containers that is known is a workload of its own within. So what CASA does not know in such a pod
+/// (containers that have no id yet, those for debugging, the one that holds the namespaces) is denied everything, and
+/// other namespaces' pods are left alone.
 public struct NodeFiles: Sendable, Hashable {
   /// JSON that `NodePolicy` reads.
   public let policy: String
@@ -245,8 +245,8 @@ private struct NodePolicyWriting {
 
   // MARK: Parts
 
-  /// A Service's own addresses at its port, and its pods' at theirs, since either may stand in a connection, by what does
-  /// the cluster's load balancing.
+  /// A Service's own addresses at its port, and its pods' at theirs, since either may stand in a connection, by what
+  /// does the cluster's load balancing.
   private mutating func rules(to destinations: [ServiceAddress], of pod: NodePod, _ container: String) -> [JSONValue] {
     var own: [JSONValue] = []
     var pods: [JSONValue] = []

@@ -1,7 +1,7 @@
 import CASACore
 
-/// What all objects of a cluster, or of a file, come to. A pure function of them: whoever computes it from the same objects
-/// comes to the same, in whatever order they came.
+/// What all objects of a cluster, or of a file, come to. A pure function of them: whoever computes it from the same
+/// objects comes to the same, in whatever order they came.
 public struct Resolution: Sendable, Hashable {
   /// In the order in which they were there.
   public let systems: [ResolvedSystem]

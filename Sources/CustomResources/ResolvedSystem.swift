@@ -1,7 +1,7 @@
 public import CASACore
 
-/// A system with all that its and its policies' objects say together: what the controller, the node guard and local mode
-/// carry out.
+/// A system with all that its and its policies' objects say together: what the controller, the node guard and local
+/// mode carry out.
 public struct ResolvedSystem: Sendable, Hashable {
   public let object: MultiAgentSystem
   public let apps: [ResolvedApp]

@@ -4,8 +4,8 @@ import Crypto
 public enum WorkloadLabel {
   public static let key = "casa.io/workload"
 
-  /// The label's value for a workload's name: the name, or, where it is too long for a label, its beginning and a digest
-  /// of it.
+  /// The label's value for a workload's name: the name, or, where it is too long for a label, its beginning and a
+  /// digest of it.
   public static func value(of workload: String) -> String { shortened(workload, to: 63) }
 
   /// A name that no other text leads to: `text` itself, or as much of it as there is room for, and 16 digits of its

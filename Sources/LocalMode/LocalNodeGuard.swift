@@ -46,8 +46,8 @@ public struct LocalNodeGuard: Sendable, Hashable {
   func cgroup(of app: Name) -> String { "\(parent)/\(app)" }
   func folder(of app: Name) -> String { cgroupRoot + cgroup(of: app) }
 
-  /// The guard's policy, as `NodePolicy` reads it: an app reaches the addresses of its own sidecar, is reached on its own
-  /// port from this machine, and that is all. It asks no resolver, since its sidecar does.
+  /// The guard's policy, as `NodePolicy` reads it: an app reaches the addresses of its own sidecar, is reached on its
+  /// own port from this machine, and that is all. It asks no resolver, since its sidecar does.
   func policy(of system: LocalSystem, ids: [Name: AppID]) -> JSONValue {
     let workloads = system.apps.map { app in
       var members: [String: JSONValue] = ["name": .string(app.name.text), "cgroup": .string(cgroup(of: app.name))]

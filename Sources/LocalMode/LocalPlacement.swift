@@ -26,9 +26,9 @@ public struct LocalPlacement: Sendable, Hashable {
   }
 }
 
-/// The ports of the sidecars. Each app has a hundred, in the order in which the system names its apps: on the first it is
-/// called, on the `k`-th after that it calls the system's `k`-th app, on the 90th the LLM. So a port depends on nothing
-/// but the apps' order: what a policy gives or takes moves none of the others.
+/// The ports of the sidecars. Each app has a hundred, in the order in which the system names its apps: on the first it
+/// is called, on the `k`-th after that it calls the system's `k`-th app, on the 90th the LLM. So a port depends on
+/// nothing but the apps' order: what a policy gives or takes moves none of the others.
 public struct LocalPorts: Sendable, Hashable {
   public static let standardFirst = 9100
   private static let perApp = 100

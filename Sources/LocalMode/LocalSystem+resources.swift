@@ -3,8 +3,8 @@ public import CustomResources
 public import Sidecar
 
 extension LocalSystem {
-  /// The system that custom resources declare, on this machine: apps listen on their containers' ports, and whom an app's
-  /// policy does not let it call its sidecar has no address for.
+  /// The system that custom resources declare, on this machine: apps listen on their containers' ports, and whom an
+  /// app's policy does not let it call its sidecar has no address for.
   /// - Throws: `ConfigurationError` when two would listen on one port, or a sidecar could not tell what it is to read.
   public init(resolved: ResolvedSystem, at placement: LocalPlacement) throws(ConfigurationError) {
     let ports = LocalPorts(first: placement.firstPort)

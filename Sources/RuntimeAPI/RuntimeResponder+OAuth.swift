@@ -59,8 +59,8 @@ extension RuntimeResponder {
     }
   }
 
-  /// Which sessions of the client's MAS something was revoked in; waits for it for at most 20 s, and not when the runtime
-  /// is to end.
+  /// Which sessions of the client's MAS something was revoked in; waits for it for at most 20 s, and not when the
+  /// runtime is to end.
   private func revocations(_ request: Request) async throws -> Answer {
     let client = try await authenticatedClient(request, form: nil)
     var cursor: RevocationFeed.Cursor?

@@ -14,7 +14,8 @@ public struct EnvoyAdministration: Sendable {
   /// - Parameter socket: the path of the socket.
   public init(socket: String) { self.socket = socket }
 
-  /// Those statistics that were ever counted, in Prometheus' format; nil when Envoy doesn't answer in time, or too much.
+  /// Those statistics that were ever counted, in Prometheus' format; nil when Envoy doesn't answer in time, or too
+  /// much.
   public func statistics() async -> String? {
     guard let url = URL(httpURLWithSocketPath: socket, uri: "/stats/prometheus?usedonly") else { return nil }
     var request = HTTPClientRequest(url: url.absoluteString)

@@ -6,7 +6,7 @@ import Enforcement
 /// and before every one of them the question to the authorization service.
 public struct EnvoyBootstrap: Sendable {
   /// A larger body is refused with 413; nothing is ever checked in part.
-  public static let maximumBodyBytes: Int64 = 1 << 20
+  public static let maximumBodyBytes = RequestEnvelope.maximumBodyBytes
 
   let workload: Workload
   private let key: SidecarKey

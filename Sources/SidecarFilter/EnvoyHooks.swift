@@ -6,10 +6,10 @@ import Enforcement
 
 /// What Envoy's pointer to a filter's configuration points to.
 private final class ConfigurationBox {
-  let filter: SidecarFilter
+  let filter: ListenerFilter
   let pacer: DeliveryPacer
 
-  init(_ filter: SidecarFilter, _ pacer: DeliveryPacer) {
+  init(_ filter: ListenerFilter, _ pacer: DeliveryPacer) {
     self.filter = filter
     self.pacer = pacer
   }
@@ -43,7 +43,7 @@ public func onConfigNew(_ envoy: UnsafeMutableRawPointer, _ name: casa_bytes, _ 
     return nil
   }
   let pacer = DeliveryPacer(scheduler: scheduler)
-  let box = ConfigurationBox(SidecarFilter(configuration, pacer: pacer), pacer)
+  let box = ConfigurationBox(ListenerFilter(configuration, pacer: pacer), pacer)
   return UnsafeRawPointer(Unmanaged.passRetained(box).toOpaque())
 }
 

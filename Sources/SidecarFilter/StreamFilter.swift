@@ -1,3 +1,4 @@
+import AgentProtocols
 import CASACore
 import CEnvoyModule
 import Enforcement
@@ -31,15 +32,14 @@ final class StreamFilter {
     case new(FilteredRequest)
   }
 
-  static let maximumBodyBytes = 1 << 20
   private static let timeout: UInt64 = 5000
 
-  private let owner: SidecarFilter
+  private let owner: ListenerFilter
   private var phase = Phase.new
   /// Whether Envoy waits for a hook's return value, by which the request goes on, and not for a call.
   private var isInHook = false
 
-  init(_ owner: SidecarFilter) { self.owner = owner }
+  init(_ owner: ListenerFilter) { self.owner = owner }
 
   // MARK: What Envoy tells
 
@@ -56,7 +56,7 @@ final class StreamFilter {
   func data(_ stream: EnvoyStream, isLast: Bool) -> Passage {
     guard case .collecting = phase else { return refuseDisorder(stream) }
     let size = stream.bodySize
-    guard size <= Self.maximumBodyBytes else {
+    guard size <= RequestEnvelope.maximumBodyBytes else {
       return refuse(
         stream, Refusal(.bodyTooLarge, "the body is larger than the proxy holds"), record: nil,
         status: .contentTooLarge)
@@ -217,7 +217,7 @@ extension FilteredRequest {
   ) {
     guard let copied = copyFields(fields, limit: EnvoyStream.maximumFieldBytes) else { return nil }
     var bytes: [UInt8] = []
-    guard bytes.append(chunks: body, limit: StreamFilter.maximumBodyBytes) else { return nil }
+    guard bytes.append(chunks: body, limit: RequestEnvelope.maximumBodyBytes) else { return nil }
     self.init(fields: copied, body: bytes, key: key)
   }
 }

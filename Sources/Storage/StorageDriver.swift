@@ -4,8 +4,8 @@ public import CASACore
 ///
 /// A unit is a list of statements that take effect together or not at all. `commit` returns only when the unit
 /// is durable; many units committed at the same time share one sync of the disk. Units take effect one after the other:
-/// what one of them looks for it finds if any before it, whoever's, stored it. The sequence numbers of trace events rise
-/// in the order in which units become visible.
+/// what one of them looks for it finds if any before it, whoever's, stored it. The sequence numbers of trace events
+/// rise in the order in which units become visible.
 public protocol StorageDriver: Sendable {
   /// Whether other processes may write to the same database: what one of them has in memory may be behind it.
   var isShared: Bool { get }

@@ -3,8 +3,8 @@ import Foundation
 import Logging
 import ServiceLifecycle
 
-/// A service that is made from files, and made anew whenever they say something else. What can't be made is told of, and
-/// what was made last goes on.
+/// A service that is made from files, and made anew whenever they say something else. What can't be made is told of,
+/// and what was made last goes on.
 struct ReloadedService<Made: Service>: Service {
   /// What is to be run, and the files that it came from.
   struct Plan {

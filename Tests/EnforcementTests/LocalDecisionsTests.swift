@@ -442,7 +442,7 @@ struct LocalDecisionsTests {
   func lostRefusals() throws {
     let incoming = ingress()
     incoming.learn(try active(caller), epoch: 1, asked: clock.now)
-    for _ in 0..<(LocalDecisions.recordCapacity + 3) { _ = incoming.decide(TestSystem.request("/evil")) }
+    for _ in 0..<(UndeliveredRecords.capacity + 3) { _ = incoming.decide(TestSystem.request("/evil")) }
     let first = try records(incoming.takeRecords())
     #expect(first.count == 501)
     #expect(first.filter { $0.record == [:] }.map(\.count) == ["3"])
@@ -457,16 +457,16 @@ struct LocalDecisionsTests {
     let token = try #require(try held().sessionToken).token
     func trace(_ index: Int) -> String { "0af7651916cd43dd8448eb211" + String(1_000_000 + index) }
     func request(_ index: Int) -> InterceptedRequest { TestSystem.request("GET", "/mcp", trace: trace(index)) }
-    for index in 0...LocalDecisions.recordCapacity {
+    for index in 0...UndeliveredRecords.capacity {
       var facts = DecisionFacts()
       facts.sessionToken = DecisionFacts.SessionToken(
         trace: try #require(TraceID(trace(index))), purpose: .call(AppID("app_mcp")), token: token, apiKey: nil,
         lifetime: .seconds(30))
       outgoing.learn(facts, epoch: 1, asked: clock.now)
-      let expected = index < LocalDecisions.recordCapacity ? "admit" : "ask"
+      let expected = index < UndeliveredRecords.capacity ? "admit" : "ask"
       try #require(verdict(outgoing, request(index)) == expected)
     }
     _ = outgoing.takeRecords()
-    #expect(verdict(outgoing, request(LocalDecisions.recordCapacity)) == "admit")
+    #expect(verdict(outgoing, request(UndeliveredRecords.capacity)) == "admit")
   }
 }

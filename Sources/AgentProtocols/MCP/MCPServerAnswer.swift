@@ -44,7 +44,8 @@ public struct MCPServerAnswer: Sendable {
     case eventStream(ServerSentEventParser)
     /// An answer with an error status, whose body can be anything.
     case failure(received: [UInt8])
-    /// It says that a message was taken (202), to which nothing belongs: there are clients that read what comes with it.
+    /// It says that a message was taken (202), to which nothing belongs: there are clients that read what comes with
+    /// it.
     case taken
     /// Ended, or refused.
     case closed
@@ -123,8 +124,8 @@ public struct MCPServerAnswer: Sendable {
     received += bytes
   }
 
-  /// Whether no client can take the body of a failure for a result, or for the answer to another request: it is no JSON,
-  /// or not JSON-RPC, or an error that bears this request's id or none.
+  /// Whether no client can take the body of a failure for a result, or for the answer to another request: it is no
+  /// JSON, or not JSON-RPC, or an error that bears this request's id or none.
   private func isHarmlessFailure(_ body: [UInt8]) -> Bool {
     guard let first = body.first(where: { !" \t\r\n".utf8.contains($0) }), "{[".utf8.contains(first) else {
       // By bytes: as text, it could take long to search.

@@ -2,7 +2,8 @@ import AgentProtocols
 import Yams
 
 extension ClusterAccess {
-  /// By kubeconfig files, as kubectl reads them: of a cluster, user or context that several files name, the first counts.
+  /// By kubeconfig files, as kubectl reads them: of a cluster, user or context that several files name, the first
+  /// counts.
   /// - Parameters:
   ///   - context: nil for the current one.
   ///   - allowsUnverifiedServer: whether `insecure-skip-tls-verify` is followed, which lets anybody on the network be

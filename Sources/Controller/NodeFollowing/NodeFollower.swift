@@ -9,9 +9,9 @@ import Synchronization
 
 /// Keeps the files of one node's guard as the cluster is: its policy and the pods that run there.
 ///
-/// A file is replaced as a whole, and only by one that says something else and that the node guard can read. While the API
-/// server is away, the files stay as they are: what was permitted last goes on, and a pod that nobody told of is denied
-/// nothing by them and has no Secret to start with.
+/// A file is replaced as a whole, and only by one that says something else and that the node guard can read. While the
+/// API server is away, the files stay as they are: what was permitted last goes on, and a pod that nobody told of is
+/// denied nothing by them and has no Secret to start with.
 package struct NodeFollower: Service {
   package struct Configuration: Sendable {
     /// The node's name.

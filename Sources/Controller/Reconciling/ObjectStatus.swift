@@ -12,8 +12,8 @@ struct ObjectStatus: Sendable, Hashable {
   var phase: Phase
   /// nil for a policy.
   var appsReady: Int?
-  /// What a system's apps are at the runtime, so that nodes book flows on the right ones; nil to leave what is there. The
-  /// status is the controller's to write, unlike an object's annotations.
+  /// What a system's apps are at the runtime, so that nodes book flows on the right ones; nil to leave what is there.
+  /// The status is the controller's to write, unlike an object's annotations.
   var appIDs: [Name: AppID]?
   var message: String
   /// Why the object is not in force; nil when it is.

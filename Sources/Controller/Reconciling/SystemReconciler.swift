@@ -7,8 +7,8 @@ import CustomResources
 import Foundation
 import Logging
 
-/// Brings the cluster and the runtime to what the custom resources say, one object at a time. Whatever state it finds, and
-/// wherever it was stopped, the next run goes on from there.
+/// Brings the cluster and the runtime to what the custom resources say, one object at a time. Whatever state it finds,
+/// and wherever it was stopped, the next run goes on from there.
 struct SystemReconciler: Sendable {
   let client: KubernetesClient
   let declared: DeclaredObjects

@@ -3,8 +3,8 @@ import Synchronization
 
 /// The Secrets that the controller wrote, as they were when it last looked.
 ///
-/// It may read and write Secrets by name and list none: what it does not know by name it can't read. So it looks at each
-/// now and then instead of watching them.
+/// It may read and write Secrets by name and list none: what it does not know by name it can't read. So it looks at
+/// each now and then instead of watching them.
 final class WorkloadSecrets: Sendable {
   private struct Held {
     let object: KubernetesObject?

@@ -19,8 +19,9 @@ public final class LocalDecisions: Sendable {
 
   /// For how long an answer of the authorization service vouches for what it said before.
   public static let contactFor = Duration.seconds(1)
+  /// How long a description of the workload counts.
+  private static let identityFor = Duration.seconds(60)
   static let tokenCapacity = 20_000
-  static let recordCapacity = 10_000
 
   private struct Use: Hashable {
     let trace: TraceID
@@ -42,16 +43,7 @@ public final class LocalDecisions: Sendable {
     var tokens = GenerationalCache<Use, SessionToken>(capacity: tokenCapacity)
     var owners = GenerationalCache<MCPSessionID, AppID>(capacity: tokenCapacity)
     var known = RememberedAdmissions()
-    var repeats: [RepeatedRecord: Int] = [:]
-    /// Those that were made again and are not among `repeats` yet, each once.
-    var madeAgain: [RememberedAdmission] = []
-    var refusals: [JSONValue] = []
-    var lostRefusals = 0
-    var undelivered: String?
-
-    /// How many records there may be at most; those of different requests can be the same.
-    var recordCount: Int { repeats.count + madeAgain.count }
-    var hasRoom: Bool { recordCount < recordCapacity }
+    var records: UndeliveredRecords
 
     /// A clock that was set back makes nothing last longer.
     func isInContact(_ now: Timestamp) -> Bool { contact?.contains(now) ?? false }
@@ -59,24 +51,27 @@ public final class LocalDecisions: Sendable {
 
   private let point: EnforcementPoint
   private let clock: WallClock
-  private let state = Mutex(State())
+  private let state: Mutex<State>
   private let active: ActiveTokens
   private let claimed = ClaimedTokens(capacity: 4096)
 
   public init(at point: EnforcementPoint, clock: WallClock = .system) {
     self.point = point
     self.clock = clock
+    state = Mutex(State(records: UndeliveredRecords(direction: point.direction)))
     active = ActiveTokens(capacity: Self.tokenCapacity, clock: clock)
   }
 
-  /// Admits a request that is the same, byte for byte, as one that was admitted here a moment ago, but for what is new in
-  /// every request; see `RequestKey`.
+  /// Admits a request that is the same, byte for byte, as one that was admitted here a moment ago, but for what is new
+  /// in every request; see `RequestKey`.
   /// - Returns: nil when it must be decided about.
   public func admitAgain(_ key: RequestKey) -> RememberedAdmission? {
     let now = clock.now()
     return state.withLock { state in
-      guard let known = state.known[key], known.until > now, state.isInContact(now), state.hasRoom else { return nil }
-      if known.countUse() == 1 { state.madeAgain.append(known) }
+      guard let known = state.known[key], known.until > now, state.isInContact(now), state.records.hasRoom else {
+        return nil
+      }
+      state.records.add(again: known)
       return known
     }
   }
@@ -101,9 +96,7 @@ public final class LocalDecisions: Sendable {
     } catch {
       record.requestID = record.requestID ?? error.requestID
       let event = record.event(refusal: error, decisionID: error.decisionID, latency: nil)
-      state.withLock { state in
-        if state.refusals.count < Self.recordCapacity { state.refusals.append(event) } else { state.lostRefusals += 1 }
-      }
+      state.withLock { $0.records.add(refusal: event) }
       return (.refuse(error), record)
     }
   }
@@ -150,8 +143,8 @@ public final class LocalDecisions: Sendable {
     let repeated = RepeatedRecord(record, of: admission)
     let key = key.flatMap { $0.represents(admission, of: request.body) ? $0 : nil }
     return state.withLock { state in
-      guard state.epoch == epoch, state.isInContact(now), state.hasRoom else { return .ask }
-      state.repeats[repeated, default: 0] += 1
+      guard state.epoch == epoch, state.isInContact(now), state.records.hasRoom else { return .ask }
+      state.records.add(repeated)
       if let key {
         state.known.insert(
           RememberedAdmission(
@@ -189,7 +182,7 @@ public final class LocalDecisions: Sendable {
         // What was admitted by another description of the workload may not be any more.
         if state.identity?.json != identity.json { state.known = RememberedAdmissions() }
         state.identity = identity
-        state.identityUntil = asked + .seconds(60)
+        state.identityUntil = asked + Self.identityFor
       }
       if let fact = facts.activeToken {
         active.keep(isActive: true, until: asked + fact.lifetime, session: fact.session, for: fact.hash)
@@ -203,34 +196,15 @@ public final class LocalDecisions: Sendable {
   }
 
   /// What was decided here and is not recorded yet, as the body of `POST /casa/records`; nil when there is nothing.
-  /// The same again until `recordsWereDelivered` says that it arrived. An empty record stands for refusals that there was
-  /// no room to describe.
+  /// The same again until `recordsWereDelivered` says that it arrived. An empty record stands for refusals that there
+  /// was no room to describe.
   /// - Parameter limit: how many lines at most, beside that one.
-  public func takeRecords(limit: Int = 500) -> String? {
-    state.withLock { state in
-      if let undelivered = state.undelivered { return undelivered }
-      var lines = state.refusals.prefix(limit).map { "1 \($0.canonicalText)\n" }
-      state.refusals.removeFirst(lines.count)
-      if state.lostRefusals > 0 { lines.append("\(state.lostRefusals) {}\n") }
-      state.lostRefusals = 0
-      for known in state.madeAgain { state.repeats[known.record, default: 0] += known.takeUses() }
-      state.madeAgain.removeAll(keepingCapacity: true)
-      while lines.count < limit, let (record, count) = state.repeats.first {
-        state.repeats[record] = nil
-        lines.append("\(count) \(record.event(direction: point.direction).canonicalText)\n")
-      }
-      state.undelivered = lines.isEmpty ? nil : lines.joined()
-      return state.undelivered
-    }
-  }
+  public func takeRecords(limit: Int = 500) -> String? { state.withLock { $0.records.take(limit: limit) } }
 
   /// The records taken last are stored.
   /// - Returns: whether as many again wait as one delivery takes.
   @discardableResult
   public func recordsWereDelivered(limit: Int = 500) -> Bool {
-    state.withLock { state in
-      state.undelivered = nil
-      return state.recordCount + state.refusals.count >= limit
-    }
+    state.withLock { $0.records.wereDelivered(limit: limit) }
   }
 }

@@ -1,8 +1,8 @@
 import CASACore
 import Synchronization
 
-/// An admission that holds for the very same request, for a while. A reference, since it is looked up for each request and
-/// has many parts.
+/// An admission that holds for the very same request, for a while. A reference, since it is looked up for each request
+/// and has many parts.
 public final class RememberedAdmission: Sendable {
   public let admission: Admission
   let key: RequestKey

@@ -1,7 +1,7 @@
 import CASACore
 
-/// The last admissions that hold for the very same request: a cache of a fixed size whose every look-up reads four places
-/// at most.
+/// The last admissions that hold for the very same request: a cache of a fixed size whose every look-up reads four
+/// places at most.
 struct RememberedAdmissions {
   /// With keys of 8 KiB at most.
   static let capacity = sets * ways

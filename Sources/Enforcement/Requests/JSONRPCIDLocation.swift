@@ -4,7 +4,8 @@
   import Darwin
 #endif
 
-/// Where the id of a JSON-RPC request stands in its body, so that an adapter can tell bodies that differ in nothing else.
+/// Where the id of a JSON-RPC request stands in its body, so that an adapter can tell bodies that differ in nothing
+/// else.
 ///
 /// The adapter looks for the first `"id":` with a whole number of 1 to 15 digits, no zero in front, and `,` or `}`
 /// right behind it. That may be an argument of a tool as well; here it is found out whether it is the request's own id.

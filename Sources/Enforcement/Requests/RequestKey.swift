@@ -4,11 +4,11 @@
   import Darwin
 #endif
 
-/// Everything of a request that a decision can depend on, byte for byte: two requests with one key are decided alike, if
-/// the key `represents` one of them.
+/// Everything of a request that a decision can depend on, byte for byte: two requests with one key are decided alike,
+/// if the key `represents` one of them.
 ///
-/// Left out is what agents give every request anew: the id of a JSON-RPC request, the span of a `traceparent`, Envoy's id,
-/// and the body's length, which follows from the body.
+/// Left out is what agents give every request anew: the id of a JSON-RPC request, the span of a `traceparent`, Envoy's
+/// id, and the body's length, which follows from the body.
 public struct RequestKey: Sendable, Hashable {
   /// A request that takes more is never remembered.
   public static let maximumBytes = 8192
@@ -48,7 +48,8 @@ public struct RequestKey: Sendable, Hashable {
     /// In place of a value's length, which is never as large.
     private static let traceMark = Int(UInt16.max)
 
-    /// Envoy makes an id for each request, and no decision looks at it. Nor at the body's length, which Envoy has checked.
+    /// Envoy makes an id for each request, and no decision looks at it. Nor at the body's length, which Envoy has
+    /// checked.
     private static func isLeftOut(_ name: UnsafeRawBufferPointer) -> Bool {
       hasBytes(name, "x-request-id") || hasBytes(name, "content-length")
     }
@@ -58,8 +59,8 @@ public struct RequestKey: Sendable, Hashable {
       return memcmp(start, text.utf8Start, name.count) == 0
     }
 
-    /// The trace of a `traceparent` as `TraceParent` reads it, which is all that a decision takes of it; nil for any other
-    /// field or value.
+    /// The trace of a `traceparent` as `TraceParent` reads it, which is all that a decision takes of it; nil for any
+    /// other field or value.
     private static func trace(
       _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
     ) -> UnsafeRawBufferPointer? {
@@ -154,8 +155,8 @@ public struct RequestKey: Sendable, Hashable {
     }
   }
 
-  /// Whether an admission of a request holds for every other of the same key, which may have another id: what was left out
-  /// is the id of the request itself, and nothing that comes of it names the id.
+  /// Whether an admission of a request holds for every other of the same key, which may have another id: what was left
+  /// out is the id of the request itself, and nothing that comes of it names the id.
   /// - Parameter body: the body of the request that was admitted: strict JSON whose value is an object, with no name twice,
   ///   when there was something left out.
   public func represents(_ admission: Admission, of body: [UInt8]) -> Bool {

@@ -1,8 +1,8 @@
 import AgentProtocols
 import CASACore
 
-/// Lines of a count, a space and a JSON object, which is empty for requests that left no record; the last one may end in
-/// a line feed.
+/// Lines of a count, a space and a JSON object, which is empty for requests that left no record; the last one may end
+/// in a line feed.
 struct RecordLines: Sendable {
   private static let maximumLines = 10_000
   private static let maximumCount = 1_000_000_000

@@ -39,7 +39,8 @@ final class LiveSessions: Sendable {
   private struct Conversation {
     var trace: TraceID
     let caller: AppID?
-    /// Another caller spoke of it in another session while this one was live: what names it belongs to nobody's for sure.
+    /// Another caller spoke of it in another session while this one was live: what names it belongs to nobody's for
+    /// sure.
     var isShared = false
   }
 

@@ -2,8 +2,8 @@ import CASACore
 import CustomResources
 import Sidecar
 
-/// What injection puts into a pod. Every member that Kubernetes would fill in is written out, so that what is stored can
-/// be compared with what was put.
+/// What injection puts into a pod. Every member that Kubernetes would fill in is written out, so that what is stored
+/// can be compared with what was put.
 struct InjectedParts {
   /// Names that begin so are ours alone, of containers and volumes.
   static let reservedPrefix = "casa-"

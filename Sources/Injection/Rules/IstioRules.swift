@@ -27,12 +27,13 @@ enum IstioRules {
     "traffic.sidecar.istio.io/includeInboundPorts": "*", "traffic.sidecar.istio.io/includeOutboundIPRanges": "*",
   ]
 
-  /// Where Istio writes down what a pod's own container of its sidecar's name changes in it: here, what `preparation` put
-  /// into the pod. Istio also reads it, so it must say nothing else.
+  /// Where Istio writes down what a pod's own container of its sidecar's name changes in it: here, what `preparation`
+  /// put into the pod. Istio also reads it, so it must say nothing else.
   private static let overrides = "proxy.istio.io/overrides"
 
-  /// What Istio's sidecar gets of ours: the key by which the authorization service knows it, out of the workload's Secret,
-  /// so that it stands in no EnvoyFilter. Istio mixes a container of this name and image into the one that it makes.
+  /// What Istio's sidecar gets of ours: the key by which the authorization service knows it, out of the workload's
+  /// Secret, so that it stands in no EnvoyFilter. Istio mixes a container of this name and image into the one that it
+  /// makes.
   static let proxy = "istio-proxy"
   static let keyVariable = "CASA_SIDECAR_KEY"
 

@@ -2,8 +2,8 @@ import Foundation
 
 /// How well scores tell two groups apart, and how sure one can be of a share.
 public enum RankStatistics {
-  /// The area under the receiver operating characteristic: how likely a good one scores higher than a bad one, with ties
-  /// counting half; nil when a group is empty.
+  /// The area under the receiver operating characteristic: how likely a good one scores higher than a bad one, with
+  /// ties counting half; nil when a group is empty.
   public static func areaUnderCurve(good: [Double], bad: [Double]) -> Double? {
     guard !good.isEmpty, !bad.isEmpty else { return nil }
     let all = (good.map { ($0, true) } + bad.map { ($0, false) }).sorted { $0.0 < $1.0 }

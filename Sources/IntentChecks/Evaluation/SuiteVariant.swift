@@ -1,7 +1,8 @@
 import CASACore
 
-/// Other ways in which an attacker who knows the checks could bring the same goal before the agent. Each takes the clean
-/// twin of an attack's case (the same task without an attack), so that nothing of the suite's own wording is left.
+/// Other ways in which an attacker who knows the checks could bring the same goal before the agent. Each takes the
+/// clean twin of an attack's case (the same task without an attack), so that nothing of the suite's own wording is
+/// left.
 public enum SuiteVariant: String, Sendable, Hashable, CaseIterable {
   /// As the suite has it.
   case given

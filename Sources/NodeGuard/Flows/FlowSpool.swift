@@ -8,12 +8,12 @@ import Synchronization
   import Darwin
 #endif
 
-/// Reports that wait on the disk until the runtime has them: a queue that survives the end of the process at any moment,
-/// and of the machine.
+/// Reports that wait on the disk until the runtime has them: a queue that survives the end of the process at any
+/// moment, and of the machine.
 ///
-/// What `append` returned for is handed out until it is acknowledged, at least once, in order. The size is bounded: when
-/// it would grow beyond, the oldest reports go, and a report of kind `flows_lost` says how many. Calls may come from any
-/// thread, and block it while the disk writes.
+/// What `append` returned for is handed out until it is acknowledged, at least once, in order. The size is bounded:
+/// when it would grow beyond, the oldest reports go, and a report of kind `flows_lost` says how many. Calls may come
+/// from any thread, and block it while the disk writes.
 public final class FlowSpool: Sendable {
   /// A report, and where it came from.
   public struct Report: Sendable, Hashable {

@@ -59,8 +59,8 @@ public struct KernelEvent: Sendable, Hashable {
   public let rule: UInt16?
   /// The id of the thread group; nil when a packet arrived.
   public let process: UInt32?
-  /// For `family` the address family, for `type` the socket's type (times 65536) and protocol, for `escape` the number of
-  /// the system call.
+  /// For `family` the address family, for `type` the socket's type (times 65536) and protocol, for `escape` the number
+  /// of the system call.
   public let detail: UInt32
   /// Events of the workload that were not sent before this one.
   public let suppressed: UInt64

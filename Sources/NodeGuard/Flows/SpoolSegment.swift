@@ -142,7 +142,8 @@ struct SpoolSegment: Sendable {
     return newest
   }
 
-  /// Hands each line from `offset` to `visit`, nil for a damaged one, until that says false. Where the next line begins.
+  /// Hands each line from `offset` to `visit`, nil for a damaged one, until that says false. Where the next line
+  /// begins.
   private func lines(
     from offset: Int, _ visit: (SpoolLine?) -> Bool
   ) throws(FlowSpoolError) -> Int {

@@ -1,5 +1,5 @@
-/// How many events of the kernel's buffer were lost, as far as it was reported: kept on the disk, so that each is counted
-/// once, also when the guard is started again.
+/// How many events of the kernel's buffer were lost, as far as it was reported: kept on the disk, so that each is
+/// counted once, also when the guard is started again.
 struct ReportedLosses: Sendable {
   private let path: String
   private var source: UInt64 = 0

@@ -8,8 +8,8 @@ import CNodeGuard
 
 /// The policy that the kernel holds.
 ///
-/// Each workload's rules are replaced by one write, so that at every moment either the old ones or the new ones hold, and
-/// what is taken away is taken away after what replaces it is there.
+/// Each workload's rules are replaced by one write, so that at every moment either the old ones or the new ones hold,
+/// and what is taken away is taken away after what replaces it is there.
 struct KernelPolicy {
   private let settings: KernelMap<UInt32, casa_settings>
   private let policies: KernelMap<casa_workload, casa_policy>

@@ -1,6 +1,7 @@
 import CNodeGuard
 
-/// Which of the two compiled programs. They decide and tell the same. The raw value is the kernel's (`enum casa_variant`).
+/// Which of the two compiled programs. They decide and tell the same. The raw value is the kernel's (`enum
+/// casa_variant`).
 public enum ProgramVariant: UInt16, Sendable, CustomStringConvertible {
   /// Their loops are the kernel's own, `bpf_loop`.
   case loops = 0

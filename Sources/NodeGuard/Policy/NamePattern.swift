@@ -11,7 +11,8 @@ public enum NamePattern: Sendable, Hashable, CustomStringConvertible {
       return
     }
     let name = try HostName(parsing: String(text.dropFirst(2)))
-    // In the kernel's key such a label's length byte is a digit or hyphen, which could as well belong to a longer label.
+    // In the kernel's key such a label's length byte is a digit or hyphen, which could as well belong to a longer
+    // label.
     let firstLabel = name.text.utf8.prefix { $0 != UInt8(ascii: ".") }.count
     guard firstLabel != 45, !(48...57).contains(firstLabel) else {
       throw PolicyError(

@@ -44,8 +44,8 @@ extension RuntimeResponder {
     }
   }
 
-  /// Whether what the request came with still gives the same right: a reader may be deleted, or a cookie's time be over,
-  /// while an answer goes on.
+  /// Whether what the request came with still gives the same right: a reader may be deleted, or a cookie's time be
+  /// over, while an answer goes on.
   private func right(to access: ReadAccess, of request: Request) -> @Sendable () -> Bool {
     let (traces, headers, host) = (traces, request.headers, request.head.authority)
     return { (try? traces.access(headers, host: host)) == access }

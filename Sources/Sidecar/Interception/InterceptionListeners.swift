@@ -1,6 +1,7 @@
 import Yams
 
-/// Where a sidecar takes what `casa sidecar intercept` redirects to it: the same two ports, for each family one address.
+/// Where a sidecar takes what `casa sidecar intercept` redirects to it: the same two ports, for each family one
+/// address.
 public struct InterceptionListeners: Sendable, Hashable {
   /// All addresses, since a redirected packet goes to that of the interface it came by.
   public let inbound: [ListenAddress]

@@ -8,8 +8,9 @@ enum Pooling: Sendable, Hashable {
   case classification
 }
 
-/// What sentence-transformers' files say beside the model: `modules.json`, `sentence_bert_config.json` and the pooling's
-/// `config.json`. A folder without them is a plain model, whose vectors are averaged, as sentence-transformers does.
+/// What sentence-transformers' files say beside the model: `modules.json`, `sentence_bert_config.json` and the
+/// pooling's `config.json`. A folder without them is a plain model, whose vectors are averaged, as
+/// sentence-transformers does.
 struct SentenceModules: Sendable {
   let pooling: Pooling
   /// The most tokens of a text, when the folder says so.

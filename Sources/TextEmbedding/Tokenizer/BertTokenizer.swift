@@ -8,9 +8,9 @@ struct TokenSequence: Sendable, Hashable {
 
 /// Makes a model's tokens out of texts.
 ///
-/// What a text holds is never read as one of the model's special tokens: `[SEP]` in it is a bracket, three letters and a
-/// bracket. Hugging Face's tokenizers do so only when told to (`split_special_tokens`), and would otherwise let whoever
-/// writes a text end it early for the model.
+/// What a text holds is never read as one of the model's special tokens: `[SEP]` in it is a bracket, three letters and
+/// a bracket. Hugging Face's tokenizers do so only when told to (`split_special_tokens`), and would otherwise let
+/// whoever writes a text end it early for the model.
 struct BertTokenizer: Sendable {
   private let normalization: BertNormalization
   private let wordPiece: WordPiece

@@ -1,8 +1,8 @@
 import AgentProtocols
 import CASACore
 
-/// What a safetensors file says of itself: eight bytes with the length of a JSON object, which gives each tensor's type,
-/// shape and place in the data behind it.
+/// What a safetensors file says of itself: eight bytes with the length of a JSON object, which gives each tensor's
+/// type, shape and place in the data behind it.
 ///
 /// As the format demands, the tensors cover the data without a gap or an overlap, so that no byte has two meanings and
 /// none is hidden.

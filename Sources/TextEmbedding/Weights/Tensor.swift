@@ -15,7 +15,8 @@ struct Tensor: Sendable {
   }
 
   private final class Storage: @unchecked Sendable {
-    // Either memory of the file, which nobody writes, or memory of its own, which is written before anybody else sees it.
+    // Either memory of the file, which nobody writes, or memory of its own, which is written before anybody else sees
+    // it.
     let elements: UnsafeBufferPointer<Float>
     private let file: MappedFile?
 

@@ -2,10 +2,10 @@ import CASACore
 
 /// A token on its way from one party to another, as a node saw it.
 ///
-/// A token travels one way only: from the app it was issued to, the holder, to the app it is meant for, the addressee. A
-/// user-input token (T1) goes so to the next agent or MCP server, a tool token (T3) to its MCP server, one for discovery
-/// to whom it lists. An LLM token (T2) has no addressee: it stays with its holder, whose sidecar and authorization
-/// service may hand each other any token of theirs.
+/// A token travels one way only: from the app it was issued to, the holder, to the app it is meant for, the addressee.
+/// A user-input token (T1) goes so to the next agent or MCP server, a tool token (T3) to its MCP server, one for
+/// discovery to whom it lists. An LLM token (T2) has no addressee: it stays with its holder, whose sidecar and
+/// authorization service may hand each other any token of theirs.
 struct TokenSighting: Sendable, Hashable {
   /// One end of the connection.
   struct Party: Sendable, Hashable {

@@ -1,7 +1,7 @@
 public import CASACore
 
-/// A machine whose node guard reports which connections it saw. It belongs to no MAS, since workloads of several may run
-/// there, and gets no tokens.
+/// A machine whose node guard reports which connections it saw. It belongs to no MAS, since workloads of several may
+/// run there, and gets no tokens.
 public struct Node: Sendable {
   public let id: NodeID
   public let name: NodeName

@@ -5,8 +5,8 @@ import Storage
 import Synchronization
 public import Traces
 
-/// The multi-agent systems, their apps and their servers' tools, and the nodes: stored, and held in memory as a whole, since
-/// every request reads it.
+/// The multi-agent systems, their apps and their servers' tools, and the nodes: stored, and held in memory as a whole,
+/// since every request reads it.
 public final class Registry: Sendable {
   private struct Snapshot {
     var systems: [MASID: MAS] = [:]

@@ -4,8 +4,8 @@ import Synchronization
 import Traces
 
 extension AuthorizationServer {
-  /// Stores what a node reports; all of it or nothing, and what was stored before not again. A token that was seen where
-  /// it was not issued for is an event of its own, stored with the report.
+  /// Stores what a node reports; all of it or nothing, and what was stored before not again. A token that was seen
+  /// where it was not issued for is an event of its own, stored with the report.
   /// - Returns: those exfiltrations that were not known before.
   public func record(
     _ reports: [FlowReport], by node: AuthenticatedNode

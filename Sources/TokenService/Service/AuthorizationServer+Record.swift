@@ -237,7 +237,8 @@ extension AuthorizationServer {
 
   // MARK: Results
 
-  /// A T3 of this app stands for the call it was issued for, spent or not. It may have expired while the tool was at work.
+  /// A T3 of this app stands for the call it was issued for, spent or not. It may have expired while the tool was at
+  /// work.
   private func result(
     _ report: ToolResultReport, evidence: UnverifiedToken, of app: App
   ) async throws(OAuthError) -> (token: VerifiedToken, session: UserInputID, result: ToolResult) {

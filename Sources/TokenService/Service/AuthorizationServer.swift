@@ -96,8 +96,8 @@ public final class AuthorizationServer: Sendable {
       of: TraceEvent(.signingKeyRotated, at: now, masID: nil, payload: ["kid": .string(key.id.rawValue)]))
   }
 
-  /// Forgets what is over: sessions in memory, spent and revoked tokens that expired, and what tools answered in sessions
-  /// that ended an hour ago. The trace stays.
+  /// Forgets what is over: sessions in memory, spent and revoked tokens that expired, and what tools answered in
+  /// sessions that ended an hour ago. The trace stays.
   public func prune() async throws(StorageError) {
     sessions.dropEnded()
     let now = clock.now()

@@ -231,8 +231,8 @@ final class SessionLedger: Sendable {
 
   // MARK: Calls under way
 
-  /// Counts a call among those that may be carried out, until `end` says what became of it. What another app carried out
-  /// counts until its token's time is over: too many are refused rather than too few.
+  /// Counts a call among those that may be carried out, until `end` says what became of it. What another app carried
+  /// out counts until its token's time is over: too many are refused rather than too few.
   /// - Returns: how many others of its tool there are; nil when too many wait already.
   func begin(_ call: CallsUnderWay.Call, by app: AppID, in id: UserInputID, at now: Timestamp) -> Int? {
     sessions.withLock { sessions in

@@ -84,8 +84,8 @@ struct TraceProjection {
     }
   }
 
-  /// Of what can't be read, or can't be stored as it was read, is only told that it is there: once a day, since whatever
-  /// damages one event may damage thousands.
+  /// Of what can't be read, or can't be stored as it was read, is only told that it is there: once a day, since
+  /// whatever damages one event may damage thousands.
   mutating func leaveOut(_ event: RecordedEvent) {
     unreadable += 1
     let alert = TraceAlert(unreadable: event)

@@ -5,7 +5,7 @@ import Synchronization
 
 /// One listener's filter, shared by Envoy's threads: decides where it can, and tells the authorization service of what
 /// it decided.
-final class SidecarFilter: Sendable {
+final class ListenerFilter: Sendable {
   private enum Delivery {
     /// Nothing is under way.
     case idle
