@@ -10,21 +10,23 @@ public struct TraceParent: Sendable, Hashable {
 
   /// Reads version 00 (W3C Trace Context section 3.2.2); nil for anything else.
   public init?(_ headerValue: String) {
-    // By its bytes, since every request has one.
-    let bytes = headerValue.utf8
-    guard bytes.count == 55, bytes.starts(with: "00-".utf8) else { return nil }
-    let trace = bytes.index(bytes.startIndex, offsetBy: 3)
-    let traceEnd = bytes.index(trace, offsetBy: 32)
-    let parent = bytes.index(after: traceEnd)
-    let parentEnd = bytes.index(parent, offsetBy: 16)
-    let dash = UInt8(ascii: "-")
-    guard bytes[traceEnd] == dash, bytes[parentEnd] == dash, Self.isHex(bytes[trace..<traceEnd]),
-      Self.isHex(bytes[parent..<parentEnd]), bytes[parent..<parentEnd].contains(where: { $0 != UInt8(ascii: "0") }),
-      Self.isHex(bytes[parentEnd...].dropFirst()), let traceID = TraceID(String(headerValue[trace..<traceEnd]))
-    else { return nil }
+    guard headerValue.utf8.count == 55 else { return nil }
+    let bytes = Array(headerValue.utf8)
+    func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
+    guard bytes.withUnsafeBytes(Self.isWellFormed), let traceID = TraceID(text(Self.traceRange)) else { return nil }
     self.traceID = traceID
-    parentID = String(headerValue[parent..<parentEnd])
-    flags = String(headerValue[bytes.index(after: parentEnd)...])
+    parentID = text(36..<52)
+    flags = text(53..<55)
+  }
+
+  /// Where the trace stands in a header's value.
+  public static let traceRange = 3..<35
+
+  /// Whether a header's value is one that this type reads; by its bytes, since every request has one.
+  public static func isWellFormed(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    let dash = UInt8(ascii: "-")
+    return bytes.count == 55 && bytes.starts(with: "00-".utf8) && bytes[35] == dash && bytes[52] == dash
+      && isHexNumber(bytes[traceRange]) && isHexNumber(bytes[36..<52]) && isHex(bytes[53..<55])
   }
 
   private init(traceID: TraceID, parentID: String, flags: String) {
@@ -40,7 +42,11 @@ public struct TraceParent: Sendable, Hashable {
 
   public var text: String { "00-\(traceID)-\(parentID)-\(flags)" }
 
-  private static func isHex(_ bytes: Substring.UTF8View) -> Bool {
+  private static func isHexNumber(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
+    isHex(bytes) && bytes.contains { $0 != UInt8(ascii: "0") }
+  }
+
+  private static func isHex(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
     bytes.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
   }
 }

@@ -1,3 +1,5 @@
+import AgentProtocols
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -64,22 +66,8 @@ public struct RequestKey: Sendable, Hashable {
     private static func trace(
       _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
     ) -> UnsafeRawBufferPointer? {
-      guard hasBytes(name, "traceparent"), value.count == 55, value[0] == UInt8(ascii: "0"),
-        value[1] == UInt8(ascii: "0")
-      else { return nil }
-      let dash = UInt8(ascii: "-")
-      guard value[2] == dash, value[35] == dash, value[52] == dash else { return nil }
-      let (trace, span) = (value[3..<35], value[36..<52])
-      guard isHexNumber(trace), isHexNumber(span), isHex(value[53..<55]) else { return nil }
-      return UnsafeRawBufferPointer(rebasing: trace)
-    }
-
-    private static func isHexNumber(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
-      isHex(bytes) && bytes.contains { $0 != UInt8(ascii: "0") }
-    }
-
-    private static func isHex(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
-      bytes.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+      guard hasBytes(name, "traceparent"), TraceParent.isWellFormed(value) else { return nil }
+      return UnsafeRawBufferPointer(rebasing: value[TraceParent.traceRange])
     }
 
     fileprivate mutating func append(count number: Int) {
