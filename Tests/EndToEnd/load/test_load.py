@@ -21,7 +21,7 @@ def test_nothing_passes_that_may_not_while_parts_are_killed(adapter: str, tmp_pa
         "LOAD_RESULTS": str(output),
         "LOAD_SECONDS": "20",
         # The rate is that of a build for debugging, and need not be known well.
-        "LOAD_PROBE": "4000",
+        "LOAD_PROBE_SECONDS": "5",
         "LOAD_RUNTIME_KILLS": "1",
         "LOAD_AUTHORIZE_KILLS": "1",
     }
