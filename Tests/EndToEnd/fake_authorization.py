@@ -1,10 +1,10 @@
-"""An authorization service of a test's own: answers the plain endpoint over HTTP/2 whatever the test wants."""
+"""An authorization service of a test's own: answers the plain endpoint and ext_authz over HTTP/2 as the test wants."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -14,6 +14,8 @@ import h2.events
 import h2.exceptions
 
 Fields = list[tuple[str, str]]
+CHECK = "/envoy.service.auth.v3.Authorization/Check"
+"""Where `adapter: grpc` asks; the others ask the plain endpoint, `/casa/check`."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,15 @@ class Question:
         return self.fields[":path"]
 
     @property
+    def is_check(self) -> bool:
+        """Whether it is about a request, by whichever adapter."""
+        return self.path in (CHECK, "/casa/check")
+
+    @property
     def envelope(self) -> tuple[list[tuple[str, str]], bytes]:
         """The header fields and the body that the question is about."""
+        if self.path == CHECK:
+            return request_in(self.body[5:])
         fields: list[tuple[str, str]] = []
         rest = self.body
         while not rest.startswith(b";"):
@@ -38,6 +47,54 @@ class Question:
             fields.append((rest[:name].decode(), rest[name : name + value].decode()))
             rest = rest[name + value :]
         return fields, rest[1:]
+
+
+def members(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The members of a message of Protocol Buffers that have a length, by their numbers."""
+
+    def number() -> int:
+        nonlocal message
+        value = shift = 0
+        while True:
+            byte, message = message[0], message[1:]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    while message:
+        tag = number()
+        match tag & 7:
+            case 0:
+                number()
+            case 1 | 5 as fixed:
+                message = message[8 if fixed == 1 else 4 :]
+            case 2:
+                length = number()
+                yield tag >> 3, message[:length]
+                message = message[length:]
+            case other:
+                raise ValueError(f"wire type {other}")
+
+
+def request_in(check: bytes) -> tuple[list[tuple[str, str]], bytes]:
+    """The header fields and the body in a `CheckRequest`."""
+
+    def inner(message: bytes, number: int) -> bytes:
+        return next((value for found, value in members(message) if found == number), b"")
+
+    # attributes, request, http; there raw_body is 12 and header_map 13.
+    http = inner(inner(inner(check, 1), 4), 2)
+    fields = [dict(members(field)) for number, field in members(inner(http, 13)) if number == 1]
+    # A header's key is 1, its value 2, or 3 where it is sent raw.
+    pairs = [(field[1].decode(), (field.get(3) or field.get(2, b"")).decode()) for field in fields]
+    return pairs, inner(http, 12)
+
+
+def check_response(is_admitted: bool) -> bytes:
+    """A `CheckResponse` that admits without changing anything, or refuses with 403, in gRPC's frame."""
+    message = b"\x0a\x00\x1a\x00" if is_admitted else b"\x0a\x02\x08\x07\x12\x05\x0a\x03\x08\x93\x03"
+    return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 @dataclass(frozen=True)
@@ -133,6 +190,11 @@ class FakeAuthorization:
             return
         answer = self.answer(question)
         if answer is None:
+            return
+        if question.path == CHECK:
+            http.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+            http.send_data(stream, check_response(("x-casa-verdict", "admit") in answer.fields))
+            http.send_headers(stream, [("grpc-status", "0")], end_stream=True)
             return
         http.send_headers(stream, [(":status", str(answer.status)), *answer.fields], end_stream=not answer.body)
         if answer.body:
