@@ -169,7 +169,7 @@ struct ContentFieldTests {
 
   @Test("is encoded unless it says that it is not")
   func encodings() {
-    for value in ["identity", "Identity", "IDENTITY"] { #expect(ContentEncoding.isIdentity(value)) }
+    for value in ["identity", "Identity", "IDENTITY", nil] { #expect(ContentEncoding.isIdentity(value)) }
     for value in ["", "gzip", "identity, gzip", "identity ", "identit", "identity\u{301}", "\u{130}dentity"] {
       #expect(!ContentEncoding.isIdentity(value))
     }

@@ -39,7 +39,7 @@ public struct ToolCallAnswer: Sendable {
   public init(
     status: Int, contentType: String, contentEncoding: String?, requestID: JSONRPCID
   ) throws(ProtocolViolation) {
-    guard contentEncoding.map(ContentEncoding.isIdentity) ?? true else {
+    guard ContentEncoding.isIdentity(contentEncoding) else {
       throw Self.unreadable("it is compressed though nobody asked for it")
     }
     self.requestID = requestID
