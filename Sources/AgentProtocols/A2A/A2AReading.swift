@@ -73,13 +73,9 @@ enum A2AReading {
   ) throws(ProtocolViolation) -> (String, A2ARequest.Content) {
     let rest = try steps(of: path, below: base)
     func members() throws(ProtocolViolation) -> [String: JSONValue] {
-      let json: JSONValue
-      do {
-        json = try JSONValue(parsing: body, limits: limits)
-      } catch {
-        throw ProtocolViolation(error)
+      guard let members = try JSONValue(body: body, limits: limits).object else {
+        throw malformed("the body must be a JSON object")
       }
-      guard let members = json.object else { throw malformed("the body must be a JSON object") }
       return members
     }
     switch rest {

@@ -124,11 +124,7 @@ public struct ToolCallAnswer: Sendable {
   }
 
   private static func parse(_ bytes: [UInt8]) throws(ProtocolViolation) -> JSONValue {
-    do {
-      return try JSONValue(parsing: bytes, limits: limits)
-    } catch {
-      throw ProtocolViolation(error)
-    }
+    try JSONValue(body: bytes, limits: limits)
   }
 
   /// What an answer says, the result first.

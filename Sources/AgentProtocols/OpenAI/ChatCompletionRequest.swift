@@ -22,12 +22,7 @@ public struct ChatCompletionRequest: Sendable, Hashable {
 
   /// - Throws: `ProtocolViolation` for what is no such request and for what two readers could read differently.
   public init(parsing body: [UInt8], limits: JSONLimits = .message) throws(ProtocolViolation) {
-    let json: JSONValue
-    do {
-      json = try JSONValue(parsing: body, limits: limits)
-    } catch {
-      throw ProtocolViolation(error)
-    }
+    let json = try JSONValue(body: body, limits: limits)
     guard let members = json.object, let model = members["model"]?.string, !model.isEmpty,
       let list = members["messages"]?.array, !list.isEmpty
     else {
