@@ -52,6 +52,14 @@ struct AuthorizationFieldTests {
     ])
   func noBasic(field: String) { #expect(BasicCredentials(headerValue: field) == nil) }
 
+  @Test("are read as they were written", arguments: [("app_0a", "cs_x-Y_9"), ("", "")])
+  func written(userID: String, password: String) {
+    let credentials = BasicCredentials(
+      headerValue: BasicCredentials.headerValue(userID: userID, password: password))
+    #expect(credentials?.userID == userID)
+    #expect(credentials?.password == password)
+  }
+
   @Test("are not shown in descriptions")
   func descriptions() throws {
     #expect(!"\(try #require(BearerCredentials(headerValue: "Bearer zzz")))".contains("zzz"))
