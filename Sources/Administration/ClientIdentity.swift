@@ -1,5 +1,5 @@
+import AgentProtocols
 package import CASACore
-import Foundation
 
 /// An app's id and secret.
 package struct ClientIdentity: Sendable {
@@ -11,6 +11,6 @@ package struct ClientIdentity: Sendable {
     self.secret = secret
   }
 
-  /// `client_secret_basic`; both parts are of characters that form encoding leaves as they are.
-  var authorization: String { "Basic " + Data("\(id):\(secret)".utf8).base64EncodedString() }
+  /// `client_secret_basic`
+  var authorization: String { BasicCredentials.headerValue(userID: id.rawValue, password: secret) }
 }

@@ -13,10 +13,4 @@ public struct ProtocolViolation: Error, Sendable, Hashable {
     self.detail = detail
     self.requestID = requestID
   }
-
-  /// Says of a body that is not strict JSON what is wrong with it.
-  init(_ error: JSONSyntaxError) {
-    self.init(
-      error.problem == .tooLarge ? .bodyTooLarge : .malformedRequest, "the body is not strict JSON: \(error)")
-  }
 }

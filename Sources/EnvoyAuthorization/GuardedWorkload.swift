@@ -2,7 +2,6 @@ import AgentProtocols
 import AsyncHTTPClient
 import CASACore
 import Enforcement
-import Foundation
 import Logging
 import Sidecar
 import Synchronization
@@ -49,10 +48,10 @@ final class GuardedWorkload: Sendable {
     active = ActiveTokens(clock: clock)
     var base = workload.runtime.description
     while base.hasSuffix("/") { base.removeLast() }
-    // Identifiers and secrets are of characters that form encoding leaves as they are.
-    let basic = Data("\(workload.clientID):\(secret)".utf8).base64EncodedString()
     runtime = RuntimeClient(
-      http: http, baseURL: base, authorization: "Basic " + basic, clock: clock, logger: logger)
+      http: http, baseURL: base,
+      authorization: BasicCredentials.headerValue(userID: workload.clientID.rawValue, password: secret), clock: clock,
+      logger: logger)
     identities = IdentitySource(runtime: runtime)
     held = HeldTokens(clock: clock)
     sessions = LiveSessions(clock: clock)

@@ -52,6 +52,14 @@ struct AuthorizationFieldTests {
     ])
   func noBasic(field: String) { #expect(BasicCredentials(headerValue: field) == nil) }
 
+  @Test("are read as they were written", arguments: [("app_0a", "cs_x-Y_9"), ("", "")])
+  func written(userID: String, password: String) {
+    let credentials = BasicCredentials(
+      headerValue: BasicCredentials.headerValue(userID: userID, password: password))
+    #expect(credentials?.userID == userID)
+    #expect(credentials?.password == password)
+  }
+
   @Test("are not shown in descriptions")
   func descriptions() throws {
     #expect(!"\(try #require(BearerCredentials(headerValue: "Bearer zzz")))".contains("zzz"))
@@ -169,7 +177,7 @@ struct ContentFieldTests {
 
   @Test("is encoded unless it says that it is not")
   func encodings() {
-    for value in ["identity", "Identity", "IDENTITY"] { #expect(ContentEncoding.isIdentity(value)) }
+    for value in ["identity", "Identity", "IDENTITY", nil] { #expect(ContentEncoding.isIdentity(value)) }
     for value in ["", "gzip", "identity, gzip", "identity ", "identit", "identity\u{301}", "\u{130}dentity"] {
       #expect(!ContentEncoding.isIdentity(value))
     }

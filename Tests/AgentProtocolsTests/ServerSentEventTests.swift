@@ -92,16 +92,4 @@ struct ServerSentEventTests {
     #expect(refusal(String(repeating: ":", count: 21))?.reason == .bodyTooLarge)
     #expect(refusal(String(repeating: ":\n", count: 21))?.reason == .bodyTooLarge)
   }
-
-  @Test("says whether it stopped within an event")
-  func incomplete() throws {
-    var parser = ServerSentEventParser()
-    #expect(!parser.hasIncompleteEvent)
-    _ = try parser.feed(Array("data: a".utf8))
-    #expect(parser.hasIncompleteEvent)
-    _ = try parser.feed(Array("\n".utf8))
-    #expect(parser.hasIncompleteEvent)
-    _ = try parser.feed(Array("\n".utf8))
-    #expect(!parser.hasIncompleteEvent)
-  }
 }

@@ -17,10 +17,8 @@ enum A2AReading {
     method: String, params: [String: JSONValue]
   ) throws(ProtocolViolation) -> A2ARequest.Content {
     switch method {
-    case "message/send", "SendMessage":
-      return .message(try message(in: params, isStreaming: false, allowsOldNames: false))
-    case "message/stream", "SendStreamingMessage":
-      return .message(try message(in: params, isStreaming: true, allowsOldNames: false))
+    case "message/send", "SendMessage", "message/stream", "SendStreamingMessage":
+      return .message(try message(in: params, allowsOldNames: false))
     case "tasks/get", "tasks/cancel", "tasks/resubscribe", "GetTask", "CancelTask", "SubscribeToTask":
       return .task(id: try taskID(in: params))
     case "ListTasks": return .taskList(contextID: try contextID(ofListing: params))
@@ -73,20 +71,16 @@ enum A2AReading {
   ) throws(ProtocolViolation) -> (String, A2ARequest.Content) {
     let rest = try steps(of: path, below: base)
     func members() throws(ProtocolViolation) -> [String: JSONValue] {
-      let json: JSONValue
-      do {
-        json = try JSONValue(parsing: body, limits: limits)
-      } catch {
-        throw ProtocolViolation(error)
+      guard let members = try JSONValue(body: body, limits: limits).object else {
+        throw malformed("the body must be a JSON object")
       }
-      guard let members = json.object else { throw malformed("the body must be a JSON object") }
       return members
     }
     switch rest {
     case ["message:send"]:
-      return ("SendMessage", .message(try message(in: members(), isStreaming: false, allowsOldNames: true)))
+      return ("SendMessage", .message(try message(in: members(), allowsOldNames: true)))
     case ["message:stream"]:
-      return ("SendStreamingMessage", .message(try message(in: members(), isStreaming: true, allowsOldNames: true)))
+      return ("SendStreamingMessage", .message(try message(in: members(), allowsOldNames: true)))
     default: break
     }
     guard rest.count == 2, rest[0] == "tasks" else { throw unknownOperation }
@@ -132,7 +126,7 @@ enum A2AReading {
   // MARK: Members
 
   static func message(
-    in params: [String: JSONValue], isStreaming: Bool, allowsOldNames: Bool
+    in params: [String: JSONValue], allowsOldNames: Bool
   ) throws(ProtocolViolation) -> A2ARequest.Message {
     // HTTP and JSON of 0.3 was made from definitions that called the message a request and its parts content.
     let old = allowsOldNames ? (message: ["request"], parts: ["content"]) : (message: [], parts: [])
@@ -159,11 +153,11 @@ enum A2AReading {
     _ = try one(of: ["referenceTaskIds", "reference_task_ids"], in: members)
     var texts: [String] = []
     for part in parts { if let text = try self.text(of: part) { texts.append(text) } }
+    let contextID = try identifier(["contextId", "context_id"], in: members)
+    _ = try identifier(["taskId", "task_id"], in: members)
     return A2ARequest.Message(
-      text: texts.isEmpty ? nil : texts.joined(separator: "\n"),
-      contextID: try identifier(["contextId", "context_id"], in: members),
-      taskID: try identifier(["taskId", "task_id"], in: members), hasOtherParts: texts.count < parts.count,
-      isStreaming: isStreaming)
+      text: texts.isEmpty ? nil : texts.joined(separator: "\n"), contextID: contextID,
+      hasOtherParts: texts.count < parts.count)
   }
 
   /// The text of a text part; nil for one of another kind.

@@ -17,10 +17,8 @@ public struct A2ARequest: Sendable, Hashable {
     /// The text parts, joined by line feeds; nil when there is none.
     public let text: String?
     public let contextID: String?
-    public let taskID: String?
     /// Whether there are parts that are no text (files, links, data), which the text does not show.
     public let hasOtherParts: Bool
-    public let isStreaming: Bool
   }
 
   public let content: Content

@@ -11,12 +11,7 @@ public struct AgentCard: Sendable, Hashable {
 
   /// - Throws: `ProtocolViolation`
   public init(parsing body: [UInt8]) throws(ProtocolViolation) {
-    let json: JSONValue
-    do {
-      json = try JSONValue(parsing: body, limits: Self.limits)
-    } catch {
-      throw ProtocolViolation(error)
-    }
+    let json = try JSONValue(body: body, limits: Self.limits)
     guard let members = json.object, let name = members["name"]?.string, (1...256).contains(name.utf8.count) else {
       throw ProtocolViolation(.malformedRequest, "an agent card must be an object with a `name` of at most 256 bytes")
     }

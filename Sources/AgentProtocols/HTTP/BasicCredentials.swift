@@ -17,6 +17,12 @@ public struct BasicCredentials: Sendable, CustomStringConvertible {
     self.password = password
   }
 
+  /// What such a client sends.
+  /// - Parameters: each of characters that form encoding leaves as they are, as CASA's own ids and secrets are.
+  public static func headerValue(userID: String, password: String) -> String {
+    "Basic " + Base64.encode("\(userID):\(password)".utf8)
+  }
+
   private static func decode(_ part: ArraySlice<UInt8>) -> String? {
     guard let text = FormBody.decodeComponent(part), !text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
       return nil

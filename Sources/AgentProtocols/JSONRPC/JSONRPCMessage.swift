@@ -10,13 +10,7 @@ public enum JSONRPCMessage: Sendable {
   /// Reads a body.
   /// - Throws: `ProtocolViolation`
   public init(parsing body: [UInt8], limits: JSONLimits) throws(ProtocolViolation) {
-    let json: JSONValue
-    do {
-      json = try JSONValue(parsing: body, limits: limits)
-    } catch {
-      throw ProtocolViolation(error)
-    }
-    try self.init(json)
+    try self.init(try JSONValue(body: body, limits: limits))
   }
 
   /// - Throws: `ProtocolViolation`

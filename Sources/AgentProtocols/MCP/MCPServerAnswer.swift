@@ -143,11 +143,7 @@ public struct MCPServerAnswer: Sendable {
   }
 
   private static func parse(_ bytes: [UInt8]) throws(ProtocolViolation) -> JSONValue {
-    do {
-      return try JSONValue(parsing: bytes, limits: limits)
-    } catch {
-      throw ProtocolViolation(error)
-    }
+    try JSONValue(body: bytes, limits: limits)
   }
 
   private mutating func filtered(_ event: ServerSentEvent) throws(ProtocolViolation) -> [UInt8] {

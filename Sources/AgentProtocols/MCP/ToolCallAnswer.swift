@@ -39,7 +39,7 @@ public struct ToolCallAnswer: Sendable {
   public init(
     status: Int, contentType: String, contentEncoding: String?, requestID: JSONRPCID
   ) throws(ProtocolViolation) {
-    guard contentEncoding.map(ContentEncoding.isIdentity) ?? true else {
+    guard ContentEncoding.isIdentity(contentEncoding) else {
       throw Self.unreadable("it is compressed though nobody asked for it")
     }
     self.requestID = requestID
@@ -124,11 +124,7 @@ public struct ToolCallAnswer: Sendable {
   }
 
   private static func parse(_ bytes: [UInt8]) throws(ProtocolViolation) -> JSONValue {
-    do {
-      return try JSONValue(parsing: bytes, limits: limits)
-    } catch {
-      throw ProtocolViolation(error)
-    }
+    try JSONValue(body: bytes, limits: limits)
   }
 
   /// What an answer says, the result first.

@@ -12,23 +12,16 @@ public struct ChatCompletionRequest: Sendable, Hashable {
     public let texts: [String]
   }
 
-  public let model: String
   /// At least one.
   public let messages: [Message]
-  public let isStreaming: Bool
 
   /// Every text of every message, in order.
   public var texts: [String] { messages.flatMap(\.texts) }
 
   /// - Throws: `ProtocolViolation` for what is no such request and for what two readers could read differently.
   public init(parsing body: [UInt8], limits: JSONLimits = .message) throws(ProtocolViolation) {
-    let json: JSONValue
-    do {
-      json = try JSONValue(parsing: body, limits: limits)
-    } catch {
-      throw ProtocolViolation(error)
-    }
-    guard let members = json.object, let model = members["model"]?.string, !model.isEmpty,
+    let json = try JSONValue(body: body, limits: limits)
+    guard let members = json.object, members["model"]?.string?.isEmpty == false,
       let list = members["messages"]?.array, !list.isEmpty
     else {
       throw ProtocolViolation(
@@ -36,11 +29,9 @@ public struct ChatCompletionRequest: Sendable, Hashable {
     }
     try Self.refuseLookAlikes(in: members, of: ["model", "messages", "stream"])
     switch members["stream"] {
-    case nil, .null: isStreaming = false
-    case .bool(let value): isStreaming = value
+    case nil, .null, .bool: break
     default: throw Self.malformed("`stream` must be true or false")
     }
-    self.model = model
     var messages: [Message] = []
     for element in list { messages.append(try Self.message(element)) }
     self.messages = messages

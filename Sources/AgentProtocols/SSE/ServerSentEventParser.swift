@@ -38,9 +38,6 @@ public struct ServerSentEventParser: Sendable {
     return events
   }
 
-  /// Whether the stream ended within an event; readers discard such a one.
-  public var hasIncompleteEvent: Bool { !line.isEmpty || data != nil }
-
   private mutating func endLine() throws(ProtocolViolation) -> ServerSentEvent? {
     var bytes = line[...]
     if isFirstLine, bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = bytes.dropFirst(3) }

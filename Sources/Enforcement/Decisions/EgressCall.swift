@@ -170,11 +170,7 @@ public struct EgressCall: Sendable {
     for field in request.headers where holdsToken(field.value) {
       throw Refusal(.tokenSentToLLMHost, "the header `\(field.name.prefix(40))` holds a token of CASA")
     }
-    do {
-      return try ChatCompletionRequest(parsing: body).texts
-    } catch {
-      throw Refusal(error)
-    }
+    return try refusingViolations { () throws(ProtocolViolation) in try ChatCompletionRequest(parsing: body).texts }
   }
 
   /// Whether a field's value holds a JWT of the access-token profile (RFC 9068), whoever signed it.

@@ -27,3 +27,12 @@ public struct Refusal: Error, Sendable {
     requestID = violation.requestID
   }
 }
+
+/// What `read` reads of a message; what can't be read is refused.
+public func refusingViolations<Value>(_ read: () throws(ProtocolViolation) -> Value) throws(Refusal) -> Value {
+  do throws(ProtocolViolation) {
+    return try read()
+  } catch {
+    throw Refusal(error)
+  }
+}

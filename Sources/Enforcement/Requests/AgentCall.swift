@@ -23,13 +23,10 @@ struct AgentCall {
     }
     try request.refuseEncodedBody()
     let type = try request.single("content-type")
-    let message: A2ARequest
-    do {
-      message = try A2ARequest(
+    let message = try refusingViolations { () throws(ProtocolViolation) in
+      try A2ARequest(
         method: request.method, path: request.path, query: request.query, basePath: path, contentType: type,
         body: request.body)
-    } catch {
-      throw Refusal(error)
     }
     record.method = message.operation
     record.requestID = message.id
@@ -47,17 +44,8 @@ struct AgentCall {
   ) throws(Refusal) -> String {
     guard request.path == path, !request.hasQuery else { throw .onlyOpen(path) }
     guard request.method == "POST" else { throw Refusal(.protocolNotAllowed, "an agent's own API takes POST") }
-    let json: JSONValue
-    do {
-      json = try JSONValue(parsing: try request.jsonBody())
-    } catch let error as JSONSyntaxError {
-      throw Refusal(
-        error.problem == .tooLarge ? .bodyTooLarge : .malformedRequest, "the body is not strict JSON: \(error)")
-    } catch let refusal as Refusal {
-      throw refusal
-    } catch {
-      throw Refusal(.malformedRequest, "the body can't be read")
-    }
+    let body = try request.jsonBody()
+    let json = try refusingViolations { () throws(ProtocolViolation) in try JSONValue(body: body) }
     guard let text = promptPath.value(in: json)?.string else {
       throw Refusal(
         .userInputMissing, "the body must have a text at \(promptPath.text), where the user's input is expected")

@@ -54,16 +54,11 @@ struct MCPRequest {
 
   private static func message(_ request: InterceptedRequest) throws(Refusal) -> MCPMessage {
     let body = try request.jsonBody()
-    do {
-      return try MCPMessage(
-        parsing: body, methodHeader: try request.single("mcp-method"), nameHeader: try request.single("mcp-name"),
-        revisionHeader: try request.single("mcp-protocol-version"))
-    } catch let violation as ProtocolViolation {
-      throw Refusal(violation)
-    } catch let refusal as Refusal {
-      throw refusal
-    } catch {
-      throw Refusal(.malformedRequest, "the message can't be read")
+    let method = try request.single("mcp-method")
+    let name = try request.single("mcp-name")
+    let revision = try request.single("mcp-protocol-version")
+    return try refusingViolations { () throws(ProtocolViolation) in
+      try MCPMessage(parsing: body, methodHeader: method, nameHeader: name, revisionHeader: revision)
     }
   }
 }

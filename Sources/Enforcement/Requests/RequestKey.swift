@@ -53,12 +53,7 @@ public struct RequestKey: Sendable, Hashable {
     /// Envoy makes an id for each request, and no decision looks at it. Nor at the body's length, which Envoy has
     /// checked.
     private static func isLeftOut(_ name: UnsafeRawBufferPointer) -> Bool {
-      hasBytes(name, "x-request-id") || hasBytes(name, "content-length")
-    }
-
-    private static func hasBytes(_ name: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
-      guard name.count == text.utf8CodeUnitCount, let start = name.baseAddress else { return false }
-      return memcmp(start, text.utf8Start, name.count) == 0
+      name.hasBytes(of: "x-request-id") || name.hasBytes(of: "content-length")
     }
 
     /// The trace of a `traceparent` as `TraceParent` reads it, which is all that a decision takes of it; nil for any
@@ -66,7 +61,7 @@ public struct RequestKey: Sendable, Hashable {
     private static func trace(
       _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
     ) -> UnsafeRawBufferPointer? {
-      guard hasBytes(name, "traceparent"), TraceParent.isWellFormed(value) else { return nil }
+      guard name.hasBytes(of: "traceparent"), TraceParent.isWellFormed(value) else { return nil }
       return UnsafeRawBufferPointer(rebasing: value[TraceParent.traceRange])
     }
 

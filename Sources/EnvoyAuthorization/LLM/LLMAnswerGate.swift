@@ -29,7 +29,7 @@ struct LLMAnswerGate: Sendable {
 
   /// - Throws: `ProtocolViolation` for an answer that can't be read.
   init(status: Int, contentType: String, contentEncoding: String?) throws(ProtocolViolation) {
-    guard contentEncoding.map(ContentEncoding.isIdentity) ?? true else {
+    guard ContentEncoding.isIdentity(contentEncoding) else {
       throw ProtocolViolation(.llmResponseUnreadable, "the LLM's answer is compressed though nobody asked for it")
     }
     if !(200..<300).contains(status) {

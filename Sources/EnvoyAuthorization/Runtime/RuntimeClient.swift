@@ -14,8 +14,6 @@ struct RuntimeClient: Sendable {
     let compact: String
     let hash: TokenHash
     let expiresAt: Timestamp
-    let userInputID: UserInputID?
-    let traceID: TraceID?
     let decisionID: String?
     /// Whether the runtime wants to know what the call that the token is for answers.
     let reportsResult: Bool
@@ -82,11 +80,8 @@ struct RuntimeClient: Sendable {
       let reportsResult = (json["casa_report_result"] ?? false).bool
     else { throw Self.unreadable }
     return GrantedToken(
-      compact: compact, hash: tokenHash(compact),
-      expiresAt: clock.now() + .seconds(lifetime),
-      userInputID: json["user_input_id"]?.string.flatMap { UserInputID(validating: $0) },
-      traceID: json["trace_id"]?.string.flatMap { TraceID($0) }, decisionID: json["decision_id"]?.string,
-      reportsResult: reportsResult)
+      compact: compact, hash: tokenHash(compact), expiresAt: clock.now() + .seconds(lifetime),
+      decisionID: json["decision_id"]?.string, reportsResult: reportsResult)
   }
 
   /// The claims of an active token, nil for any other (RFC 7662).

@@ -149,7 +149,7 @@ private struct AnswerExchange {
       case .result(let id):
         reading = .result(
           try ToolCallAnswer(status: status, contentType: type, contentEncoding: encoding, requestID: id))
-      case _ where !(encoding.map(ContentEncoding.isIdentity) ?? true):
+      case _ where !ContentEncoding.isIdentity(encoding):
         throw Refusal(.mcpResponseUnreadable, "the answer is compressed though nobody asked for it")
       case .tools(let id):
         let isFailure = !(200..<300).contains(status)

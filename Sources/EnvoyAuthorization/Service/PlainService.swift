@@ -64,15 +64,8 @@ struct PlainService: Sendable {
   }
 
   private static func request(in body: [UInt8]) throws(Refusal) -> InterceptedRequest {
-    do {
-      return try InterceptedRequest(RequestEnvelope(parsing: body))
-    } catch let violation as ProtocolViolation {
-      throw Refusal(violation)
-    } catch let refusal as Refusal {
-      throw refusal
-    } catch {
-      throw Refusal(.malformedRequest, "the request can't be read")
-    }
+    let envelope = try refusingViolations { () throws(ProtocolViolation) in try RequestEnvelope(parsing: body) }
+    return try InterceptedRequest(envelope)
   }
 
   func takeRecords(_ head: HPACKHeaders) -> HTTP2Exchange {

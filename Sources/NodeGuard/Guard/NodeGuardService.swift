@@ -1,5 +1,5 @@
+import AgentProtocols
 import AsyncHTTPClient
-import Foundation
 public import Logging
 import Prometheus
 public import ServiceLifecycle
@@ -142,12 +142,11 @@ public struct NodeGuardService: Service {
 
   private func deliver(_ spool: FlowSpool, to runtime: Configuration.Runtime, _ delivered: DeliveredCount) async {
     let http = HTTPClient(eventLoopGroupProvider: .singleton)
-    // Identifiers and secrets are of characters that form encoding leaves as they are.
-    let credentials = Data("\(runtime.clientID):\(runtime.secret)".utf8).base64EncodedString()
     await FlowDelivery(
       spool: spool,
       destination: .init(
-        baseURL: runtime.baseURL, authorization: "Basic " + credentials),
+        baseURL: runtime.baseURL,
+        authorization: BasicCredentials.headerValue(userID: runtime.clientID, password: runtime.secret)),
       http: http, logger: logger, delivered: delivered
     ).run()
     try? await http.shutdown()

@@ -1,1 +1,0 @@
-../../../Sources/EnvoyAuthorization/Service/JSONRPCIDLocation.swift
