@@ -311,8 +311,7 @@ class Stack:
         system.write_text(self.endpoints.system(self._llm_key_file, self.adapter, self.checks))
         (self.apps or self._own_apps).start(self._apps())
         output = self.directory / "up.log"
-        up = [str(binary()), "up", str(system), "--directory", str(self.state), "--format", "json"]
-        self.processes.append(Process(up, output))
+        self.processes.append(Process(self._up(system), output))
         ready = wait_until(lambda: self._ready_line(output), "casa up is ready", START_DEADLINE)
         self.ids = ready["apps"]
         wait_until(self._apps_are_ready, "the apps answer and the bank's tools are approved", START_DEADLINE)
@@ -354,6 +353,9 @@ class Stack:
             "agent": agent("agent", ports.agent_app),
             "planner": agent("planner", ports.planner_app),
         }
+
+    def _up(self, system: Path) -> list[str]:
+        return [str(binary()), "up", str(system), "--directory", str(self.state), "--format", "json"]
 
     def _ready_line(self, output: Path) -> Json | None:
         text = output.read_text()
