@@ -60,11 +60,11 @@ extension EnvoyBootstrap {
     var chains: [JSONValue] = []
     if let ingress = workload.ingress {
       let manager = connectionManager(
-        "ingress", direction: "ingress", filters: authorizationFilters("ingress", answers: .pass),
+        "ingress", direction: "ingress", filters: authorizationFilters("ingress"),
         virtualHosts: [
           [
             "name": "ingress", "domains": ["*"],
-            "routes": .array(routes("ingress", direction: "ingress", to: ingress.app, answers: .pass)),
+            "routes": .array(routes("ingress", direction: "ingress", to: ingress.app)),
           ]
         ])
       chains.append(Self.chain("ingress", port: ingress.app.port, manager))
@@ -85,7 +85,7 @@ extension EnvoyBootstrap {
         "name": .string(name), "domains": .array(egress.authorities.map(JSONValue.string)),
         "routes": .array(
           routes(
-            name, direction: "egress", to: egress.url, answers: egress.answers, settings: outboundSettings(name))),
+            name, direction: "egress", to: egress.url, readsAnswers: true, settings: outboundSettings(name))),
       ] as JSONValue
     }
     // What refuses by itself asks nobody. Filters that are off unless a route switches them on stay off.
@@ -127,9 +127,4 @@ extension EnvoyBootstrap {
         }),
     ]
   }
-}
-
-extension Workload.Egress {
-  /// Of the LLM's answers all are read, of an app's those to requests that were marked.
-  var answers: EnvoyBootstrap.AnswerReading { if case .llm = destination { .all } else { .marked } }
 }

@@ -38,7 +38,7 @@ public struct EnvoyBootstrap: Sendable {
     if let ingress = workload.ingress {
       if let address = ingress.listen {
         listeners.append(
-          listener("ingress", direction: "ingress", address: address, to: ingress.app, answers: .pass))
+          listener("ingress", direction: "ingress", address: address, to: ingress.app))
       }
       clusters.append(cluster("to-ingress", ingress.app, idleTime: Self.idleTimeNearby))
     }
@@ -46,7 +46,7 @@ public struct EnvoyBootstrap: Sendable {
       let name = "egress-\(index)"
       if let address = egress.listen {
         listeners.append(
-          listener(name, direction: "egress", address: address, to: egress.url, answers: egress.answers))
+          listener(name, direction: "egress", address: address, to: egress.url, readsAnswers: true))
       }
       clusters.append(cluster("to-" + name, egress.url, idleTime: Self.idleTime(egress)))
     }
@@ -73,15 +73,9 @@ public struct EnvoyBootstrap: Sendable {
 
   // MARK: Listeners
 
-  /// Which answers the authorization service reads on their way back.
-  enum AnswerReading: Hashable {
-    case pass, all
-    /// Those to requests that were marked when they were admitted.
-    case marked
-  }
-
   private func listener(
-    _ name: String, direction: String, address: ListenAddress, to upstream: HTTPEndpoint, answers: AnswerReading
+    _ name: String, direction: String, address: ListenAddress, to upstream: HTTPEndpoint,
+    readsAnswers: Bool = false
   ) -> JSONValue {
     [
       "name": .string(name), "address": Self.address(address),
@@ -91,7 +85,7 @@ public struct EnvoyBootstrap: Sendable {
           "filters": [
             [
               "name": "envoy.filters.network.http_connection_manager",
-              "typed_config": connectionManager(name, direction: direction, to: upstream, answers: answers),
+              "typed_config": connectionManager(name, direction: direction, to: upstream, readsAnswers: readsAnswers),
             ]
           ]
         ]
@@ -100,15 +94,15 @@ public struct EnvoyBootstrap: Sendable {
   }
 
   private func connectionManager(
-    _ name: String, direction: String, to upstream: HTTPEndpoint, answers: AnswerReading
+    _ name: String, direction: String, to upstream: HTTPEndpoint, readsAnswers: Bool
   ) -> JSONValue {
-    let filters = authorizationFilters(name, answers: answers) + (answers == .pass ? [] : [answerFilter])
+    let filters = authorizationFilters(name, readsAnswers: readsAnswers) + (readsAnswers ? [answerFilter] : [])
     return connectionManager(
       name, direction: direction, filters: filters,
       virtualHosts: [
         [
           "name": "all", "domains": ["*"],
-          "routes": .array(routes(name, direction: direction, to: upstream, answers: answers)),
+          "routes": .array(routes(name, direction: direction, to: upstream, readsAnswers: readsAnswers)),
         ]
       ])
   }
@@ -149,7 +143,7 @@ public struct EnvoyBootstrap: Sendable {
   /// Where a listener's requests go. One that was marked when it was admitted goes another way, on which its answer is
   /// read; the mark ends there.
   func routes(
-    _ name: String, direction: String, to upstream: HTTPEndpoint, answers: AnswerReading,
+    _ name: String, direction: String, to upstream: HTTPEndpoint, readsAnswers: Bool = false,
     settings: [String: JSONValue] = [:]
   ) -> [JSONValue] {
     var settings = settings
@@ -162,26 +156,29 @@ public struct EnvoyBootstrap: Sendable {
         ],
       ]
     }
-    func route(_ match: [String: JSONValue], _ more: [String: JSONValue] = [:]) -> JSONValue {
-      var members: [String: JSONValue] = [
+    func route(_ match: [String: JSONValue], removing names: [String], _ settings: [String: JSONValue]) -> JSONValue {
+      [
         "name": .string(name), "match": .object(match.merging(["prefix": "/"]) { $1 }),
         "route": [
           "cluster": .string("to-" + name), "timeout": "0s",
           "host_rewrite_literal": .string(upstream.authority),
         ],
+        "request_headers_to_remove": .array(names.map(JSONValue.string)),
         "typed_per_filter_config": .object(settings),
       ]
-      members.merge(more) { $1 }
-      return .object(members)
     }
-    guard answers == .marked else { return [route([:])] }
-    let mark = JSONValue.string(Admission.readAnswerHeader)
-    let marked = route(["headers": [["name": mark, "present_match": true]]], ["request_headers_to_remove": [mark]])
-    settings["envoy.filters.http.ext_proc"] = [
-      "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute", "disabled": true,
-    ]
-    return [marked, route([:])]
+    let unmarked = route([:], removing: Self.envoysOwnFields, settings)
+    guard readsAnswers else { return [unmarked] }
+    let marked = route(
+      ["headers": [["name": .string(Admission.readAnswerHeader), "present_match": true]]],
+      removing: Self.envoysOwnFields + [Admission.readAnswerHeader],
+      settings.merging(ExternalAuthorization.answerReadingSettings) { $1 })
+    return [marked, unmarked]
   }
+
+  /// What Envoy tells of the caller's address, and what an Envoy behind could take for its orders. Envoy itself takes
+  /// out the other fields of the kind.
+  private static let envoysOwnFields = ["x-envoy-external-address", "x-envoy-original-dst-host"]
 
   // MARK: Filters
 
@@ -190,9 +187,9 @@ public struct EnvoyBootstrap: Sendable {
   }
 
   /// What asks the authorization service about each request of a listener.
-  func authorizationFilters(_ listener: String, answers: AnswerReading) -> [JSONValue] {
+  func authorizationFilters(_ listener: String, readsAnswers: Bool = false) -> [JSONValue] {
     switch workload.adapter {
-    case .grpc: [externalAuthorizationFilter(answers)]
+    case .grpc: [externalAuthorization.check(clearsRouteCache: readsAnswers)]
     case .lua: [LuaFilter(key: key, listener: listener).script, LuaFilter.guardian]
     case .module: [moduleFilter(listener)]
     }
@@ -206,7 +203,7 @@ public struct EnvoyBootstrap: Sendable {
       .object((filter.object ?? [:]).merging(["name": .string(Self.filterName(name)), "disabled": true]) { $1 })
     }
     switch workload.adapter {
-    case .grpc: return [externalAuthorizationFilter(.marked)]
+    case .grpc: return [externalAuthorization.check(clearsRouteCache: true)]
     case .lua:
       return names.map { switchedOff(LuaFilter(key: key, listener: $0).script, $0) } + [LuaFilter.guardian]
     case .module: return names.map { switchedOff(moduleFilter($0), $0) }
@@ -229,10 +226,6 @@ public struct EnvoyBootstrap: Sendable {
     return DynamicModuleFilter(key: key, listener: name, point: point).filter
   }
 
-  func externalAuthorizationFilter(_ answers: AnswerReading) -> JSONValue {
-    externalAuthorization.check(clearsRouteCache: answers == .marked)
-  }
-
   var answerFilter: JSONValue { externalAuthorization.answerReading }
 
   private func accessLogger(_ name: String, direction: String) -> JSONValue {
@@ -251,7 +244,8 @@ public struct EnvoyBootstrap: Sendable {
       "json_format": [
         "time": "%START_TIME%", "listener": .string(name), "direction": .string(direction),
         "method": "%REQ(:METHOD)%", "status": "%RESPONSE_CODE%",
-        "flags": "%RESPONSE_FLAGS%", "duration_ms": "%DURATION%",
+        "flags": "%RESPONSE_FLAGS%", "upstream_failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+        "duration_ms": "%DURATION%",
         "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
         "refused_decision": "%RESP(X-CASA-DECISION)%",
         "decision": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:decision)%",
@@ -323,24 +317,28 @@ public struct EnvoyBootstrap: Sendable {
     ]
     // A name's addresses are tried in both families, and one that can't be reached is given up for the next.
     if Self.isName(endpoint.host) { members["dns_lookup_family"] = "ALL" }
-    if endpoint.scheme == .https {
-      members["transport_socket"] = [
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": [
-          "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-          "sni": .string(endpoint.host),
-          "common_tls_context": [
-            "validation_context": [
-              "trusted_ca": ["filename": "/etc/ssl/certs/ca-certificates.crt"],
-              "match_typed_subject_alt_names": [
-                ["san_type": "DNS", "matcher": ["exact": .string(endpoint.host)]]
-              ],
-            ]
+    if endpoint.scheme == .https { members["transport_socket"] = Self.verifiedTLS(to: endpoint.host) }
+    return .object(members)
+  }
+
+  /// TLS with a host that proves by its certificate that it is `host`, a name or an IP address.
+  private static func verifiedTLS(to host: String) -> JSONValue {
+    var context: [String: JSONValue] = [
+      "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+      "common_tls_context": [
+        // Envoy's clients stop at 1.2 unless they are told.
+        "tls_params": ["tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"],
+        "validation_context": [
+          "trusted_ca": ["filename": "/etc/ssl/certs/ca-certificates.crt"],
+          "match_typed_subject_alt_names": [
+            ["san_type": isName(host) ? "DNS" : "IP_ADDRESS", "matcher": ["exact": .string(host)]]
           ],
         ],
-      ]
-    }
-    return .object(members)
+      ],
+    ]
+    // An address is no server name (RFC 6066 section 3).
+    if isName(host) { context["sni"] = .string(host) }
+    return ["name": "envoy.transport_sockets.tls", "typed_config": .object(context)]
   }
 
   private static func assignment(_ name: String, _ address: ListenAddress) -> JSONValue {

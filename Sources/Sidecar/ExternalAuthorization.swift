@@ -42,17 +42,35 @@ public struct ExternalAuthorization: Sendable {
     ]
   }
 
-  /// Reads every answer.
-  public var answerReading: JSONValue {
+  private static let answerFilterName = "envoy.filters.http.ext_proc"
+
+  /// Reads the answers on the routes that have `answerReadingSettings`, and no others: what Envoy answers by itself,
+  /// before there is a route or because of a refusal, goes to its caller without anybody being asked.
+  public var answerReading: JSONValue { answerFilter(processing: Self.processing(readsAnswers: false)) }
+
+  /// What a route says whose answers are read.
+  public static let answerReadingSettings: [String: JSONValue] = [
+    answerFilterName: [
+      "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute",
+      "overrides": ["processing_mode": processing(readsAnswers: true)],
+    ]
+  ]
+
+  private static func processing(readsAnswers: Bool) -> JSONValue {
     [
-      "name": "envoy.filters.http.ext_proc",
+      "request_header_mode": "SKIP", "request_body_mode": "NONE", "request_trailer_mode": "SKIP",
+      "response_header_mode": readsAnswers ? "SEND" : "SKIP",
+      "response_body_mode": readsAnswers ? "STREAMED" : "NONE", "response_trailer_mode": "SKIP",
+    ]
+  }
+
+  private func answerFilter(processing: JSONValue) -> JSONValue {
+    [
+      "name": .string(Self.answerFilterName),
       "typed_config": [
         "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
         "grpc_service": service(timeout: "600s"), "failure_mode_allow": false, "message_timeout": "5s",
-        "processing_mode": [
-          "request_header_mode": "SKIP", "request_body_mode": "NONE", "request_trailer_mode": "SKIP",
-          "response_header_mode": "SEND", "response_body_mode": "STREAMED", "response_trailer_mode": "SKIP",
-        ],
+        "processing_mode": processing,
         "metadata_options": ["forwarding_namespaces": ["untyped": ["envoy.filters.http.ext_authz"]]],
       ],
     ]
@@ -85,7 +103,7 @@ public struct ExternalAuthorization: Sendable {
       "name": "casa.marked_answers",
       "typed_config": [
         "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
-        "extension_config": answerReading,
+        "extension_config": answerFilter(processing: Self.processing(readsAnswers: true)),
         "xds_matcher": [
           "matcher_list": ["matchers": [["predicate": predicate, "on_match": ["action": action]]]]
         ],

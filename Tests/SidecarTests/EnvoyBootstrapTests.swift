@@ -73,23 +73,26 @@ struct EnvoyBootstrapTests {
     #expect(values("per_connection_buffer_limit_bytes", in: json) == [1_048_576, 1_048_576, 1_048_576])
   }
 
-  @Test("reads all answers of the LLM, and of the apps those that were marked")
+  @Test("reads the answers to requests that were marked, and asks nobody about any other")
   func answers() throws {
     for listener in listeners(try bootstrap()) {
-      let reads = filters(listener).contains { $0["name"] == "envoy.filters.http.ext_proc" }
-      #expect(reads == (listener["name"] != "ingress"))
+      let reader = filters(listener).first { $0["name"] == "envoy.filters.http.ext_proc" }
       let routes = try #require(values("routes", in: listener).first?.array)
-      let skips = routes.map {
-        $0["typed_per_filter_config"]?["envoy.filters.http.ext_proc"]?["disabled"] == true
+      let reads = routes.map {
+        let settings = $0["typed_per_filter_config"]?["envoy.filters.http.ext_proc"]
+        return settings?["overrides"]?["processing_mode"]?["response_body_mode"] == "STREAMED"
       }
-      guard listener["name"] == "egress-0" else {
-        #expect(skips == [false])
+      guard listener["name"] != "ingress" else {
+        #expect(reader == nil && reads == [false])
         continue
       }
+      // What Envoy answers before there is a route is nobody's answer.
+      let unless = try #require(reader?["typed_config"]?["processing_mode"])
+      #expect(unless["response_header_mode"] == "SKIP" && unless["response_body_mode"] == "NONE")
       // A request with the mark goes the first way, and nothing of the mark goes on.
-      #expect(skips == [false, true])
+      #expect(reads == [true, false])
       #expect(routes[0]["match"]?["headers"] == [["name": "x-casa-read-answer", "present_match": true]])
-      #expect(routes[0]["request_headers_to_remove"] == ["x-casa-read-answer"])
+      #expect(routes[0]["request_headers_to_remove"]?.array?.contains("x-casa-read-answer") == true)
       #expect(routes[1]["match"]?["headers"] == nil)
       #expect(values("clear_route_cache", in: listener) == [true])
     }
@@ -150,7 +153,17 @@ struct EnvoyBootstrapTests {
       #expect(values("exact", in: cluster) == ["llm.example"])
       #expect(values("trusted_ca", in: cluster).count == 1)
       #expect(values("trust_chain_verification", in: cluster).isEmpty)
+      #expect(values("tls_minimum_protocol_version", in: cluster) == ["TLSv1_2"])
+      #expect(values("tls_maximum_protocol_version", in: cluster) == ["TLSv1_3"])
     }
+  }
+
+  @Test("verifies an address by the addresses of the certificate", arguments: ["192.0.2.1", "[2001:db8::1]"])
+  func tlsToAddress(host: String) throws {
+    let json = try bootstrap(fullWorkload.replacing("https://llm.example/v1", with: "https://\(host)/v1"))
+    #expect(values("san_type", in: json) == ["IP_ADDRESS"])
+    #expect(values("exact", in: json) == [.string(String(host.filter { !"[]".contains($0) }))])
+    #expect(values("sni", in: json).isEmpty)
   }
 
   @Test("writes into the access log what was decided, and no token, query or header of the app")

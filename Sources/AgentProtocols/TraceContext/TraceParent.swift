@@ -26,7 +26,7 @@ public struct TraceParent: Sendable, Hashable {
   public static func isWellFormed(_ bytes: UnsafeRawBufferPointer) -> Bool {
     let dash = UInt8(ascii: "-")
     return bytes.count == 55 && bytes.starts(with: "00-".utf8) && bytes[35] == dash && bytes[52] == dash
-      && isHexNumber(bytes[traceRange]) && isHexNumber(bytes[36..<52]) && isHex(bytes[53..<55])
+      && isHexNumber(bytes[traceRange]) && isHexNumber(bytes[36..<52]) && bytes[53..<55].allSatisfy(isHexDigit)
   }
 
   private init(traceID: TraceID, parentID: String, flags: String) {
@@ -42,11 +42,15 @@ public struct TraceParent: Sendable, Hashable {
 
   public var text: String { "00-\(traceID)-\(parentID)-\(flags)" }
 
+  /// Whether it is not all zeros either.
   private static func isHexNumber(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
-    isHex(bytes) && bytes.contains { $0 != UInt8(ascii: "0") }
+    var differenceFromZeros: UInt8 = 0
+    for byte in UnsafeRawBufferPointer(rebasing: bytes) {
+      guard isHexDigit(byte) else { return false }
+      differenceFromZeros |= byte ^ UInt8(ascii: "0")
+    }
+    return differenceFromZeros != 0
   }
 
-  private static func isHex(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
-    bytes.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
-  }
+  private static func isHexDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 || byte &- 0x61 < 6 }
 }

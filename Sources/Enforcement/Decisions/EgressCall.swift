@@ -137,7 +137,8 @@ public struct EgressCall: Sendable {
     admission.tokenHash = token.hash
     admission.userInputID = token.userInputID
     if case .llm = content {
-      if let apiKey { admission.setHeaders = [("authorization", "Bearer " + apiKey)] }
+      admission.setHeaders = [(Admission.readAnswerHeader, "1")]
+      if let apiKey { admission.setHeaders.append(("authorization", "Bearer " + apiKey)) }
       // The answer is read on its way back, so it must come as it is; who asks is no business of the LLM's host.
       admission.removeHeaders = ["accept-encoding", "traceparent", "tracestate", "baggage"]
       admission.answerToken = token.compact

@@ -7,16 +7,11 @@ enum CheckResponse {
   private static let forbidden: UInt64 = 403
   private static let overwriteIfExistsOrAdd: UInt64 = 2
 
-  /// - Parameter marksAnswers: whether every request whose answer must be read is marked, the LLM's too: for a proxy with
-  ///   one listener for all ways out. Otherwise the LLM's has one of its own, where all answers are read.
-  static func admitted(_ admission: Admission, marksAnswers: Bool = false) -> [UInt8] {
+  static func admitted(_ admission: Admission) -> [UInt8] {
     var answer = ProtobufWriter()
     answer.write(1) { _ in }  // status: OK
     answer.write(3) { ok in
       for header in admission.setHeaders { write(header, as: 2, to: &ok) }
-      if marksAnswers, admission.answerToken != nil, admission.offer == nil {
-        write((Admission.readAnswerHeader, "1"), as: 2, to: &ok)
-      }
       for name in admission.removeHeaders { ok.write(5, text: name) }
     }
     let metadata = [

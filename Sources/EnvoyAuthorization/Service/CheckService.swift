@@ -102,20 +102,19 @@ struct CheckService: Sendable {
       metrics.count(workload.workload.adapter, nil, refusal: error.reason, duration: ContinuousClock.now - start)
       return CheckResponse.denied(error, record: nil)
     }
-    let (answer, refusal) = await answer(question, workload, listener, marksAnswers: !listeners.isEmpty)
+    let (answer, refusal) = await answer(question, workload, listener)
     metrics.count(
       workload.workload.adapter, listener, refusal: refusal?.reason, duration: ContinuousClock.now - start)
     return answer
   }
 
   private func answer(
-    _ question: CheckRequestReader, _ workload: GuardedWorkload, _ listener: Listener, marksAnswers: Bool
+    _ question: CheckRequestReader, _ workload: GuardedWorkload, _ listener: Listener
   ) async -> (answer: [UInt8], refusal: Refusal?) {
     func denied(_ refusal: Refusal, record: RequestRecord?) -> (answer: [UInt8], refusal: Refusal?) {
       (CheckResponse.denied(refusal, record: record), refusal)
     }
-    let repetition = RepeatedChecks.Question(
-      question, at: listener, marksAnswers: marksAnswers, of: ObjectIdentifier(workload))
+    let repetition = RepeatedChecks.Question(question, at: listener, of: ObjectIdentifier(workload))
     if let repetition {
       let known = repeated.answer(to: repetition)
       metrics.count(.answers, isFound: known != nil)
@@ -134,7 +133,7 @@ struct CheckService: Sendable {
     let (result, record) = await workload.decide(intercepted, at: listener)
     switch result {
     case .success(let admission):
-      let answer = CheckResponse.admitted(admission, marksAnswers: marksAnswers)
+      let answer = CheckResponse.admitted(admission)
       if let repetition, let lifetime = admission.reuse, lifetime > .zero {
         let event = record.event(refusal: nil, decisionID: nil, latency: nil)
         repeated.keep(

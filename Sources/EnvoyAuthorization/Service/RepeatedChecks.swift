@@ -10,14 +10,11 @@ final class RepeatedChecks: Sendable {
     fileprivate let workload: ObjectIdentifier
     fileprivate let request: RequestKey
 
-    /// - Parameter marksAnswers: as `CheckResponse.admitted` has it, since the answer depends on it.
     /// - Returns: nil for a question that is too large to be remembered.
-    init?(
-      _ question: CheckRequestReader, at listener: Listener, marksAnswers: Bool = false, of workload: ObjectIdentifier
-    ) {
+    init?(_ question: CheckRequestReader, at listener: Listener, of workload: ObjectIdentifier) {
       // Everything of the question that a decision can depend on; the app's fields come last, and each has its length.
       let described: [(name: StaticString, value: ArraySlice<UInt8>)] = [
-        ("listener", Array(listener.name.utf8)[...]), ("marks", marksAnswers ? [1] : []), ("method", question.method),
+        ("listener", Array(listener.name.utf8)[...]), ("method", question.method),
         ("target", question.target), ("host", question.host), ("partial", question.partialBody ?? []),
         ("partial is there", question.partialBody == nil ? [] : [1]),
       ]
