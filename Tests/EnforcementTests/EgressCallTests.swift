@@ -282,11 +282,12 @@ struct EgressAdmissionTests {
     let request = TestSystem.request("/v1/chat/completions", body: TestSystem.chat(), trace: TestSystem.trace)
     let (bare, _) = try admission(try .toLLM(), request, trace: trace)
     #expect(bare.answerToken == "held")
-    #expect(bare.setHeaders.isEmpty)
+    // Of what is set, the mark ends within the proxy.
+    #expect(bare.setHeaders.map(\.name) == [Admission.readAnswerHeader])
     #expect(bare.removeHeaders == ["accept-encoding", "traceparent", "tracestate", "baggage"])
     let (keyed, _) = try admission(try .toLLM(), request, apiKey: "sk", trace: trace)
-    #expect(keyed.setHeaders.map(\.name) == ["authorization"])
-    #expect(keyed.setHeaders.first?.value == "Bearer sk")
+    #expect(keyed.setHeaders.map(\.name) == [Admission.readAnswerHeader, "authorization"])
+    #expect(keyed.setHeaders.last?.value == "Bearer sk")
     #expect(keyed.answerToken == "held")
   }
 
