@@ -9,11 +9,16 @@ import Synchronization
 final class CallReporter: Sendable {
   private static let capacity = 10_000
   private static let batch = 100
+  /// How many deliveries go by before one tells of repetitions too.
+  private static let deliveriesBetweenRepetitions = 10
 
   private struct State {
     var waiting: [JSONValue] = []
     /// Of which there are uses to record.
     var repeated: [RepeatedCall] = []
+    /// How many requests each of these events stands for: such as passed by what was remembered of the first, which is
+    /// no news. They are told of once a second, since telling takes longer than deciding did.
+    var repetitions: [JSONValue: Int] = [:]
     var lost = LostReports()
     var lostInAll = 0
 
@@ -33,7 +38,7 @@ final class CallReporter: Sendable {
   }
 
   /// How many reports the runtime does not have yet.
-  var waiting: Int { state.withLock { $0.waiting.count + $0.repeated.count } }
+  var waiting: Int { state.withLock { $0.waiting.count + $0.repeated.count + $0.repetitions.count } }
   /// How many it will never have.
   var lost: Int { state.withLock { $0.lostInAll } }
 
@@ -41,13 +46,16 @@ final class CallReporter: Sendable {
   ///   - event: as `RequestRecord.event` makes it.
   ///   - count: how many requests it stands for.
   func report(_ event: JSONValue, count: Int = 1) {
-    var event = event
-    if count > 1, var members = event.object {
-      members["count"] = .number(Double(count))
-      event = .object(members)
-    }
     state.withLock { state in
-      if state.waiting.count < Self.capacity { state.waiting.append(event) } else { state.lose(1) }
+      if count > 1 {
+        let isKnown = state.repetitions[event] != nil
+        guard isKnown || state.repetitions.count < Self.capacity else { return state.lose(count) }
+        state.repetitions[event, default: 0] += count
+      } else if state.waiting.count < Self.capacity {
+        state.waiting.append(event)
+      } else {
+        state.lose(1)
+      }
     }
   }
 
@@ -64,17 +72,35 @@ final class CallReporter: Sendable {
 
   /// Delivers until cancelled, and what is left then.
   func run() async {
+    var round = 0
     while !Task.isCancelled {
+      round += 1
+      if round.isMultiple(of: Self.deliveriesBetweenRepetitions) { tellOfRepetitions() }
       await deliver()
       do { try await Task.sleep(for: .milliseconds(100)) } catch { break }
     }
+    tellOfRepetitions()
     // A new task: the cancelled one could not wait for the network.
     await Task { await self.deliver() }.value
   }
 
-  private func deliver() async {
+  /// Puts what was repeated among what waits to be delivered.
+  private func tellOfRepetitions() {
     let repeated = state.withLock { exchange(&$0.repeated, with: []) }
     for call in repeated { report(call.event, count: call.takeUses()) }
+    state.withLock { state in
+      for (event, count) in exchange(&state.repetitions, with: [:]) {
+        guard state.waiting.count < Self.capacity, var members = event.object else {
+          state.lose(count)
+          continue
+        }
+        members["count"] = .number(Double(count))
+        state.waiting.append(.object(members))
+      }
+    }
+  }
+
+  private func deliver() async {
     while true {
       let (events, lost) = state.withLock { ($0.waiting.prefix(Self.batch).map(\.self), $0.lost.news()) }
       if let lost {
