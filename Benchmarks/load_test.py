@@ -331,28 +331,27 @@ class Stream:
 
 
 def feed(
-    traffic: Traffic, streams: list[Stream], counts: tuple[int, int], seconds: float, ready: list[Segment]
-) -> float:
-    """Hands over segments, those that are ready and ones made meanwhile, for so long; tells when it began."""
-    began = time.monotonic()
+    traffic: Traffic, streams: list[Stream], counts: tuple[int, int], until: float, ready: list[Segment]
+) -> None:
+    """Hands over segments, those that are ready and ones made meanwhile, until a time of the monotonic clock."""
     for stream in streams:
-        stream.ends_at = began + seconds
-    while time.monotonic() < began + seconds:
+        stream.ends_at = until
+    while time.monotonic() < until:
         segment = ready.pop(0) if ready else traffic.segment(*counts)
         for stream, requests in zip(streams, segment, strict=True):
-            # The other stream may be behind by all the segments of its queue, this one by none.
-            while time.monotonic() < began + seconds:
+            # A queue may stay full until the end.
+            while time.monotonic() < until:
                 with suppress(queue.Full):
                     stream.segments.put(requests, timeout=0.1)
                     break
-    return began
 
 
 def highest_rates(traffic: Traffic, ports: tuple[int, int]) -> tuple[float, float]:
     """Requests a second at both places at once, as fast as answers come, while more are made ready."""
     ready = [traffic.segment(*PROBE_SEGMENT) for _ in range(2)]
     streams = [Stream(port, 0, traffic.numbered) for port in ports]
-    began = feed(traffic, streams, PROBE_SEGMENT, PROBE_SECONDS, ready)
+    began = time.monotonic()
+    feed(traffic, streams, PROBE_SEGMENT, began + PROBE_SECONDS, ready)
     for stream in streams:
         stream.end()
     # The whole seconds within, but for the first, in which connections open.
@@ -405,7 +404,7 @@ def test_adapter(stack: Stack, adapter: str, server_log: Path) -> Json:
 
     killing = threading.Thread(target=kill_by_plan)
     killing.start()
-    feed(traffic, streams, counts, SECONDS, ready)
+    feed(traffic, streams, counts, began + SECONDS, ready)
     killing.join()
     for stream in streams:
         stream.end()

@@ -60,7 +60,7 @@ extension EnvoyBootstrap {
     var chains: [JSONValue] = []
     if let ingress = workload.ingress {
       let manager = connectionManager(
-        "ingress", direction: "ingress", filters: authorizationFilters("ingress"),
+        "ingress", direction: "ingress", filters: authorizationFilters("ingress", direction: "ingress"),
         virtualHosts: [
           [
             "name": "ingress", "domains": ["*"],
@@ -85,7 +85,7 @@ extension EnvoyBootstrap {
         "name": .string(name), "domains": .array(egress.authorities.map(JSONValue.string)),
         "routes": .array(
           routes(
-            name, direction: "egress", to: egress.url, readsAnswers: true, settings: outboundSettings(name))),
+            name, direction: "egress", to: egress.url, settings: outboundSettings(name))),
       ] as JSONValue
     }
     // What refuses by itself asks nobody. Filters that are off unless a route switches them on stay off.

@@ -46,7 +46,7 @@ public struct EnvoyBootstrap: Sendable {
       let name = "egress-\(index)"
       if let address = egress.listen {
         listeners.append(
-          listener(name, direction: "egress", address: address, to: egress.url, readsAnswers: true))
+          listener(name, direction: "egress", address: address, to: egress.url))
       }
       clusters.append(cluster("to-" + name, egress.url, idleTime: Self.idleTime(egress)))
     }
@@ -74,8 +74,7 @@ public struct EnvoyBootstrap: Sendable {
   // MARK: Listeners
 
   private func listener(
-    _ name: String, direction: String, address: ListenAddress, to upstream: HTTPEndpoint,
-    readsAnswers: Bool = false
+    _ name: String, direction: String, address: ListenAddress, to upstream: HTTPEndpoint
   ) -> JSONValue {
     [
       "name": .string(name), "address": Self.address(address),
@@ -85,7 +84,7 @@ public struct EnvoyBootstrap: Sendable {
           "filters": [
             [
               "name": "envoy.filters.network.http_connection_manager",
-              "typed_config": connectionManager(name, direction: direction, to: upstream, readsAnswers: readsAnswers),
+              "typed_config": connectionManager(name, direction: direction, to: upstream),
             ]
           ]
         ]
@@ -93,17 +92,12 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  private func connectionManager(
-    _ name: String, direction: String, to upstream: HTTPEndpoint, readsAnswers: Bool
-  ) -> JSONValue {
-    let filters = authorizationFilters(name, readsAnswers: readsAnswers) + (readsAnswers ? [answerFilter] : [])
+  private func connectionManager(_ name: String, direction: String, to upstream: HTTPEndpoint) -> JSONValue {
+    let readers = Self.readsAnswers(direction) ? [answerFilter] : []
     return connectionManager(
-      name, direction: direction, filters: filters,
+      name, direction: direction, filters: authorizationFilters(name, direction: direction) + readers,
       virtualHosts: [
-        [
-          "name": "all", "domains": ["*"],
-          "routes": .array(routes(name, direction: direction, to: upstream, readsAnswers: readsAnswers)),
-        ]
+        ["name": "all", "domains": ["*"], "routes": .array(routes(name, direction: direction, to: upstream))]
       ])
   }
 
@@ -140,11 +134,14 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
+  /// Whether the authorization service reads answers that come back through a listener: those of whom the app calls, to
+  /// requests that were marked when they were admitted.
+  private static func readsAnswers(_ direction: String) -> Bool { direction == EnforcementPoint.egress }
+
   /// Where a listener's requests go. One that was marked when it was admitted goes another way, on which its answer is
   /// read; the mark ends there.
   func routes(
-    _ name: String, direction: String, to upstream: HTTPEndpoint, readsAnswers: Bool = false,
-    settings: [String: JSONValue] = [:]
+    _ name: String, direction: String, to upstream: HTTPEndpoint, settings: [String: JSONValue] = [:]
   ) -> [JSONValue] {
     var settings = settings
     if case .grpc = workload.adapter {
@@ -168,7 +165,7 @@ public struct EnvoyBootstrap: Sendable {
       ]
     }
     let unmarked = route([:], removing: Self.envoysOwnFields, settings)
-    guard readsAnswers else { return [unmarked] }
+    guard Self.readsAnswers(direction) else { return [unmarked] }
     let marked = route(
       ["headers": [["name": .string(Admission.readAnswerHeader), "present_match": true]]],
       removing: Self.envoysOwnFields + [Admission.readAnswerHeader],
@@ -187,9 +184,9 @@ public struct EnvoyBootstrap: Sendable {
   }
 
   /// What asks the authorization service about each request of a listener.
-  func authorizationFilters(_ listener: String, readsAnswers: Bool = false) -> [JSONValue] {
+  func authorizationFilters(_ listener: String, direction: String) -> [JSONValue] {
     switch workload.adapter {
-    case .grpc: [externalAuthorization.check(clearsRouteCache: readsAnswers)]
+    case .grpc: [externalAuthorization.check(clearsRouteCache: Self.readsAnswers(direction))]
     case .lua: [LuaFilter(key: key, listener: listener).script, LuaFilter.guardian]
     case .module: [moduleFilter(listener)]
     }
@@ -323,6 +320,7 @@ public struct EnvoyBootstrap: Sendable {
 
   /// TLS with a host that proves by its certificate that it is `host`, a name or an IP address.
   private static func verifiedTLS(to host: String) -> JSONValue {
+    let isName = isName(host)
     var context: [String: JSONValue] = [
       "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
       "common_tls_context": [
@@ -331,13 +329,13 @@ public struct EnvoyBootstrap: Sendable {
         "validation_context": [
           "trusted_ca": ["filename": "/etc/ssl/certs/ca-certificates.crt"],
           "match_typed_subject_alt_names": [
-            ["san_type": isName(host) ? "DNS" : "IP_ADDRESS", "matcher": ["exact": .string(host)]]
+            ["san_type": isName ? "DNS" : "IP_ADDRESS", "matcher": ["exact": .string(host)]]
           ],
         ],
       ],
     ]
     // An address is no server name (RFC 6066 section 3).
-    if isName(host) { context["sni"] = .string(host) }
+    if isName { context["sni"] = .string(host) }
     return ["name": "envoy.transport_sockets.tls", "typed_config": .object(context)]
   }
 

@@ -46,7 +46,7 @@ public struct ExternalAuthorization: Sendable {
 
   /// Reads the answers on the routes that have `answerReadingSettings`, and no others: what Envoy answers by itself,
   /// before there is a route or because of a refusal, goes to its caller without anybody being asked.
-  public var answerReading: JSONValue { answerFilter(processing: Self.processing(readsAnswers: false)) }
+  public var answerReading: JSONValue { answerFilter(readsAll: false) }
 
   /// What a route says whose answers are read.
   public static let answerReadingSettings: [String: JSONValue] = [
@@ -64,13 +64,13 @@ public struct ExternalAuthorization: Sendable {
     ]
   }
 
-  private func answerFilter(processing: JSONValue) -> JSONValue {
+  private func answerFilter(readsAll: Bool) -> JSONValue {
     [
       "name": .string(Self.answerFilterName),
       "typed_config": [
         "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
         "grpc_service": service(timeout: "600s"), "failure_mode_allow": false, "message_timeout": "5s",
-        "processing_mode": processing,
+        "processing_mode": Self.processing(readsAnswers: readsAll),
         "metadata_options": ["forwarding_namespaces": ["untyped": ["envoy.filters.http.ext_authz"]]],
       ],
     ]
@@ -103,7 +103,7 @@ public struct ExternalAuthorization: Sendable {
       "name": "casa.marked_answers",
       "typed_config": [
         "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
-        "extension_config": answerFilter(processing: Self.processing(readsAnswers: true)),
+        "extension_config": answerFilter(readsAll: true),
         "xds_matcher": [
           "matcher_list": ["matchers": [["predicate": predicate, "on_match": ["action": action]]]]
         ],

@@ -42,6 +42,15 @@ def binary() -> Path:
     return path
 
 
+def printed_bootstrap(workload: Path, key: str = "LEFT-OUT") -> Json:
+    """What Envoy starts with beside a workload, with the sidecar's key, which CASA leaves out when it prints."""
+    command = [str(binary()), "sidecar", str(workload), "--print-bootstrap"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    made: Json = json.loads(done.stdout.replace("LEFT-OUT", key))
+    return made
+
+
 def _ports() -> Iterator[int]:
     """Ports below those that Linux gives to outgoing connections, from anywhere, each once.
 

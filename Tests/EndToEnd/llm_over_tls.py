@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from connections import Connections
 from llm_front import Behaviour
 
 PATIENCE = 20.0
@@ -187,23 +188,16 @@ class Stream(io.RawIOBase):
             return done
 
 
-class LLMOverTLS:
+class LLMOverTLS(Connections):
     """Listens until it is closed. A connection is good for one request, so that a change holds from the next on."""
 
     def __init__(self, port: int, behaviour: Behaviour) -> None:
-        self.port = port
         self.connections: list[Connection] = []
         self.requests: list[Request] = []
         self._behaviour = behaviour
         self._shown: Shown | None = None
         self._settings = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        # A thread that waits in accept keeps a closed listener open.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        super().__init__(port, backlog=64)
 
     def show(
         self,
@@ -224,25 +218,17 @@ class LLMOverTLS:
         finally:
             self._behaviour = before
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                raw, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(raw,), daemon=True).start()
-
-    def _serve(self, raw: socket.socket) -> None:
-        raw.settimeout(PATIENCE)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _serve(self, connection: socket.socket) -> None:
+        connection.settimeout(PATIENCE)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         seen = Connection()
         with self._settings:
             shown, requests = self._shown, self.requests
             self.connections.append(seen)
-        with raw:
+        with connection:
             try:
                 # A context of its own: none resumes the session of another, for which no certificate is shown.
-                stream = Stream(raw, seen, context_of(shown, seen) if shown else None)
+                stream = Stream(connection, seen, context_of(shown, seen) if shown else None)
                 handler_of(requests, self._behaviour)(stream, ("", 0), None)  # type: ignore[arg-type]
                 stream.end()
             except OSError:

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 from authorization_stand_in import AuthorizationStandIn
 from casa_runtime import ROOT, binary, free_port, wait_until
+from connections import Connections
 
 Json = dict[str, Any]
 TYPE = "type.googleapis.com/envoy.extensions."
@@ -147,25 +147,12 @@ class Received:
         return [value for field_name, value in self.fields if field_name == name]
 
 
-class Upstream:
+class Upstream(Connections):
     """Answers every request with 200 and keeps what it read."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        super().__init__()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:

@@ -5,25 +5,24 @@ What reaches the upstream is kept byte for byte and read by a reader that forgiv
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import struct
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from casa_runtime import ROOT, Json, binary, free_port, wait_until
+from casa_runtime import Json, free_port, printed_bootstrap, wait_until
+from connections import Connections
 from fake_authorization import Answer, FakeAuthorization, Question, admit
 from module_stack import KEY, Received, start_envoy
 
 WAYS = ("inbound", "outbound")
 """Of a sidecar's listeners: where its app is called, and the app's way to an MCP server. The upstream is behind all."""
 LLM = "llm"
-"""The app's way to its LLM, whose answers are read. Nobody reads them here, so they don't pass."""
+"""The app's way to its LLM. Nobody reads its answers here, so no test has it admit anything."""
 PATH = "/mcp"
 
 Request = tuple[str, str, bytes]
@@ -93,14 +92,12 @@ def reset(connection: socket.socket, _: Received) -> None:
 GOOD = answer_with(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
 
-class RawUpstream:
+class RawUpstream(Connections):
     """The app behind the sidecar, and the server it calls: answers as a test says, and keeps every byte."""
 
     def __init__(self) -> None:
         self.forget()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
     def forget(self) -> None:
         """A new test begins, maybe on connections of the one before."""
@@ -108,17 +105,6 @@ class RawUpstream:
         self.requests: list[Received] = []
         self.bytes = bytearray()
         self.unreadable: list[str] = []
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         rest = b""
@@ -192,11 +178,7 @@ egress:
   - {{listen: "127.0.0.1:{ports["outbound"]}", destination: bank, url: "http://127.0.0.1:{upstream}{PATH}"}}
   - {{listen: "127.0.0.1:{ports[LLM]}", llm: true, url: "http://127.0.0.1:{upstream}/v1"}}
 """)
-    command = [str(binary()), "sidecar", str(folder / "workload.yaml"), "--print-bootstrap"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    made: Json = json.loads(done.stdout.replace("LEFT-OUT", KEY))
-    return made
+    return printed_bootstrap(folder / "workload.yaml", key=KEY)
 
 
 @contextmanager

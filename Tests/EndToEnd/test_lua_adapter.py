@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from casa_runtime import ROOT, Json, binary, free_port, wait_until
+from casa_runtime import ROOT, Json, free_port, printed_bootstrap, wait_until
 from casa_stack import Stack, message_send, new_traceparent, refusal_of, send_raw, tool_call
 from fake_authorization import Answer, FakeAuthorization, Question, admit, refuse
 
@@ -163,10 +163,7 @@ authorization: {service.address}
 adapter: lua
 egress: [{{listen: "127.0.0.1:{port}", destination: bank, url: "http://127.0.0.1:{app}/"}}]
 """)
-        command = [str(binary()), "sidecar", str(folder / "workload.yaml"), "--print-bootstrap"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-        assert done.returncode == 0, done.stderr
-        bootstrap = json.loads(done.stdout)
+        bootstrap = printed_bootstrap(folder / "workload.yaml")
         (script,) = scripts_of(bootstrap)
         script["inline_string"] = edit(script["inline_string"].replace("LEFT-OUT", KEY))
         (folder / "envoy.json").write_text(json.dumps(bootstrap))
