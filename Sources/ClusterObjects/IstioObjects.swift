@@ -38,20 +38,20 @@ enum IstioObjects {
   // MARK: Envoy's filters
 
   private static func filters(_ reach: Reach) -> ClusterObject {
-    func authorization(_ direction: String) -> ExternalAuthorization {
+    func authorization(_ direction: Direction) -> ExternalAuthorization {
       ExternalAuthorization(
         cluster:
           "outbound|\(ClusterSettings.authorizationPort)||\(AuthorizeObjects.host(of: reach.system, reach.settings))",
         sidecarKey: "%ENVIRONMENT(\(keyVariable))%", direction: direction)
     }
-    let (inbound, outbound) = (authorization(EnforcementPoint.ingress), authorization(EnforcementPoint.egress))
+    let (inbound, outbound) = (authorization(.ingress), authorization(.egress))
     // Each goes to the front, so that the last one here is the first there: nothing that a request holds is acted on,
     // by Istio's own filters either, before it is decided about. Those come after and may still refuse.
     let patches =
       [httpFilter("SIDECAR_INBOUND", inbound.check(clearsRouteCache: false))]
       + [ExternalAuthorization.unmarking, outbound.markedAnswerReading, outbound.check(clearsRouteCache: false)]
       .map { httpFilter("SIDECAR_OUTBOUND", $0) }
-      + [("SIDECAR_INBOUND", EnforcementPoint.ingress), ("SIDECAR_OUTBOUND", EnforcementPoint.egress)]
+      + [("SIDECAR_INBOUND", Direction.ingress), ("SIDECAR_OUTBOUND", Direction.egress)]
       .flatMap { [connectionManager($0, direction: $1), closing($0)] }
     return object(
       reach, "networking.istio.io/v1alpha3", "EnvoyFilter",
@@ -77,7 +77,7 @@ enum IstioObjects {
 
   /// As strict as a sidecar of our own: what can be read in two ways is refused or made plain before anything is
   /// decided by it. What was refused or failed is logged, with the decision's id.
-  private static func connectionManager(_ context: String, direction: String) -> JSONValue {
+  private static func connectionManager(_ context: String, direction: Direction) -> JSONValue {
     [
       "applyTo": "NETWORK_FILTER", "match": match(context, filter: manager),
       "patch": [
@@ -92,7 +92,7 @@ enum IstioObjects {
             "common_http_protocol_options": [
               "max_headers_count": 100, "headers_with_underscores_action": "REJECT_REQUEST",
             ],
-            "access_log": [EnvoyBootstrap.accessLogger("casa-" + direction, direction: direction)],
+            "access_log": [EnvoyBootstrap.accessLogger("casa-" + direction.rawValue, direction: direction)],
           ],
         ],
       ],

@@ -372,7 +372,7 @@ final class GuardedWorkload: Sendable {
 
   /// A tool was left out of a listing.
   func report(_ withheld: MCPServerAnswer.Withheld, from offer: Offer) {
-    var record = RequestRecord(direction: EnforcementPoint.egress, destination: offer.app.text)
+    var record = RequestRecord(direction: .egress, destination: offer.app.text)
     (record.method, record.tool, record.traceID) = ("tools/list", withheld.tool, offer.trace)
     let refusal =
       withheld.cause == .changed

@@ -60,17 +60,17 @@ extension EnvoyBootstrap {
     var chains: [JSONValue] = []
     if let ingress = workload.ingress {
       let manager = connectionManager(
-        "ingress", direction: "ingress", filters: authorizationFilters("ingress", direction: "ingress"),
+        "ingress", .ingress, filters: authorizationFilters(.ingress),
         virtualHosts: [
           [
             "name": "ingress", "domains": ["*"],
-            "routes": .array(routes("ingress", direction: "ingress", to: ingress.app)),
+            "routes": .array(routes(to: ingress.app).map(JSONValue.object)),
           ]
         ])
       chains.append(Self.chain("ingress", port: ingress.app.port, manager))
     }
     let refusing = connectionManager(
-      "inbound-refused", direction: "ingress", filters: [],
+      "inbound-refused", .ingress, filters: [],
       virtualHosts: [Self.refusing("this workload takes calls at its app's port only")])
     chains.append(Self.chain("refused", refusing))
     return chains
@@ -80,12 +80,11 @@ extension EnvoyBootstrap {
 
   private var outboundChain: JSONValue {
     var hosts = workload.egress.enumerated().map { index, egress in
-      let name = "egress-\(index)"
+      let way = Listener.egress(index)
+      let routes = routes(by: way, to: egress, settings: outboundSettings(way))
       return [
-        "name": .string(name), "domains": .array(egress.authorities.map(JSONValue.string)),
-        "routes": .array(
-          routes(
-            name, direction: "egress", to: egress.url, settings: outboundSettings(name))),
+        "name": .string(way.name), "domains": .array(egress.authorities.map(JSONValue.string)),
+        "routes": .array(routes.map(JSONValue.object)),
       ] as JSONValue
     }
     // What refuses by itself asks nobody. Filters that are off unless a route switches them on stay off.
@@ -95,7 +94,7 @@ extension EnvoyBootstrap {
     return Self.chain(
       "outbound",
       connectionManager(
-        "outbound", direction: "egress", listener: "%ROUTE_NAME%", filters: outboundFilters + [answerFilter],
+        "outbound", .egress, listener: "%ROUTE_NAME%", filters: outboundFilters + [answerFilter],
         virtualHosts: hosts))
   }
 
@@ -107,24 +106,11 @@ extension EnvoyBootstrap {
 
   /// Answers 403 to whatever no other virtual host takes, and asks nobody.
   private static func refusing(_ explanation: String, without settings: [String: JSONValue] = [:]) -> JSONValue {
-    let refusal = RefusalBody(Refusal(.destinationNotAllowed, explanation), record: nil)
+    let refusal = Refusal(.destinationNotAllowed, explanation)
     let matches: [JSONValue] = [["prefix": "/"], ["connect_matcher": [:]]]
     return [
       "name": "refused", "domains": ["*"],
-      "routes": .array(
-        matches.map { match in
-          [
-            "name": "refused", "match": match,
-            "direct_response": ["status": 403, "body": ["inline_string": .string(refusal.text)]],
-            "response_headers_to_add": [
-              [
-                "header": ["key": "content-type", "value": .string(refusal.contentType)],
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-              ]
-            ],
-            "typed_per_filter_config": .object(settings),
-          ]
-        }),
+      "routes": .array(matches.map { .object(refusing(refusal, on: "refused", match: $0, settings)) }),
     ]
   }
 }

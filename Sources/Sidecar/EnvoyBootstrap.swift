@@ -1,6 +1,6 @@
 import AgentProtocols
 public import CASACore
-import Enforcement
+public import Enforcement
 
 /// The configuration with which a workload's Envoy starts: one listener for what enters, one for each destination,
 /// and before every one of them the question to the authorization service.
@@ -38,17 +38,16 @@ public struct EnvoyBootstrap: Sendable {
     if let ingress = workload.ingress {
       if let address = ingress.listen {
         listeners.append(
-          listener("ingress", direction: "ingress", address: address, to: ingress.app))
+          listener(.ingress, address: address, routes: routes(to: ingress.app)))
       }
       clusters.append(cluster("to-ingress", ingress.app, idleTime: Self.idleTimeNearby))
     }
     for (index, egress) in workload.egress.enumerated() {
-      let name = "egress-\(index)"
+      let way = Listener.egress(index)
       if let address = egress.listen {
-        listeners.append(
-          listener(name, direction: "egress", address: address, to: egress.url))
+        listeners.append(listener(way, address: address, routes: routes(by: way, to: egress)))
       }
-      clusters.append(cluster("to-" + name, egress.url, idleTime: Self.idleTime(egress)))
+      clusters.append(cluster("to-" + way.name, egress.url, idleTime: Self.idleTime(egress)))
     }
     if let interception = workload.interception { listeners += interceptors(interception) }
     var members: [String: JSONValue] = [
@@ -73,18 +72,16 @@ public struct EnvoyBootstrap: Sendable {
 
   // MARK: Listeners
 
-  private func listener(
-    _ name: String, direction: String, address: ListenAddress, to upstream: HTTPEndpoint
-  ) -> JSONValue {
+  private func listener(_ listener: Listener, address: ListenAddress, routes: [[String: JSONValue]]) -> JSONValue {
     [
-      "name": .string(name), "address": Self.address(address),
+      "name": .string(listener.name), "address": Self.address(address),
       "per_connection_buffer_limit_bytes": .number(Double(Self.maximumBodyBytes)),
       "filter_chains": [
         [
           "filters": [
             [
               "name": "envoy.filters.network.http_connection_manager",
-              "typed_config": connectionManager(name, direction: direction, to: upstream),
+              "typed_config": connectionManager(listener, routes: routes),
             ]
           ]
         ]
@@ -92,18 +89,16 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  private func connectionManager(_ name: String, direction: String, to upstream: HTTPEndpoint) -> JSONValue {
-    let readers = Self.readsAnswers(direction) ? [answerFilter] : []
+  private func connectionManager(_ listener: Listener, routes: [[String: JSONValue]]) -> JSONValue {
+    let readers = listener.direction == .egress ? [answerFilter] : []
     return connectionManager(
-      name, direction: direction, filters: authorizationFilters(name, direction: direction) + readers,
-      virtualHosts: [
-        ["name": "all", "domains": ["*"], "routes": .array(routes(name, direction: direction, to: upstream))]
-      ])
+      listener.name, listener.direction, filters: authorizationFilters(listener) + readers,
+      virtualHosts: [["name": "all", "domains": ["*"], "routes": .array(routes.map(JSONValue.object))]])
   }
 
   /// - Parameter listener: what the access log names; a command of Envoy's log format, or a name.
   func connectionManager(
-    _ name: String, direction: String, listener: String? = nil, filters: [JSONValue], virtualHosts: [JSONValue]
+    _ name: String, _ direction: Direction, listener: String? = nil, filters: [JSONValue], virtualHosts: [JSONValue]
   ) -> JSONValue {
     let router: JSONValue = [
       "name": "envoy.filters.http.router",
@@ -129,48 +124,83 @@ public struct EnvoyBootstrap: Sendable {
       // A request has its trace, and a refusal its decision.
       "generate_request_id": false,
       "http_filters": .array(filters + [router]),
-      "access_log": [accessLogger(listener ?? name, direction: direction)],
+      "access_log": [
+        Self.accessLogger(listener ?? name, direction: direction, to: accessLog, logsAdmitted: logsAdmitted)
+      ],
       "route_config": ["virtual_hosts": .array(virtualHosts)],
     ]
   }
 
-  /// Whether the authorization service reads answers that come back through a listener: those of whom the app calls, to
-  /// requests that were marked when they were admitted.
-  private static func readsAnswers(_ direction: String) -> Bool { direction == EnforcementPoint.egress }
+  /// Where the requests to the app go.
+  func routes(to app: HTTPEndpoint) -> [[String: JSONValue]] {
+    [route(.ingress, removing: Self.envoysOwnFields, to: app, [:])]
+  }
 
-  /// Where a listener's requests go. One that was marked when it was admitted goes another way, on which its answer is
-  /// read; the mark ends there.
-  func routes(
-    _ name: String, direction: String, to upstream: HTTPEndpoint, settings: [String: JSONValue] = [:]
-  ) -> [JSONValue] {
-    var settings = settings
-    if case .grpc = workload.adapter {
-      // What ext_authz tells the authorization service of the listener; the other adapters say it themselves.
-      settings["envoy.filters.http.ext_authz"] = [
+  /// Where the requests go that leave by `way`. One that was marked when it was admitted takes the first route, on
+  /// which its answer is read; the mark ends there. No other leads to the LLM, whose answers are all read.
+  /// - Parameter settings: what each route tells the filters besides.
+  func routes(by way: Listener, to egress: Workload.Egress, settings: [String: JSONValue] = [:])
+    -> [[String: JSONValue]]
+  {
+    var marked = route(
+      way, removing: Self.envoysOwnFields + [Admission.readAnswerHeader], to: egress.url,
+      settings.merging(ExternalAuthorization.answerReadingSettings) { $1 })
+    marked["match"] = [
+      "prefix": "/", "headers": [["name": .string(Admission.readAnswerHeader), "present_match": true]],
+    ]
+    switch egress.destination {
+    case .app: return [marked, route(way, removing: Self.envoysOwnFields, to: egress.url, settings)]
+    case .llm:
+      let refusal = Refusal(.llmResponseUnreadable, "nobody would read the answer to this request")
+      return [marked, Self.refusing(refusal, on: way.name, authorizationSettings(way).merging(settings) { $1 })]
+    }
+  }
+
+  private func route(
+    _ listener: Listener, removing names: [String], to upstream: HTTPEndpoint, _ settings: [String: JSONValue]
+  ) -> [String: JSONValue] {
+    [
+      "name": .string(listener.name), "match": ["prefix": "/"],
+      "route": [
+        "cluster": .string("to-" + listener.name), "timeout": "0s",
+        "host_rewrite_literal": .string(upstream.authority),
+      ],
+      "request_headers_to_remove": .array(names.map(JSONValue.string)),
+      "typed_per_filter_config": .object(authorizationSettings(listener).merging(settings) { $1 }),
+    ]
+  }
+
+  /// What ext_authz tells the authorization service of the listener; the other adapters say it themselves.
+  private func authorizationSettings(_ listener: Listener) -> [String: JSONValue] {
+    guard case .grpc = workload.adapter else { return [:] }
+    return [
+      "envoy.filters.http.ext_authz": [
         "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
         "check_settings": [
-          "context_extensions": ["casa.direction": .string(direction), "casa.listener": .string(name)]
+          "context_extensions": [
+            "casa.direction": .string(listener.direction.rawValue), "casa.listener": .string(listener.name),
+          ]
         ],
       ]
-    }
-    func route(_ match: [String: JSONValue], removing names: [String], _ settings: [String: JSONValue]) -> JSONValue {
-      [
-        "name": .string(name), "match": .object(match.merging(["prefix": "/"]) { $1 }),
-        "route": [
-          "cluster": .string("to-" + name), "timeout": "0s",
-          "host_rewrite_literal": .string(upstream.authority),
-        ],
-        "request_headers_to_remove": .array(names.map(JSONValue.string)),
-        "typed_per_filter_config": .object(settings),
-      ]
-    }
-    let unmarked = route([:], removing: Self.envoysOwnFields, settings)
-    guard Self.readsAnswers(direction) else { return [unmarked] }
-    let marked = route(
-      ["headers": [["name": .string(Admission.readAnswerHeader), "present_match": true]]],
-      removing: Self.envoysOwnFields + [Admission.readAnswerHeader],
-      settings.merging(ExternalAuthorization.answerReadingSettings) { $1 })
-    return [marked, unmarked]
+    ]
+  }
+
+  /// Answers 403 to whatever no route before takes.
+  static func refusing(
+    _ refusal: Refusal, on name: String, match: JSONValue = ["prefix": "/"], _ settings: [String: JSONValue]
+  ) -> [String: JSONValue] {
+    let body = RefusalBody(refusal, record: nil)
+    return [
+      "name": .string(name), "match": match,
+      "direct_response": ["status": 403, "body": ["inline_string": .string(body.text)]],
+      "response_headers_to_add": [
+        [
+          "header": ["key": "content-type", "value": .string(body.contentType)],
+          "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        ]
+      ],
+      "typed_per_filter_config": .object(settings),
+    ]
   }
 
   /// What Envoy tells of the caller's address, and what an Envoy behind could take for its orders. Envoy itself takes
@@ -184,10 +214,10 @@ public struct EnvoyBootstrap: Sendable {
   }
 
   /// What asks the authorization service about each request of a listener.
-  func authorizationFilters(_ listener: String, direction: String) -> [JSONValue] {
+  func authorizationFilters(_ listener: Listener) -> [JSONValue] {
     switch workload.adapter {
-    case .grpc: [externalAuthorization.check(clearsRouteCache: Self.readsAnswers(direction))]
-    case .lua: [LuaFilter(key: key, listener: listener).script, LuaFilter.guardian]
+    case .grpc: [externalAuthorization.check(clearsRouteCache: listener.direction == .egress)]
+    case .lua: [LuaFilter(key: key, listener: listener.name).script, LuaFilter.guardian]
     case .module: [moduleFilter(listener)]
     }
   }
@@ -195,51 +225,45 @@ public struct EnvoyBootstrap: Sendable {
   /// The same for one listener of Envoy's that stands for all ways out. What knows only one of them is switched on by
   /// the routes of that one; see `outboundSettings`.
   var outboundFilters: [JSONValue] {
-    let names = workload.egress.indices.map { "egress-\($0)" }
-    func switchedOff(_ filter: JSONValue, _ name: String) -> JSONValue {
-      .object((filter.object ?? [:]).merging(["name": .string(Self.filterName(name)), "disabled": true]) { $1 })
+    let ways = workload.egress.indices.map { Listener.egress($0) }
+    func switchedOff(_ filter: JSONValue, _ way: Listener) -> JSONValue {
+      .object((filter.object ?? [:]).merging(["name": .string(Self.filterName(way)), "disabled": true]) { $1 })
     }
     switch workload.adapter {
     case .grpc: return [externalAuthorization.check(clearsRouteCache: true)]
     case .lua:
-      return names.map { switchedOff(LuaFilter(key: key, listener: $0).script, $0) } + [LuaFilter.guardian]
-    case .module: return names.map { switchedOff(moduleFilter($0), $0) }
+      return ways.map { switchedOff(LuaFilter(key: key, listener: $0.name).script, $0) } + [LuaFilter.guardian]
+    case .module: return ways.map { switchedOff(moduleFilter($0), $0) }
     }
   }
 
   /// What a route of the listener for all ways out must say, so that its requests are asked about.
-  func outboundSettings(_ name: String) -> [String: JSONValue] {
+  func outboundSettings(_ way: Listener) -> [String: JSONValue] {
     guard workload.adapter != .grpc else { return [:] }
-    return [Self.filterName(name): ["@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": [:]]]
+    return [Self.filterName(way): ["@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": [:]]]
   }
 
-  private static func filterName(_ listener: String) -> String { "casa." + listener }
+  private static func filterName(_ listener: Listener) -> String { "casa." + listener.name }
 
-  private func moduleFilter(_ name: String) -> JSONValue {
+  private func moduleFilter(_ listener: Listener) -> JSONValue {
     // Every listener of this bootstrap is one of the workload's; Envoy refuses to start without the filter's settings.
-    guard let listener = Listener(name: name), let point = workload.enforcementPoints[listener] else {
-      return ["name": "casa.no_such_listener"]
-    }
-    return DynamicModuleFilter(key: key, listener: name, point: point).filter
+    guard let point = workload.enforcementPoints[listener] else { return ["name": "casa.no_such_listener"] }
+    return DynamicModuleFilter(key: key, listener: listener.name, point: point).filter
   }
 
   var answerFilter: JSONValue { externalAuthorization.answerReading }
-
-  private func accessLogger(_ name: String, direction: String) -> JSONValue {
-    Self.accessLogger(name, direction: direction, to: accessLog, logsAdmitted: logsAdmitted)
-  }
 
   /// One JSON line for each request that was refused or failed, with the decision's id.
   /// - Parameters:
   ///   - name: of the listener; a command of Envoy's log format, or a name.
   ///   - logsAdmitted: whether there is one for all other requests too.
   public static func accessLogger(
-    _ name: String, direction: String, to accessLog: String = "/dev/stdout", logsAdmitted: Bool = false
+    _ name: String, direction: Direction, to accessLog: String = "/dev/stdout", logsAdmitted: Bool = false
   ) -> JSONValue {
     let format: JSONValue = [
       // No path: of requests that pass there is only one, and in others somebody's token could stand.
       "json_format": [
-        "time": "%START_TIME%", "listener": .string(name), "direction": .string(direction),
+        "time": "%START_TIME%", "listener": .string(name), "direction": .string(direction.rawValue),
         "method": "%REQ(:METHOD)%", "status": "%RESPONSE_CODE%",
         "flags": "%RESPONSE_FLAGS%", "upstream_failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
         "duration_ms": "%DURATION%",

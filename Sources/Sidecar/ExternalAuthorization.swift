@@ -1,5 +1,5 @@
 public import CASACore
-import Enforcement
+public import Enforcement
 
 /// The filters of any Envoy that ask the authorization service over gRPC: ext_authz about requests, ext_proc about
 /// answers on their way back. They are the same in a sidecar of our own and in a mesh's.
@@ -11,10 +11,10 @@ public struct ExternalAuthorization: Sendable {
   ///   - cluster: Envoy's name for where the service is.
   ///   - sidecarKey: by what the service knows which workload asks; may be a command of Envoy's formats.
   ///   - direction: what the filters say of the listener where no route says it; nil where routes do.
-  public init(cluster: String, sidecarKey: String, direction: String? = nil) {
+  public init(cluster: String, sidecarKey: String, direction: Direction? = nil) {
     self.cluster = cluster
     metadata =
-      [("x-casa-sidecar-key", sidecarKey)] + (direction.map { [("x-casa-listener", $0)] } ?? [])
+      [("x-casa-sidecar-key", sidecarKey)] + (direction.map { [("x-casa-listener", $0.rawValue)] } ?? [])
   }
 
   private func service(timeout: String) -> JSONValue {

@@ -13,10 +13,10 @@ public enum Listener: Sendable, Hashable {
     }
   }
 
-  public var direction: String {
+  public var direction: Direction {
     switch self {
-    case .ingress: EnforcementPoint.ingress
-    case .egress: EnforcementPoint.egress
+    case .ingress: .ingress
+    case .egress: .egress
     }
   }
 

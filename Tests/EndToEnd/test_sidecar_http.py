@@ -447,3 +447,10 @@ def test_a_question_without_an_answer_ends_in_a_refusal(unanswered: Unanswered, 
 
 def test_what_envoy_refuses_on_a_way_out_is_answered(sidecar: Sidecar) -> None:
     assert exchange(sidecar, "outbound", post("under_score: 1")).statuses == [400]
+
+
+def test_no_request_reaches_the_llm_whose_answer_nobody_would_read(sidecar: Sidecar) -> None:
+    """The service says of each that its answer is to be read. Should it once say nothing, the request goes nowhere."""
+    answer = exchange(sidecar, LLM, post("connection: close"))
+    assert answer.statuses == [403] and b"llm_response_unreadable" in answer.data
+    assert len(sidecar.asked) == 1 and not sidecar.arrived

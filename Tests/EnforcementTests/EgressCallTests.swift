@@ -30,7 +30,7 @@ private struct WayOut {
     try EgressCall(request, at: point, identity: identity, record: &record)
   }
   func read(_ request: InterceptedRequest) throws(Refusal) -> EgressCall {
-    var record = RequestRecord(direction: EnforcementPoint.egress)
+    var record = RequestRecord(direction: .egress)
     return try read(request, &record)
   }
   func refusal(of request: InterceptedRequest) -> RefusalReason? {
@@ -86,7 +86,7 @@ struct EgressCallTests {
       (one, nil, RequestRecord.Correlation.traceparent), (nil, one, .meta), (one, one, .traceparent),
       (String?.none, String?.none, RequestRecord.Correlation?.none),
     ] {
-      var record = RequestRecord(direction: EnforcementPoint.egress)
+      var record = RequestRecord(direction: .egress)
       let call = try read(header: header, meta: meta, &record)
       #expect(call.namedTrace?.text == header ?? meta)
       #expect(record.traceID == call.namedTrace)
@@ -168,7 +168,7 @@ struct EgressCallTests {
   @Test("to the LLM asks for a chat completion, and for nothing else")
   func llm() throws {
     let way = try WayOut.toLLM()
-    var record = RequestRecord(direction: EnforcementPoint.egress)
+    var record = RequestRecord(direction: .egress)
     let call = try way.read(TestSystem.request("/v1/chat/completions", body: TestSystem.chat("hi")), &record)
     guard case .llm(["hi"]) = call.content else {
       Issue.record("expected a conversation")
@@ -251,7 +251,7 @@ struct EgressAdmissionTests {
   private func admission(
     _ way: WayOut, _ request: InterceptedRequest, apiKey: String? = nil, trace: TraceID?
   ) throws -> (Admission, RequestRecord) {
-    var record = RequestRecord(direction: EnforcementPoint.egress)
+    var record = RequestRecord(direction: .egress)
     let call = try way.read(request, &record)
     return (call.admission(with: held(), trace: trace, apiKey: apiKey, record: &record), record)
   }
@@ -325,7 +325,7 @@ struct EgressAdmissionTests {
   @Test("has its answer read when that is a tool's and the runtime wants to know it")
   func results() throws {
     for wanted in [true, false] {
-      var record = RequestRecord(direction: EnforcementPoint.egress)
+      var record = RequestRecord(direction: .egress)
       let request = TestSystem.request("/mcp", body: TestSystem.toolCall(), trace: TestSystem.trace)
       let call = try WayOut.to("mcp").read(request, &record)
       let admission = call.admission(

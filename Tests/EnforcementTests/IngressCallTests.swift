@@ -24,14 +24,14 @@ private struct Door {
     try IngressCall(request, at: point, identity: identity, tokens: ClaimedTokens(capacity: 2), record: &record)
   }
   func read(_ request: InterceptedRequest) throws(Refusal) -> IngressCall {
-    var record = RequestRecord(direction: EnforcementPoint.ingress)
+    var record = RequestRecord(direction: .ingress)
     return try read(request, &record)
   }
   func refusal(of request: InterceptedRequest) -> RefusalReason? {
     EnforcementTests.refusal { () throws(Refusal) in _ = try read(request) }
   }
   func admission(of request: InterceptedRequest) throws -> Admission {
-    var record = RequestRecord(direction: EnforcementPoint.ingress)
+    var record = RequestRecord(direction: .ingress)
     return try read(request, &record).admission(record: &record)
   }
 }
@@ -251,7 +251,7 @@ struct MCPIngressTests {
 
   @Test("is recorded with what it is, also when it is refused")
   func record() throws {
-    var record = RequestRecord(direction: EnforcementPoint.ingress)
+    var record = RequestRecord(direction: .ingress)
     let claims = TestSystem.claims(for: "agent")
     let request = TestSystem.request("/mcp", body: TestSystem.toolCall(), token: claims)
     #expect(throws: Refusal.self) { try Door.mcp().read(request, &record) }

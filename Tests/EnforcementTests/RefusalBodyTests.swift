@@ -14,7 +14,7 @@ struct RefusalBodyTests {
 
   @Test("is JSON-RPC's error where a request has an id")
   func jsonRPC() throws {
-    var record = RequestRecord(direction: "egress", destination: "weather")
+    var record = RequestRecord(direction: .egress, destination: "weather")
     record.requestID = .integer(7)
     let body = try body(record)
     #expect(body["id"] == 7)
@@ -34,7 +34,7 @@ struct RefusalBodyTests {
 
   @Test("is OpenAI's error where the LLM was asked")
   func openAI() throws {
-    let body = try body(RequestRecord(direction: "egress", destination: "llm"))
+    let body = try body(RequestRecord(direction: .egress, destination: "llm"))
     #expect(body["error"]?["code"] == "tool_not_selected_by_llm")
     #expect(body["error"]?["type"] == "casa_refused")
   }
@@ -48,9 +48,9 @@ struct RefusalBodyTests {
 
   @Test("says of what media type it is, and with which status a problem is sent")
   func types() throws {
-    var asked = RequestRecord(direction: "egress", destination: "weather")
+    var asked = RequestRecord(direction: .egress, destination: "weather")
     asked.requestID = .integer(7)
-    let llm = RequestRecord(direction: "egress", destination: "llm")
+    let llm = RequestRecord(direction: .egress, destination: "llm")
     for (record, type) in [(asked, "application/json"), (llm, "application/json"), (nil, "application/problem+json")] {
       #expect(RefusalBody(refusal, record: record).contentType == type)
       #expect(RefusalFields(refusal, record: record).headers.first?.value == type)

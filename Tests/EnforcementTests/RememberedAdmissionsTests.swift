@@ -10,7 +10,7 @@ struct RememberedAdmissionsTests {
     var admission = Admission()
     admission.decisionID = "\(number)"
     return RememberedAdmission(
-      of: key, admission: admission, record: RepeatedRecord(RequestRecord(direction: "ingress"), of: admission),
+      of: key, admission: admission, record: RepeatedRecord(RequestRecord(direction: .ingress), of: admission),
       until: Timestamp(milliseconds: 1000 * seconds))
   }
 

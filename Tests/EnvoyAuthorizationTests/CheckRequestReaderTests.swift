@@ -177,7 +177,7 @@ struct CheckResponseTests {
   @Test("writes a refusal as SwiftProtobuf reads it")
   func denied() throws {
     let refusal = Refusal(.tokenInactive, "why", decisionID: "dec_2")
-    let record = RequestRecord(direction: "ingress", destination: "bank")
+    let record = RequestRecord(direction: .ingress, destination: "bank")
     let read = try Response(serializedBytes: CheckResponse.denied(refusal, record: record))
     #expect(read.status.code == 7)
     #expect(read.deniedResponse.status.code == .forbidden)
@@ -189,7 +189,7 @@ struct CheckResponseTests {
         "content-type": "application/problem+json", "x-casa-decision": "dec_2",
         "www-authenticate": #"Bearer realm="casa", error="invalid_token""#,
       ])
-    let outward = RequestRecord(direction: "egress", destination: "bank")
+    let outward = RequestRecord(direction: .egress, destination: "bank")
     #expect(
       try Response(serializedBytes: CheckResponse.denied(refusal, record: outward)).deniedResponse.headers.map(
         \.header.key)

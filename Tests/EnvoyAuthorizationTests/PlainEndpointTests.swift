@@ -119,10 +119,10 @@ struct PlainAnswerTests {
   @Test("hands on a refusal's body, and what of a token is wrong")
   func refused() {
     let refusal = Refusal(.tokenMissing, "why")
-    let answer = PlainAnswer.refused(refusal, record: RequestRecord(direction: "ingress"), epoch: 7)
+    let answer = PlainAnswer.refused(refusal, record: RequestRecord(direction: .ingress), epoch: 7)
     #expect(answer.head["x-casa-verdict"] == ["refuse"] && answer.head["x-casa-status"] == ["403"])
     #expect(answer.head["www-authenticate"] == [#"Bearer realm="casa""#])
     #expect(
-      answer.body.map { String(buffer: $0) } == RefusalBody(refusal, record: RequestRecord(direction: "ingress")).text)
+      answer.body.map { String(buffer: $0) } == RefusalBody(refusal, record: RequestRecord(direction: .ingress)).text)
   }
 }

@@ -7,7 +7,7 @@ public struct RefusalFields: Sendable {
   public init(_ refusal: Refusal, record: RequestRecord?, status: RefusalBody.Status = .forbidden) {
     let body = RefusalBody(refusal, record: record, status: status)
     var headers = [(name: "content-type", value: body.contentType)]
-    if let challenge = refusal.reason.bearerChallenge, record?.direction == EnforcementPoint.ingress {
+    if let challenge = refusal.reason.bearerChallenge, record?.direction == .ingress {
       headers.append(("www-authenticate", challenge))
     }
     if let id = refusal.decisionID { headers.append(("x-casa-decision", id)) }

@@ -26,7 +26,7 @@ struct RepeatedRecord: Hashable {
   }
 
   /// The event that `POST /trace/events` takes.
-  func event(direction: String) -> JSONValue {
+  func event(direction: Direction) -> JSONValue {
     var record = RequestRecord(direction: direction, destination: destination)
     (record.method, record.tokenHash, record.traceID) = (method, token, trace)
     (record.userInputID, record.correlation) = (session, correlation)

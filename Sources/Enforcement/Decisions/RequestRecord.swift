@@ -13,7 +13,7 @@ public struct RequestRecord: Sendable {
     case onlySession = "only_session"
   }
 
-  public var direction: String
+  public var direction: Direction
   /// The called app's name, which on the way in is the workload's own, or `llm`; nil until it is known.
   public var destination: String?
   public var method: String?
@@ -24,7 +24,7 @@ public struct RequestRecord: Sendable {
   public var requestID: JSONRPCID?
   public var correlation: Correlation?
 
-  public init(direction: String, destination: String? = nil) {
+  public init(direction: Direction, destination: String? = nil) {
     self.direction = direction
     self.destination = destination
   }
@@ -32,7 +32,7 @@ public struct RequestRecord: Sendable {
   /// The event that `POST /trace/events` takes.
   public func event(refusal: Refusal?, decisionID: String?, latency: Duration?) -> JSONValue {
     var event: [String: JSONValue] = [
-      "kind": refusal == nil ? "call_admitted" : "call_refused", "direction": .string(direction),
+      "kind": refusal == nil ? "call_admitted" : "call_refused", "direction": .string(direction.rawValue),
     ]
     event["latency_ms"] = latency.map { .number(($0.inMilliseconds * 1000).rounded() / 1000) }
     event["destination"] = destination.map(JSONValue.string)

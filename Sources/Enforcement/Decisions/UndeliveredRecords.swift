@@ -6,7 +6,7 @@ import CASACore
 struct UndeliveredRecords {
   static let capacity = 10_000
 
-  private let direction: String
+  private let direction: Direction
   private var admissions: [RepeatedRecord: Int] = [:]
   /// Those that were made again and are not among `admissions` yet, each once.
   private var madeAgain: [RememberedAdmission] = []
@@ -14,7 +14,7 @@ struct UndeliveredRecords {
   private var lostRefusals = 0
   private var taken: String?
 
-  init(direction: String) { self.direction = direction }
+  init(direction: Direction) { self.direction = direction }
 
   /// At most: different requests may have the same record.
   private var admissionCount: Int { admissions.count + madeAgain.count }

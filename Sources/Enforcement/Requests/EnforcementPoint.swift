@@ -22,10 +22,7 @@ public struct EnforcementPoint: Sendable, Hashable {
     self.promptJSONPath = promptJSONPath
   }
 
-  public var direction: String { side == .ingress ? Self.ingress : Self.egress }
-
-  public static let ingress = "ingress"
-  public static let egress = "egress"
+  public var direction: Direction { side == .ingress ? .ingress : .egress }
 }
 
 extension EnforcementPoint {

@@ -80,9 +80,9 @@ private struct AnswerExchange {
   /// The request that is answered, as far as a refusal in the answer's place depends on it.
   var record: RequestRecord {
     guard let offer, case .result(let id) = offer.kind else {
-      return RequestRecord(direction: EnforcementPoint.egress, destination: RequestRecord.llm)
+      return RequestRecord(direction: .egress, destination: RequestRecord.llm)
     }
-    var record = RequestRecord(direction: EnforcementPoint.egress, destination: offer.app.text)
+    var record = RequestRecord(direction: .egress, destination: offer.app.text)
     (record.method, record.requestID, record.traceID) = ("tools/call", id, offer.trace)
     return record
   }

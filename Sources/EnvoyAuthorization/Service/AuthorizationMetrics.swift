@@ -18,15 +18,15 @@ public final class AuthorizationMetrics: Sendable {
 
   private struct Question: Hashable {
     let adapter: Workload.Adapter
-    /// `EnforcementPoint.ingress` or `egress`; nothing where the proxy did not say.
-    let direction: String
+    /// nil where the proxy did not say.
+    let direction: Direction?
     /// nil when the request was let pass.
     let refusal: RefusalReason?
   }
 
   private struct State {
     var questions: [Question: Int] = [:]
-    var durations: [String: DurationHistogram] = [:]
+    var durations: [Direction?: DurationHistogram] = [:]
     var found: [Cache: Int] = [:]
     var missed: [Cache: Int] = [:]
     var decidedInEnvoy = 0
@@ -49,7 +49,7 @@ public final class AuthorizationMetrics: Sendable {
   func count(
     _ adapter: Workload.Adapter, _ listener: Listener?, refusal: RefusalReason?, duration: Duration
   ) {
-    let direction = listener?.direction ?? ""
+    let direction = listener?.direction
     state.withLock { state in
       state.questions[Question(adapter: adapter, direction: direction, refusal: refusal), default: 0] += 1
       state.durations[direction, default: DurationHistogram()].record(duration)
@@ -79,7 +79,8 @@ public final class AuthorizationMetrics: Sendable {
       state.questions.map { question, count -> (labels: [MetricsText.Label], value: Int) in
         (
           labels: [
-            (name: "adapter", value: question.adapter.rawValue), (name: "direction", value: question.direction),
+            (name: "adapter", value: question.adapter.rawValue),
+            (name: "direction", value: question.direction?.rawValue ?? ""),
             (name: "verdict", value: question.refusal == nil ? "allow" : "refuse"),
             (name: "reason", value: question.refusal?.rawValue ?? ""),
           ], value: count
@@ -87,10 +88,9 @@ public final class AuthorizationMetrics: Sendable {
       }.sorted { $0.labels.map(\.value).lexicographicallyPrecedes($1.labels.map(\.value)) })
     text.histogram(
       "casa_authorize_seconds", "Time until a question was answered.",
-      state.durations.sorted { $0.key < $1.key }.map {
-        direction, durations -> (labels: [MetricsText.Label], durations: DurationHistogram) in
-        (labels: [(name: "direction", value: direction)], durations: durations)
-      })
+      state.durations.map { direction, durations -> (labels: [MetricsText.Label], durations: DurationHistogram) in
+        (labels: [(name: "direction", value: direction?.rawValue ?? "")], durations: durations)
+      }.sorted { $0.labels[0].value < $1.labels[0].value })
     text.counter(
       "casa_authorize_cache_total", "Looks into what is remembered, and whether it was there.",
       Cache.allCases.flatMap { cache in

@@ -70,7 +70,8 @@ struct CheckService: Sendable {
   ) throws(Refusal) -> Listener {
     let unsaid = Refusal(.destinationNotAllowed, "the proxy did not say which listener asks")
     guard !listeners.isEmpty else {
-      guard let listener = question.listener.flatMap({ Listener(name: $0) }), question.direction == listener.direction
+      guard let listener = question.listener.flatMap({ Listener(name: $0) }),
+        question.direction == listener.direction.rawValue
       else { throw unsaid }
       return listener
     }
@@ -80,14 +81,14 @@ struct CheckService: Sendable {
     else {
       throw Refusal(.protocolNotAllowed, "a connection may not change its protocol")
     }
-    switch listeners[0] {
-    case EnforcementPoint.ingress: return .ingress
-    case EnforcementPoint.egress:
+    switch Direction(rawValue: listeners[0]) {
+    case .ingress: return .ingress
+    case .egress:
       guard let listener = egress(question.host) else {
         throw Refusal(.destinationNotAllowed, "this workload may not call this destination")
       }
       return listener
-    default: throw unsaid
+    case nil: throw unsaid
     }
   }
 
