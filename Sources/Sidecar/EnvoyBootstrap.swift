@@ -112,14 +112,15 @@ public struct EnvoyBootstrap: Sendable {
       "@type":
         "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
       "stat_prefix": .string(name), "codec_type": "AUTO",
-      // A peer that sends slowly is cut off; one that listens to a stream is not.
-      "request_headers_timeout": "10s", "request_timeout": "30s", "stream_idle_timeout": "300s",
+      // A peer that sends slowly is cut off; one that listens to a stream is not. Headers have no time-out of their own:
+      // another timer for each request would take a hundredth of its time.
+      "request_timeout": "15s", "stream_idle_timeout": "300s",
       "max_request_headers_kb": 32,
       "common_http_protocol_options": [
         "idle_timeout": "300s", "max_headers_count": 100, "headers_with_underscores_action": "REJECT_REQUEST",
       ],
-      // What can be read in two ways is refused or made plain before anything is decided by it.
-      "normalize_path": true, "merge_slashes": false, "path_with_escaped_slashes_action": "REJECT_REQUEST",
+      // What can be read in two ways is refused. A path is decided about as it was sent, and only plain ones pass.
+      "normalize_path": false, "merge_slashes": false, "path_with_escaped_slashes_action": "REJECT_REQUEST",
       "server_header_transformation": "PASS_THROUGH", "use_remote_address": true, "skip_xff_append": true,
       // A request has its trace, and a refusal its decision.
       "generate_request_id": false,
@@ -203,9 +204,9 @@ public struct EnvoyBootstrap: Sendable {
     ]
   }
 
-  /// What Envoy tells of the caller's address, and what an Envoy behind could take for its orders. Envoy itself takes
-  /// out the other fields of the kind.
-  private static let envoysOwnFields = ["x-envoy-external-address", "x-envoy-original-dst-host"]
+  /// What Envoy tells of the caller's address. Fields that would be orders to an Envoy behind are taken out by Envoy
+  /// itself, or refused when the request is decided about.
+  private static let envoysOwnFields = ["x-envoy-external-address"]
 
   // MARK: Filters
 

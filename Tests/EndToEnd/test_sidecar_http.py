@@ -70,6 +70,8 @@ def post(*fields: str, body: bytes = BODY) -> bytes:
 
 # Envoy's own header fields
 
+CHOOSING_A_DESTINATION = "x-envoy-original-dst-host"
+"""Refused when a request is decided about, which the authorization service of these tests does not."""
 ENVOYS_FIELDS = {
     "x-envoy-retry-on": "5xx,reset,connect-failure,gateway-error,retriable-status-codes",
     "x-envoy-max-retries": "3",
@@ -79,7 +81,7 @@ ENVOYS_FIELDS = {
     "x-envoy-upstream-rq-per-try-timeout-ms": "1",
     "x-envoy-expected-rq-timeout-ms": "1",
     "x-envoy-upstream-alt-stat-name": "elsewhere",
-    "x-envoy-original-dst-host": "127.0.0.1:1",
+    CHOOSING_A_DESTINATION: "127.0.0.1:1",
     "x-envoy-force-trace": "true",
     "x-envoy-decorator-operation": "elsewhere",
 }
@@ -92,7 +94,7 @@ def with_envoys_fields(**changes: str) -> list[str]:
 
 
 @each_way
-@pytest.mark.parametrize("name", ENVOYS_FIELDS)
+@pytest.mark.parametrize("name", sorted(ENVOYS_FIELDS.keys() - {CHOOSING_A_DESTINATION}))
 def test_a_field_of_envoy_s_own_does_not_reach_the_upstream(sidecar: Sidecar, way: str, name: str) -> None:
     answer = exchange(sidecar, way, post(f"{name}: {ENVOYS_FIELDS[name]}") + END)
     assert answer.statuses == [200, 200]
@@ -443,6 +445,71 @@ def test_a_question_without_an_answer_ends_in_a_refusal(unanswered: Unanswered, 
     statuses, seconds = unanswered.ended[adapter, way]
     assert statuses == [403] and 4 < seconds < PATIENCE
     assert unanswered.arrived[adapter] == [b"good", b"good"]
+
+
+# What never ends
+
+TRICKLING = {
+    "a line": b"POST /",
+    "headers": b"POST /mcp HTTP/1.1\r\nhost: bank\r\nx: ",
+    "a body": post(body=b" " * 9999)[:-9000],
+}
+"""What goes on with a byte each second."""
+TRICKLE = 25.0
+"""How long it would go on, in seconds; requests have 15."""
+
+
+def trickle(connection: socket.socket, data: bytes) -> tuple[RawAnswer, float]:
+    """What is answered, and after how many seconds."""
+    began, answer = time.monotonic(), b""
+    connection.settimeout(1)
+    connection.sendall(data)
+    while time.monotonic() - began < TRICKLE:
+        try:
+            part = connection.recv(65_536)
+        except TimeoutError:
+            connection.sendall(b"x")
+            continue
+        except ConnectionError:
+            part = b""
+        if not part:
+            break
+        answer += part
+    return RawAnswer(answer), time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def trickled(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str], tuple[RawAnswer, float]]:
+    """What became of them, by adapter, listener and kind: all at once for the time it takes."""
+    folder = tmp_path_factory.mktemp("trickled")
+    found: dict[tuple[str, str, str], tuple[RawAnswer, float]] = {}
+
+    def wait(sidecar: Sidecar, way: str, kind: str) -> None:
+        with sidecar.connect(way) as connection:
+            found[sidecar.adapter, way, kind] = trickle(connection, TRICKLING[kind])
+
+    with ExitStack() as stack:
+        sidecars = [stack.enter_context(sidecar_bench(folder / name, name)) for name in adapters()]
+        threads = [
+            threading.Thread(target=wait, args=(sidecar, way, kind))
+            for sidecar in sidecars for way in LISTENERS for kind in TRICKLING
+        ]  # fmt: skip
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not any(sidecar.asked or sidecar.arrived for sidecar in sidecars)
+    return found
+
+
+@each_adapter
+@pytest.mark.parametrize("kind", TRICKLING)
+@pytest.mark.parametrize("way", LISTENERS)
+def test_a_request_that_does_not_end_is_cut_off(
+    trickled: dict[tuple[str, str, str], tuple[RawAnswer, float]], adapter: str, way: str, kind: str
+) -> None:
+    answer, seconds = trickled[adapter, way, kind]
+    assert answer.statuses == [408] and 10 < seconds < TRICKLE
 
 
 def test_what_envoy_refuses_on_a_way_out_is_answered(sidecar: Sidecar) -> None:

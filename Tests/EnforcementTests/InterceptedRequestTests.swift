@@ -85,13 +85,13 @@ struct InterceptedRequestTests {
     }
   }
 
-  @Test("may not have a header that only CASA's parts use")
+  @Test("may not have a header that only CASA's parts use, or that chooses a destination")
   func reserved() {
-    for name in ["x-casa-token", "x-casa-", "x-casa-\u{301}x"] {
+    for name in ["x-casa-token", "x-casa-", "x-casa-\u{301}x", "x-envoy-original-dst-host"] {
       let request = request([(name, "1")])
       #expect(refusal { () throws(Refusal) in try request.refuseReservedHeaders() } == .reservedHeader)
     }
-    for name in ["x-casa", "x-casablanca", "casa-x"] {
+    for name in ["x-casa", "x-casablanca", "casa-x", "x-envoy-original-dst-hosts"] {
       let request = request([(name, "1")])
       #expect(refusal { () throws(Refusal) in try request.refuseReservedHeaders() } == nil)
     }

@@ -95,7 +95,7 @@ struct EnvoyBootstrapTests {
       #expect(routes.map { $0["route"] != nil } == [true, !isLLM])
       #expect(routes[1]["direct_response"]?["status"] == (isLLM ? 403 : nil))
       #expect(routes[0]["match"]?["headers"] == [["name": "x-casa-read-answer", "present_match": true]])
-      let envoys: [JSONValue] = ["x-envoy-external-address", "x-envoy-original-dst-host"]
+      let envoys: [JSONValue] = ["x-envoy-external-address"]
       let removed = routes.map { $0["request_headers_to_remove"]?.array }
       #expect(removed == [envoys + ["x-casa-read-answer"], isLLM ? nil : envoys])
       #expect(routes[1]["match"]?["headers"] == nil)
@@ -118,8 +118,7 @@ struct EnvoyBootstrapTests {
   func bounds() throws {
     let json = try bootstrap()
     for name in [
-      "request_headers_timeout", "request_timeout", "stream_idle_timeout", "max_request_headers_kb",
-      "max_headers_count",
+      "request_timeout", "stream_idle_timeout", "max_request_headers_kb", "max_headers_count",
     ] {
       #expect(values(name, in: json).count == 3)
     }

@@ -61,8 +61,13 @@ public struct InterceptedRequest: Sendable {
     guard body.isEmpty else { throw Refusal(.malformedRequest, "\(method.prefix(16)) has no body here") }
   }
 
-  /// Fields whose names only CASA's parts may use.
+  /// Fields whose names only CASA's parts may use, and the one by which an Envoy behind could be told where to send the
+  /// request.
   func refuseReservedHeaders() throws(Refusal) {
+    if headers.contains(where: { $0.name == "x-envoy-original-dst-host" }) {
+      throw Refusal(
+        .reservedHeader, "the header `x-envoy-original-dst-host` chooses a destination; an app may not send it")
+    }
     if let field = headers.first(where: { $0.name.utf8.starts(with: "x-casa-".utf8) }) {
       throw Refusal(.reservedHeader, "the header `\(field.name.prefix(40))` is CASA's own; an app may not send it")
     }
