@@ -164,6 +164,18 @@ class Stack:
     def envoy_pid(self, app: str) -> int:
         return self.pid("_bin/envoy", f"/apps/{app}/")
 
+    def restart_envoy(self, app: str) -> None:
+        """Kills it, whereupon it is started again."""
+        old = self.envoy_pid(app)
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: self._runs_anew(app, old), f"the Envoy of {app} runs again")
+
+    def _runs_anew(self, app: str, old: int) -> bool:
+        try:
+            return self.envoy_pid(app) != old and answers(f"http://127.0.0.1:{self.ports[app]}/")
+        except RuntimeError:
+            return False
+
     def tools_are_approved(self) -> bool:
         def pinned(adapter: str) -> bool:
             url = f"{self.runtime}/apps/{self.apps[f'bank-{adapter}']}/tools"
