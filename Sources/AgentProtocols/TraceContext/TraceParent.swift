@@ -24,9 +24,15 @@ public struct TraceParent: Sendable, Hashable {
 
   /// Whether a header's value is one that this type reads; by its bytes, since every request has one.
   public static func isWellFormed(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    let dash = UInt8(ascii: "-")
-    return bytes.count == 55 && bytes.starts(with: "00-".utf8) && bytes[35] == dash && bytes[52] == dash
-      && isHexNumber(bytes[traceRange]) && isHexNumber(bytes[36..<52]) && bytes[53..<55].allSatisfy(isHexDigit)
+    guard bytes.count == 55, bytes[0] == zero, bytes[1] == zero, bytes[2] == dash, bytes[35] == dash, bytes[52] == dash,
+      isHexDigit(bytes[53]), isHexDigit(bytes[54])
+    else { return false }
+    func digits(_ offset: Int) -> UInt64 { bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) }
+    let (trace, parent) = ((digits(3), digits(11), digits(19), digits(27)), (digits(36), digits(44)))
+    return areHexDigits(trace.0) && areHexDigits(trace.1) && areHexDigits(trace.2) && areHexDigits(trace.3)
+      && areHexDigits(parent.0) && areHexDigits(parent.1)
+      // A digit or letter other than 0 has more bits than 0 has.
+      && trace.0 | trace.1 | trace.2 | trace.3 != zeros && parent.0 | parent.1 != zeros
   }
 
   private init(traceID: TraceID, parentID: String, flags: String) {
@@ -42,14 +48,22 @@ public struct TraceParent: Sendable, Hashable {
 
   public var text: String { "00-\(traceID)-\(parentID)-\(flags)" }
 
-  /// Whether it is not all zeros either.
-  private static func isHexNumber(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
-    var differenceFromZeros: UInt8 = 0
-    for byte in UnsafeRawBufferPointer(rebasing: bytes) {
-      guard isHexDigit(byte) else { return false }
-      differenceFromZeros |= byte ^ UInt8(ascii: "0")
+  private static let zero = UInt8(ascii: "0")
+  private static let dash = UInt8(ascii: "-")
+
+  private static let zeros = 0x0101_0101_0101_0101 * UInt64(zero)
+
+  /// Eight characters at once, since every request has 48 of them.
+  private static func areHexDigits(_ characters: UInt64) -> Bool {
+    let (ones, high): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
+    /// The high bits of those that are at least `character`; right for ASCII.
+    func reach(_ character: Unicode.Scalar) -> UInt64 {
+      ((characters | high) &- ones &* UInt64(character.value)) & high
     }
-    return differenceFromZeros != 0
+    // The characters behind 9 and f.
+    let areDigits = reach("0") & ~reach(":")
+    let areLetters = reach("a") & ~reach("g")
+    return characters & high == 0 && areDigits | areLetters == high
   }
 
   private static func isHexDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 || byte &- 0x61 < 6 }

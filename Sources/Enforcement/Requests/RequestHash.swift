@@ -1,40 +1,40 @@
-/// A hash of a request's bytes at a tenth of the cost of Swift's own, at which nobody outside this process can aim: two
-/// byte strings of one length, whatever they are, share it with a probability of about 2^-63 over the secrets.
+/// A hash of a request's bytes at a twentieth of the cost of Swift's own, at which nobody outside this process can aim.
+/// What shares it is told apart by its bytes, so the worst that two requests can do to each other is to be forgotten.
 ///
-/// First NH (RFC 4418 section 5.2.2) in words of 64 bits, then a multilinear hash of what is left and the length
-/// (Lemire and Kaser, "Strongly universal string hashing is fast", 2014), which spreads it over all bits.
+/// Words are mixed with secrets and multiplied in pairs, and the halves of the product folded onto each other. Two
+/// lanes, since each product waits for the one before.
 enum RequestHash {
   /// Of this process, made once.
-  private static let words = (0..<2 * ((RequestKey.maximumBytes + 15) / 16)).map { _ in UInt64.random(in: .min ... .max)
-  }
-  private static let factors = (random(), random(), random(), random())
+  private static let secrets = (random(), random(), random(), random())
 
-  /// - Parameter bytes: at most `RequestKey.maximumBytes`.
   static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
-    var sum: UInt128 = 0
-    words.withUnsafeBufferPointer { words in
-      precondition(bytes.count <= 8 * words.count)
-      var (offset, word) = (0, 0)
-      while offset + 16 <= bytes.count {
-        let first = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) &+ words[word]
-        let second = bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self) &+ words[word + 1]
-        sum &+= UInt128(first) &* UInt128(second)
-        (offset, word) = (offset + 16, word + 2)
-      }
-      if offset < bytes.count {
-        // The rest, filled up with zeros; strings of other lengths are told apart below.
-        var (first, second): (UInt64, UInt64) = (0, 0)
-        for (index, byte) in bytes[offset...].enumerated() {
-          if index < 8 { first |= UInt64(byte) << (8 * index) } else { second |= UInt64(byte) << (8 * (index - 8)) }
-        }
-        sum &+= UInt128(first &+ words[word]) &* UInt128(second &+ words[word + 1])
+    let (s0, s1, s2, s3) = secrets
+    var (even, odd) = (s2, s3)
+    func word(_ offset: Int) -> UInt64 { bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) }
+    var offset = 0
+    while offset + 32 <= bytes.count {
+      even = product(word(offset) ^ s0, word(offset + 8) ^ even)
+      odd = product(word(offset + 16) ^ s1, word(offset + 24) ^ odd)
+      offset += 32
+    }
+    if offset + 16 <= bytes.count { even = product(word(offset) ^ s0, word(offset + 8) ^ even) }
+    // The last bytes, some for the second time, or all, filled up with zeros. Other lengths are told apart below.
+    var (first, second): (UInt64, UInt64) = (0, 0)
+    if bytes.count >= 16 {
+      (first, second) = (word(bytes.count - 16), word(bytes.count - 8))
+    } else {
+      for (index, byte) in bytes.enumerated() {
+        if index < 8 { first |= UInt64(byte) << (8 * index) } else { second |= UInt64(byte) << (8 * (index - 8)) }
       }
     }
-    let parts = (UInt64(truncatingIfNeeded: sum), UInt64(truncatingIfNeeded: sum >> 64), UInt64(bytes.count))
-    let (a, b, c, d) = factors
-    let mixed = a &* UInt128(parts.0) &+ b &* UInt128(parts.1) &+ c &* UInt128(parts.2) &+ d
-    return UInt64(truncatingIfNeeded: mixed >> 64)
+    odd = product(first ^ s1, second ^ odd)
+    return product(even ^ s0, odd ^ UInt64(bytes.count) ^ s2)
   }
 
-  private static func random() -> UInt128 { .random(in: .min ... .max) }
+  private static func product(_ a: UInt64, _ b: UInt64) -> UInt64 {
+    let (high, low) = a.multipliedFullWidth(by: b)
+    return high ^ low
+  }
+
+  private static func random() -> UInt64 { .random(in: .min ... .max) }
 }

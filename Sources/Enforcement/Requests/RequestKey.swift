@@ -30,48 +30,55 @@ public struct RequestKey: Sendable, Hashable {
     fileprivate init(_ buffer: UnsafeMutableBufferPointer<UInt8>) { self.buffer = buffer }
 
     public mutating func append(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
-      // Counts in front of everything: no two requests are written alike.
-      append(count: name.count)
-      append(name)
-      if Self.isLeftOut(name) { return }
-      if let trace = Self.trace(name, value) {
-        append(count: Self.traceMark)
-        return append(trace)
+      switch name.count {
+      case 11 where name.hasBytes(of: "traceparent") && TraceParent.isWellFormed(value):
+        // Its trace, which is all that a decision takes of one that `TraceParent` reads.
+        append(name, UnsafeRawBufferPointer(rebasing: value[TraceParent.traceRange]), mark: Self.traceMark)
+      case 12 where name.hasBytes(of: "x-request-id"), 14 where name.hasBytes(of: "content-length"):
+        // Envoy makes an id for each request, and no decision looks at it. Nor at the body's length, which Envoy has
+        // checked.
+        append(name, UnsafeRawBufferPointer(start: nil, count: 0), mark: Self.leftOutMark)
+      default: append(name, value)
       }
-      append(count: value.count)
-      append(value)
     }
 
     public mutating func append(body: UnsafeRawBufferPointer) {
       bodyStart = bodyStart ?? count
-      append(body)
-    }
-
-    /// In place of a value's length, which is never as large.
-    private static let traceMark = Int(UInt16.max)
-
-    /// Envoy makes an id for each request, and no decision looks at it. Nor at the body's length, which Envoy has
-    /// checked.
-    private static func isLeftOut(_ name: UnsafeRawBufferPointer) -> Bool {
-      name.hasBytes(of: "x-request-id") || name.hasBytes(of: "content-length")
-    }
-
-    /// The trace of a `traceparent` as `TraceParent` reads it, which is all that a decision takes of it; nil for any
-    /// other field or value.
-    private static func trace(
-      _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
-    ) -> UnsafeRawBufferPointer? {
-      guard name.hasBytes(of: "traceparent"), TraceParent.isWellFormed(value) else { return nil }
-      return UnsafeRawBufferPointer(rebasing: value[TraceParent.traceRange])
-    }
-
-    fileprivate mutating func append(count number: Int) {
-      guard number <= UInt16.max, count + 2 <= buffer.count else {
+      guard let from = body.baseAddress else { return }
+      guard body.count <= buffer.count - count, let to = buffer.baseAddress else {
         isOverfull = true
         return
       }
-      buffer[count] = UInt8(truncatingIfNeeded: number >> 8)
-      buffer[count + 1] = UInt8(truncatingIfNeeded: number)
+      memcpy(to + count, from, body.count)
+      count += body.count
+    }
+
+    /// In place of a value's length, which is never as large.
+    private static let traceMark = UInt16.max
+    private static let leftOutMark = UInt16.max - 1
+
+    /// Lengths in front of everything: no two requests are written alike.
+    private mutating func append(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, mark: UInt16? = nil) {
+      let size = 4 + name.count + value.count
+      guard size <= buffer.count - count, let start = buffer.baseAddress else {
+        isOverfull = true
+        return
+      }
+      let to = UnsafeMutableRawPointer(start + count)
+      // Nothing is longer than 16 bits can say that finds room.
+      to.storeBytes(of: UInt16(truncatingIfNeeded: name.count), as: UInt16.self)
+      to.storeBytes(of: mark ?? UInt16(truncatingIfNeeded: value.count), toByteOffset: 2, as: UInt16.self)
+      if let from = name.baseAddress { memcpy(to + 4, from, name.count) }
+      if let from = value.baseAddress { memcpy(to + 4 + name.count, from, value.count) }
+      count += size
+    }
+
+    fileprivate mutating func append(count number: UInt16) {
+      guard 2 <= buffer.count - count, let start = buffer.baseAddress else {
+        isOverfull = true
+        return
+      }
+      UnsafeMutableRawPointer(start + count).storeBytes(of: number, as: UInt16.self)
       count += 2
     }
 
@@ -86,16 +93,6 @@ public struct RequestKey: Sendable, Hashable {
       count -= digits.count
       return digits.lowerBound
     }
-
-    private mutating func append(_ bytes: UnsafeRawBufferPointer) {
-      guard let from = bytes.baseAddress else { return }
-      guard bytes.count <= buffer.count - count, let to = buffer.baseAddress else {
-        isOverfull = true
-        return
-      }
-      memcpy(to + count, from, bytes.count)
-      count += bytes.count
-    }
   }
 
   /// - Parameters:
@@ -105,24 +102,23 @@ public struct RequestKey: Sendable, Hashable {
   public init?(fieldCount: Int, byteCount: Int, _ write: (inout Writer) -> Void) {
     let size = byteCount + 4 * fieldCount + 4
     guard byteCount <= Self.maximumBytes, fieldCount <= Self.maximumBytes, size <= Self.maximumBytes else { return nil }
-    // An array whose bytes are written over; made in this way it needs no look at its type while the program runs.
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(size)
-    bytes.append(contentsOf: repeatElement(0, count: size))
-    let written = bytes.withUnsafeMutableBufferPointer { buffer -> (count: Int, idOffset: Int?)? in
+    var idOffset: Int?
+    var hash: UInt64 = 0
+    bytes = Array(unsafeUninitializedCapacity: size) { buffer, count in
       var writer = Writer(buffer)
-      writer.append(count: fieldCount)
+      writer.append(count: UInt16(truncatingIfNeeded: fieldCount))
       write(&writer)
-      let idOffset = writer.leaveOutID()
+      idOffset = writer.leaveOutID()
       // Where it stood, so that no two bodies are written alike of which it was taken out.
-      writer.append(count: idOffset ?? Int(UInt16.max))
-      return writer.isOverfull ? nil : (writer.count, idOffset)
+      writer.append(count: idOffset.map { UInt16(truncatingIfNeeded: $0) } ?? UInt16.max)
+      guard !writer.isOverfull else { return }
+      count = writer.count
+      hash = RequestHash.hash(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
     }
-    guard let written else { return nil }
-    bytes.removeLast(size - written.count)
-    self.bytes = bytes
-    idOffset = written.idOffset
-    hash = bytes.withUnsafeBytes { RequestHash.hash($0) }
+    // There is always a count in front.
+    guard !bytes.isEmpty else { return nil }
+    self.idOffset = idOffset
+    self.hash = hash
   }
 
   /// - Returns: nil for a request that is too large to be remembered.
