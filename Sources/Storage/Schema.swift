@@ -266,5 +266,15 @@ public enum Schema {
         "CREATE INDEX trace_checks_by_time ON trace_checks (bucket)",
         "CREATE INDEX trace_edges_by_time ON trace_edges (bucket)",
       ]),
+    Migration(
+      "2026-11-deliveries",
+      [
+        """
+        CREATE TABLE deliveries (
+          mas_id TEXT NOT NULL, trace_id TEXT NOT NULL, app_id TEXT NOT NULL, jti TEXT NOT NULL, sha256 TEXT NOT NULL,
+          claims TEXT NOT NULL, expires_at BIGINT NOT NULL, PRIMARY KEY (mas_id, trace_id, app_id))
+        """,
+        "CREATE INDEX deliveries_by_expiry ON deliveries (expires_at)",
+      ]),
   ]
 }

@@ -31,14 +31,18 @@ extension AuthorizationServer {
     if let decision = grant.decision { payload["decision"] = decision.json }
     if let call = grant.claims.call { payload["call"] = call.json }
     payload["latency_ms"] = .number(((ContinuousClock.now - start).inMilliseconds * 1000).rounded() / 1000)
+    var unit = [
+      insertion(of: token, parent: subject.claims.id),
+      TraceLog.insertion(
+        of: TraceEvent(
+          .tokenExchanged, at: clock.now(), masID: app.masID, userInputID: subject.claims.userInputID,
+          traceID: subject.claims.traceID, appID: app.id, payload: payload)),
+    ]
+    // Whoever has a token exchanged got it, even if another app's part on the same host answered for its being active.
+    let delivery = subject.claims.scope == .userInput ? Delivery(token: subject, app: app.id) : nil
+    if let delivery, sessions.isNews(delivery), let insertion = delivery.insertion { unit.append(insertion) }
     do {
-      try await storage.commit([
-        insertion(of: token, parent: subject.claims.id),
-        TraceLog.insertion(
-          of: TraceEvent(
-            .tokenExchanged, at: clock.now(), masID: app.masID, userInputID: subject.claims.userInputID,
-            traceID: subject.claims.traceID, appID: app.id, payload: payload)),
-      ])
+      try await storage.commit(unit)
     } catch .unexpectedChanges {
       // Revoked meanwhile, or never issued: a good signature alone is not enough.
       let error = OAuthError(
@@ -49,8 +53,7 @@ extension AuthorizationServer {
       throw Self.storageFailure
     }
     verifier.remember(token)
-    // Whoever has a token exchanged got it, even if another app's part on the same host answered for its being active.
-    if subject.claims.scope == .userInput { sessions.markDelivered(subject, to: app.id) }
+    if let delivery { sessions.record(delivery) }
     return TokenResponse(token: token, decision: grant.decision, reportsResult: grant.reportsResult)
   }
 

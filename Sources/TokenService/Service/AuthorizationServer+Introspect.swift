@@ -28,10 +28,20 @@ extension AuthorizationServer {
     }
     // Whoever asks about a session's token got it: should it lose it, it may have it again.
     if verified.claims.scope == .userInput, client.app.kind != .mcpServer {
-      sessions.markDelivered(verified, to: client.app.id)
+      try await record(Delivery(token: verified, app: client.app.id))
     }
     introspections.record(verified.hash, claims: verified.claims, by: client.app, at: clock.now())
     return .active(verified.claims)
+  }
+
+  private func record(_ delivery: Delivery) async throws(OAuthError) {
+    guard sessions.isNews(delivery), let insertion = delivery.insertion else { return }
+    do {
+      try await storage.commit([insertion])
+    } catch {
+      throw Self.storageFailure
+    }
+    sessions.record(delivery)
   }
 
   /// Uses up a T3 at the ingress of the MCP server it is addressed to: of all attempts, one succeeds. With it

@@ -66,6 +66,8 @@ extension AuthorizationServer {
         masID: app.masID, userInputID: input.id, traceID: input.traceID, userInputSHA256: input.sha256, tools: tools,
         call: nil))
     unit.append(insertion(of: token, parent: nil))
+    let delivery = Delivery(token: VerifiedToken(claims: token.claims, hash: token.hash), app: app.id)
+    if let insertion = delivery.insertion { unit.append(insertion) }
     unit.append(
       TraceLog.insertion(
         of: TraceEvent(
@@ -93,7 +95,7 @@ extension AuthorizationServer {
       prompts.withLock { $0[input.id] = text }
       models.announce(.task(text))
     }
-    sessions.markDelivered(VerifiedToken(claims: token.claims, hash: token.hash), to: app.id)
+    sessions.record(delivery)
     return TokenResponse(token: token, decision: nil)
   }
 
@@ -156,9 +158,7 @@ extension AuthorizationServer {
     let app = client.app
     let unknown = OAuthError(
       .invalidRequest, "no live session of this trace was delivered to this client", reason: .sessionUnknown)
-    guard let delivered = sessions.delivered(to: app.id, in: trace, of: app.masID), isLive(delivered) else {
-      throw unknown
-    }
+    guard let delivered = try await delivered(to: app, in: trace), isLive(delivered) else { throw unknown }
     let now = Timestamp(seconds: clock.now().seconds)
     var claims = delivered.claims
     claims.issuedAt = now
@@ -180,6 +180,16 @@ extension AuthorizationServer {
     }
     verifier.remember(token)
     return TokenResponse(token: token, decision: nil)
+  }
+
+  /// What this runtime was asked about, or another, or this one before it was started anew.
+  private func delivered(to app: App, in trace: TraceID) async throws(OAuthError) -> VerifiedToken? {
+    if let known = sessions.delivered(to: app.id, in: trace, of: app.masID) { return known }
+    do {
+      return try await Delivery.token(of: app.id, in: trace, of: app.masID, from: storage)
+    } catch {
+      throw Self.storageFailure
+    }
   }
 
   /// A token with which the runtime itself lists one MCP server's tools; good for a minute and nothing else.

@@ -96,7 +96,7 @@ public final class AuthorizationServer: Sendable {
       of: TraceEvent(.signingKeyRotated, at: now, masID: nil, payload: ["kid": .string(key.id.rawValue)]))
   }
 
-  /// Forgets what is over: sessions in memory, spent and revoked tokens that expired, and what tools answered in
+  /// Forgets what is over: sessions in memory, spent, revoked and delivered tokens that expired, and what tools answered in
   /// sessions that ended an hour ago. The trace stays.
   public func prune() async throws(StorageError) {
     sessions.dropEnded()
@@ -107,6 +107,7 @@ public final class AuthorizationServer: Sendable {
     for table in ["spent_tokens", "client_assertions", "tokens"] {
       try await storage.deleteInBatches(from: table, key: "jti", where: "expires_at < $1", [limit])
     }
+    try await storage.deleteInBatches(from: "deliveries", key: Delivery.key, where: "expires_at < $1", [limit])
     try await storage.commit([ToolResult.forgetting(sessionsEndedBefore: now - .seconds(3600))])
   }
 

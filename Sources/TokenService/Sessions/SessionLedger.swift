@@ -31,8 +31,8 @@ final class SessionLedger: Sendable {
     var resultBytes = 0
     var nearMisses = NearMisses()
     var underWay = CallsUnderWay()
-    /// The session's newest token by the app that it was delivered to. In memory only: after a restart a session is
-    /// known to be delivered when its token is next asked about.
+    /// The session's newest token by the app that it was delivered to, of those that this runtime was asked about; see
+    /// `Delivery`.
     var deliveries: [AppID: VerifiedToken] = [:]
   }
 
@@ -81,16 +81,23 @@ final class SessionLedger: Sendable {
   /// The session of a live token; nil when it is not live.
   func input(_ id: UserInputID) -> UserInput? { sessions.withLock { $0[id]?.input } }
 
-  /// An app holds a token of a session.
-  func markDelivered(_ token: VerifiedToken, to app: AppID) {
-    guard let id = token.claims.userInputID else { return }
-    sessions.withLock { sessions in
-      guard let session = sessions[id] else { return }
-      let known = session.deliveries[app]
-      // A token that was issued again does not stand in for the one that was delivered.
-      guard known.map({ $0.claims.expiresAt < token.claims.expiresAt }) ?? true else { return }
-      sessions[id]?.deliveries[app] = token
+  /// Whether it is news that an app holds this token of a live session. A token that was issued again does not stand in
+  /// for the one that was delivered.
+  func isNews(_ delivery: Delivery) -> Bool {
+    guard let id = delivery.token.claims.userInputID else { return false }
+    return sessions.withLock { sessions in
+      guard let session = sessions[id] else { return false }
+      return session.deliveries[delivery.app].map {
+        $0.claims.expiresAt < delivery.token.claims.expiresAt
+      } ?? true
     }
+  }
+
+  /// Takes in a delivery that is stored.
+  func record(_ delivery: Delivery) {
+    let token = delivery.token
+    guard let id = token.claims.userInputID, isNews(delivery) else { return }
+    sessions.withLock { $0[id]?.deliveries[delivery.app] = token }
     delivered.withLock { $0[TraceOfMAS(mas: token.claims.masID, trace: token.claims.traceID ?? .random())] = id }
   }
 
