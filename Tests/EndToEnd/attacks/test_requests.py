@@ -362,6 +362,7 @@ REASONS: dict[tuple[int, str], str] = {
     (13, "the ledger behind dots"): "protocol_not_allowed",
     (13, "a backslash"): "protocol_not_allowed",
     (13, "an encoded letter"): "protocol_not_allowed",
+    (13, "an encoded null"): "protocol_not_allowed",
     (13, "another host's URL with the ledger"): "protocol_not_allowed",
     (15, "gzip"): "protocol_not_allowed",
     (15, "a second request in the body of a GET"): "malformed_request",
