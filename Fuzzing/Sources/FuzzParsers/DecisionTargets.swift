@@ -100,7 +100,8 @@ private func check(_ admission: Admission, of request: InterceptedRequest, at pl
     let meta = json?["params"]?["_meta"]?["traceparent"]?.string.flatMap { TraceParent($0)?.traceID }
     require(header == trace || (header == nil && meta == trace), "it passes in the session it names")
     if place.point.side == .llm {
-      require(admission.answerToken == held && sets.isEmpty, "the LLM gets no token")
+      require(admission.answerToken == held, "the token stays in the proxy")
+      require(sets == [Admission.readAnswerHeader], "the LLM gets no token, and what it answers is read")
       require(Set(admission.removeHeaders).isSuperset(of: ["traceparent", "accept-encoding"]), "nor a trace")
     } else {
       require(
