@@ -158,7 +158,13 @@ extension AuthorizationServer {
     let app = client.app
     let unknown = OAuthError(
       .invalidRequest, "no live session of this trace was delivered to this client", reason: .sessionUnknown)
-    guard let delivered = try await delivered(to: app, in: trace), isLive(delivered) else { throw unknown }
+    let found: VerifiedToken?
+    do {
+      found = try await Delivery.token(of: app.id, in: trace, of: app.masID, from: storage)
+    } catch {
+      throw Self.storageFailure
+    }
+    guard let delivered = found, isLive(delivered) else { throw unknown }
     let now = Timestamp(seconds: clock.now().seconds)
     var claims = delivered.claims
     claims.issuedAt = now
@@ -180,16 +186,6 @@ extension AuthorizationServer {
     }
     verifier.remember(token)
     return TokenResponse(token: token, decision: nil)
-  }
-
-  /// What this runtime was asked about, or another, or this one before it was started anew.
-  private func delivered(to app: App, in trace: TraceID) async throws(OAuthError) -> VerifiedToken? {
-    if let known = sessions.delivered(to: app.id, in: trace, of: app.masID) { return known }
-    do {
-      return try await Delivery.token(of: app.id, in: trace, of: app.masID, from: storage)
-    } catch {
-      throw Self.storageFailure
-    }
   }
 
   /// A token with which the runtime itself lists one MCP server's tools; good for a minute and nothing else.

@@ -31,14 +31,8 @@ final class SessionLedger: Sendable {
     var resultBytes = 0
     var nearMisses = NearMisses()
     var underWay = CallsUnderWay()
-    /// The session's newest token by the app that it was delivered to, of those that this runtime was asked about; see
-    /// `Delivery`.
-    var deliveries: [AppID: VerifiedToken] = [:]
-  }
-
-  private struct TraceOfMAS: Hashable {
-    let mas: MASID
-    let trace: TraceID
+    /// Until when the session's token lives that each app holds, as far as this runtime stored it; see `Delivery`.
+    var deliveredUntil: [AppID: Timestamp] = [:]
   }
 
   /// One app's doings in one session.
@@ -53,7 +47,6 @@ final class SessionLedger: Sendable {
   private let sessions = Mutex([UserInputID: Session]())
   /// The text in all results; changed only while `sessions` is locked.
   private let resultBytes = Mutex(0)
-  private let delivered = Mutex(GenerationalCache<TraceOfMAS, UserInputID>(capacity: 2 * maximumSessions))
   private let storage: any StorageDriver
   private let clock: WallClock
   private let loads = SerialQueue()
@@ -81,30 +74,23 @@ final class SessionLedger: Sendable {
   /// The session of a live token; nil when it is not live.
   func input(_ id: UserInputID) -> UserInput? { sessions.withLock { $0[id]?.input } }
 
-  /// Whether it is news that an app holds this token of a live session. A token that was issued again does not stand in
-  /// for the one that was delivered.
+  /// Whether it is not stored yet that an app holds this token of a live session. A token that was issued again does
+  /// not stand in for the one that was delivered.
   func isNews(_ delivery: Delivery) -> Bool {
     guard let id = delivery.token.claims.userInputID else { return false }
     return sessions.withLock { sessions in
-      guard let session = sessions[id] else { return false }
-      return session.deliveries[delivery.app].map {
-        $0.claims.expiresAt < delivery.token.claims.expiresAt
-      } ?? true
+      sessions[id].map { $0.deliveredUntil[delivery.app].map { $0 < delivery.token.claims.expiresAt } ?? true } ?? false
     }
   }
 
   /// Takes in a delivery that is stored.
   func record(_ delivery: Delivery) {
-    let token = delivery.token
-    guard let id = token.claims.userInputID, isNews(delivery) else { return }
-    sessions.withLock { $0[id]?.deliveries[delivery.app] = token }
-    delivered.withLock { $0[TraceOfMAS(mas: token.claims.masID, trace: token.claims.traceID ?? .random())] = id }
-  }
-
-  /// The token of a session that an app holds.
-  func delivered(to app: AppID, in trace: TraceID, of mas: MASID) -> VerifiedToken? {
-    guard let id = delivered.withLock({ $0[TraceOfMAS(mas: mas, trace: trace)] }) else { return nil }
-    return sessions.withLock { $0[id]?.deliveries[app] }
+    guard let id = delivery.token.claims.userInputID else { return }
+    let until = delivery.token.claims.expiresAt
+    sessions.withLock { sessions in
+      guard let known = sessions[id] else { return }
+      sessions[id]?.deliveredUntil[delivery.app] = max(known.deliveredUntil[delivery.app] ?? until, until)
+    }
   }
 
   func activity(of app: AppID, in id: UserInputID) -> Activity {
